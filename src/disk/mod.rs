@@ -1,0 +1,1 @@
+//! A disk: partitions over volumes.

@@ -1,0 +1,1 @@
+//! FAT12 and FAT16 as Plan 9's loader needs them.

@@ -1,0 +1,1 @@
+//! fossil, the file system of 9legacy.

@@ -1,0 +1,93 @@
+//! File systems: each is written from a [`crate::tree::Tree`] as a volume that
+//! answers [`crate::ReadAt::read_at`], and each is read back through
+//! [`FileSystem`].
+
+pub mod fat;
+pub mod fossil;
+
+use crate::tree::Meta;
+use std::fmt;
+use std::io;
+
+/// A file or directory of an opened file system.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Raw bytes of the last path element; empty for the root.
+    pub name: Vec<u8>,
+    pub meta: Meta,
+    /// Length in bytes; 0 for a directory.
+    pub len: u64,
+    /// Qid path where the format has one.
+    pub qid: Option<u64>,
+    /// The format's own way back to this node; means nothing elsewhere.
+    pub handle: [u64; 4],
+}
+
+/// Something wrong that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// A short, stable word for the kind of damage, such as `label-tag`.
+    pub kind: &'static str,
+    /// What, where, expected and found, in one sentence without a full stop.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.kind)
+    }
+}
+
+/// A file system opened for reading. Never panics and never uses memory
+/// without bound, whatever the bytes.
+pub trait FileSystem: Send + Sync {
+    /// `fat` or `fossil`.
+    fn kind(&self) -> &'static str;
+    /// The root directory.
+    ///
+    /// # Errors
+    /// `InvalidData` for a damaged image.
+    fn root(&self) -> io::Result<Node>;
+    /// The entries of a directory, sorted by name.
+    ///
+    /// # Errors
+    /// `InvalidData` for a damaged image; `NotADirectory` for a file.
+    fn children(&self, dir: &Node) -> io::Result<Vec<Node>>;
+    /// Reads up to `buf.len()` bytes at `offset` of a file; returns how many,
+    /// 0 at the end.
+    ///
+    /// # Errors
+    /// `InvalidData` for a damaged image; `IsADirectory` for a directory.
+    fn read(&self, file: &Node, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+    /// Verifies every invariant of the format and reports each violation.
+    ///
+    /// # Errors
+    /// Only when the image itself cannot be read.
+    fn check(&self, report: &mut dyn FnMut(Finding)) -> io::Result<()>;
+    /// Prints the format's structures as text, for people.
+    ///
+    /// # Errors
+    /// When the image cannot be read or `out` not written.
+    fn dump(&self, out: &mut dyn io::Write) -> io::Result<()>;
+    /// Finds a node by its path from the root.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; else as [`FileSystem::children`].
+    fn find(&self, path: &[u8]) -> io::Result<Node> {
+        let mut node = self.root()?;
+        for name in path.split(|b| *b == b'/').filter(|e| !e.is_empty()) {
+            let children = self.children(&node)?;
+            node = children.into_iter().find(|c| self.same_name(&c.name, name)).ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("No {:?} in {}", String::from_utf8_lossy(name), String::from_utf8_lossy(path)),
+                )
+            })?;
+        }
+        Ok(node)
+    }
+    /// Whether two names mean the same file (FAT ignores case).
+    fn same_name(&self, a: &[u8], b: &[u8]) -> bool {
+        a == b
+    }
+}

@@ -1,0 +1,162 @@
+//! The checked lab: every value present, in its own type and unit.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+/// One lab: a network of nodes in one authentication domain.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lab {
+    /// Name of the lab: part of every derived identity (UUIDs).
+    pub name: String,
+    /// Name of the medium that nodes are built from: a key of `media`, or
+    /// `sample` for the embedded one.
+    pub medium: String,
+    /// Authentication domain of the whole lab.
+    pub authdom: String,
+    /// Owner of the hosts (`bootes`).
+    pub hostowner: String,
+    /// Users beside the mandatory ones.
+    pub users: Vec<User>,
+    /// Time that stamps everything p9img makes itself, seconds since 1970-01-01 UTC.
+    pub epoch: u32,
+    /// Name of a file in the medium's /adm/timezone, such as `GMT`.
+    pub timezone: String,
+    pub network: Network,
+    pub formats: Vec<Format>,
+    /// Where artifacts go, resolved against the lab file's folder.
+    pub out: PathBuf,
+    pub media: BTreeMap<String, Medium>,
+    pub tree: TreeRules,
+    /// In the order of the file.
+    pub nodes: Vec<Node>,
+    /// Folder that holds the lab file; roles/, templates/ and secrets.toml beside it.
+    #[serde(skip)]
+    pub dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct User {
+    pub name: String,
+    /// Groups that the user is a member of, such as `sys`, `adm`, `upas`.
+    pub groups: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Network {
+    /// Name of the network, also the OVF network's name.
+    pub name: String,
+    pub subnet: ipnet::Ipv4Net,
+    pub gateway: Option<Ipv4Addr>,
+    /// DNS servers outside the lab, asked for names that are not the lab's.
+    pub dns: Vec<Ipv4Addr>,
+    /// DNS domain of the nodes, such as `plan9.lab`.
+    pub domain: String,
+}
+
+/// Where a medium is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Medium {
+    /// Resolved against the lab file's folder.
+    pub path: PathBuf,
+}
+
+/// Which of the medium's files go into an image: shell patterns over paths
+/// without leading slash (`sys/src/**`). Nothing given: the distribution's default.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TreeRules {
+    pub include: Option<Vec<String>>,
+    pub exclude: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Node {
+    pub name: String,
+    /// Names of folders in `roles/`, in the order of the file.
+    pub roles: Vec<String>,
+    pub cpus: u32,
+    /// Bytes.
+    pub memory: u64,
+    /// Bytes, a multiple of 512.
+    pub disk: u64,
+    pub arch: Arch,
+    pub controller: Controller,
+    pub nic: Nic,
+    pub mac: Mac,
+    pub ip: Ipv4Addr,
+    /// Sizes in bytes that replace the plan's own for partitions by name.
+    pub partitions: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    #[serde(rename = "386")]
+    I386,
+    Amd64,
+}
+
+impl Arch {
+    /// As Plan 9 names it (`$cputype`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::I386 => "386",
+            Self::Amd64 => "amd64",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Controller {
+    Ide,
+    Sata,
+    Virtio,
+}
+
+impl Controller {
+    /// Name of the first disk in Plan 9: IDE `sdC0`, AHCI `sdE0`, virtio-blk `sdF0`.
+    pub const fn device(self) -> &'static str {
+        match self {
+            Self::Ide => "sdC0",
+            Self::Sata => "sdE0",
+            Self::Virtio => "sdF0",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nic {
+    E1000,
+    Virtio,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl std::fmt::Display for Mac {
+    /// Lower-case hexadecimal with colons.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// An artifact's form, with the word users type for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    Raw,
+    Qcow2,
+    /// qcow2 with zstd clusters.
+    Qcow2Zstd,
+    Ova,
+}

@@ -1,0 +1,26 @@
+//! p9img turns one lab description into bootable Plan 9 disk images.
+//!
+//! The idea of the library: *an image is a function of an offset*. Nothing is
+//! installed and no scratch disk is written; each stage only adds knowledge
+//! about what the bytes at an offset are.
+//!
+//! ```text
+//! lab ─▶ plan ─▶ tree ─▶ fs (volume) ─▶ disk ─▶ artifact
+//!          └─ render ──┘  media ─┘
+//! ```
+//!
+//! A stage uses only the stages before it. `ARCHITECTURE.md` walks through
+//! them; `doc/` has one page for each on-disk format.
+
+pub mod artifact;
+pub mod auth;
+pub mod disk;
+pub mod fs;
+pub mod lab;
+pub mod media;
+pub mod plan;
+pub mod read_at;
+pub mod render;
+pub mod tree;
+
+pub use read_at::{Extent, ReadAt};

@@ -1,0 +1,1 @@
+//! Media: anything that a tree can be read from.

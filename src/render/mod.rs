@@ -1,0 +1,1 @@
+//! Roles and templates: what a node's roles add to the medium's tree.
