@@ -292,7 +292,8 @@ mod tests {
         plan9(t.path());
         symlink("9load", t.path().join("386/same")).unwrap();
         assert_eq!(opened(t.path()).unwrap().tree.find(b"386/same").map(|_| ()), Some(()));
-        let tries: [(&str, fn(&MediumError) -> bool); 4] = [
+        type Right = fn(&MediumError) -> bool;
+        let tries: [(&str, Right); 4] = [
             ("..", |e| matches!(e, MediumError::LinkLoop { .. })),
             ("/etc/hostname", |e| matches!(e, MediumError::LinkLeaves { .. })),
             ("nowhere", |e| matches!(e, MediumError::LinkLeaves { .. })),

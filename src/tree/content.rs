@@ -27,7 +27,7 @@ impl Content {
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         match self {
-            Self::Bytes(b) => b.len() as u64,
+            Self::Bytes(b) => b.len(),
             Self::Host { len, .. } | Self::Part { len, .. } => *len,
         }
     }
