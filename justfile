@@ -1,0 +1,52 @@
+# `just` without a word lists what there is.
+_default:
+    @just --list --unsorted
+
+# the four nodes of the default lab from the embedded sample medium
+grid *ARGS:
+    cargo run --release --locked -- build --all {{ARGS}}
+
+# debug build of everything
+build:
+    cargo build --locked --all-targets
+
+# unit and integration tests
+test *ARGS:
+    cargo test --locked {{ARGS}}
+
+# what CI runs, all of it
+ci:
+    ./.ci/run
+
+# warnings are errors
+lint:
+    cargo clippy --locked --all-targets -- -D warnings
+
+# format the code
+fmt:
+    cargo fmt --all
+
+# every fuzz target for SECONDS; `just fuzz 600 fossil` for one
+fuzz SECONDS="60" *TARGETS:
+    fuzz/run {{SECONDS}} {{TARGETS}}
+
+# ratios against mke2fs + qemu-img (needs a 9legacy tree: P9IMG_TEST_MEDIA)
+bench *ARGS:
+    cargo bench --locked --bench grid -- {{ARGS}}
+
+# build the grid under changed surroundings and compare every byte
+reproduce *ARGS:
+    cargo build --release --locked
+    tests/reproduce.sh target/release/p9img {{ARGS}}
+
+# the library's documentation
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --open
+
+# licences, bans, sources, advisories of the dependencies
+deny:
+    cargo deny --locked check
+
+# parse and evaluate flake.nix with stub inputs
+check-flake:
+    .ci/check-flake
