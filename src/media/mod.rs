@@ -7,6 +7,7 @@
 pub mod directory;
 mod distribution;
 mod metadata;
+pub mod sample;
 mod select;
 
 pub use directory::MediumError;
