@@ -21,6 +21,7 @@ pub mod disk;
 pub mod fs;
 pub mod lab;
 pub mod media;
+pub mod pieces;
 pub mod plan;
 pub mod read_at;
 pub mod render;
