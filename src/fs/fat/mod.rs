@@ -1,1 +1,16 @@
-//! FAT12 and FAT16 as Plan 9's loader needs them.
+//! FAT12 and FAT16 as Plan 9's loader needs them, and a reader for those, for
+//! FAT32 and for long names.
+//!
+//! [`Fat::layout`] makes the volume that `disk/format` would
+//! (`/sys/src/cmd/disk/format.c`): two tables, a fixed root directory, and
+//! every file in one run of clusters, in the order given. What the boot sector
+//! of 9legacy relies on holds by construction: the volume id is the absolute
+//! address of the root directory, and a loader given first lies in the root's
+//! first sector and in one piece.
+//!
+//! [`FatFs`] opens any FAT volume; `doc/fat.md` describes the format.
+
+pub mod format;
+mod layout;
+
+pub use layout::{Fat, FatFile, LayoutError, NO_LABEL, Options};

@@ -1,0 +1,544 @@
+//! The structures of FAT as they lie on the disk: boot sector, directory
+//! entry, table entry, time, 8.3 name. Numbers are little-endian.
+//!
+//! Field names are Plan 9's where it has one (`/sys/src/cmd/disk/format.c`);
+//! `doc/fat.md` has the byte maps. Decoding never fails: [`Geometry`] decides
+//! whether the values make sense together.
+
+use thiserror::Error;
+
+/// Bytes in a sector of every volume that p9img writes.
+pub const SECTOR: usize = 512;
+/// Bytes in a directory entry.
+pub const DIRENT: usize = 32;
+/// Where boot code may begin: behind the extended parameter block of FAT12/16.
+pub const CODE_START: usize = 0x3E;
+
+pub const ATTR_READ_ONLY: u8 = 0x01;
+pub const ATTR_HIDDEN: u8 = 0x02;
+/// What `disk/format` gives to a file called `9load`.
+pub const ATTR_SYSTEM: u8 = 0x04;
+pub const ATTR_LABEL: u8 = 0x08;
+pub const ATTR_DIR: u8 = 0x10;
+pub const ATTR_ARCHIVE: u8 = 0x20;
+/// The four low attribute bits together mark a part of a long name.
+pub const ATTR_LONG: u8 = 0x0F;
+
+/// First byte of an entry that was removed.
+pub const REMOVED: u8 = 0xE5;
+
+pub(crate) fn u16_at(b: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([b[at], b[at + 1]])
+}
+pub(crate) fn u32_at(b: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+}
+fn put16(b: &mut [u8], at: usize, v: u16) {
+    b[at..at + 2].copy_from_slice(&v.to_le_bytes());
+}
+fn put32(b: &mut [u8], at: usize, v: u32) {
+    b[at..at + 4].copy_from_slice(&v.to_le_bytes());
+}
+
+/// Width of a table entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FatType {
+    Fat12,
+    Fat16,
+    Fat32,
+}
+
+impl FatType {
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::Fat12 => 12,
+            Self::Fat16 => 16,
+            Self::Fat32 => 32,
+        }
+    }
+    /// The eight bytes that the boot sector carries for people.
+    pub const fn name(self) -> &'static [u8; 8] {
+        match self {
+            Self::Fat12 => b"FAT12   ",
+            Self::Fat16 => b"FAT16   ",
+            Self::Fat32 => b"FAT32   ",
+        }
+    }
+    /// Table entries from here on mean the end of a chain.
+    pub const fn end_of_chain(self) -> u32 {
+        match self {
+            Self::Fat12 => 0xFF8,
+            Self::Fat16 => 0xFFF8,
+            Self::Fat32 => 0x0FFF_FFF8,
+        }
+    }
+    /// The entry of a cluster that must not be used.
+    pub const fn bad_cluster(self) -> u32 {
+        self.end_of_chain() - 1
+    }
+    /// Number of data clusters from which on a volume is of the next type.
+    pub const fn cluster_limit(self) -> u32 {
+        match self {
+            Self::Fat12 => 4085,
+            Self::Fat16 => 65525,
+            Self::Fat32 => 0x0FFF_FFF5,
+        }
+    }
+    /// Bytes of a table with `entries` entries.
+    pub const fn table_bytes(self, entries: u64) -> u64 {
+        (entries * self.bits() as u64).div_ceil(8)
+    }
+    /// Entry `cluster` of `table`; `None` behind its end.
+    pub fn get(self, table: &[u8], cluster: u32) -> Option<u32> {
+        let n = cluster as usize;
+        match self {
+            Self::Fat12 => {
+                let at = n + n / 2;
+                let pair = u32::from(*table.get(at)?) | u32::from(*table.get(at + 1)?) << 8;
+                Some(if n % 2 == 1 { pair >> 4 } else { pair & 0xFFF })
+            }
+            Self::Fat16 => table.get(2 * n..2 * n + 2).map(|b| u16_at(b, 0).into()),
+            // The upper four bits of a FAT32 entry are not part of its value.
+            Self::Fat32 => table.get(4 * n..4 * n + 4).map(|b| u32_at(b, 0) & 0x0FFF_FFFF),
+        }
+    }
+    /// Sets entry `cluster` of `table`.
+    ///
+    /// # Panics
+    /// Behind the end of the table.
+    pub fn set(self, table: &mut [u8], cluster: u32, value: u32) {
+        let n = cluster as usize;
+        match self {
+            Self::Fat12 => {
+                let at = n + n / 2;
+                (table[at], table[at + 1]) = if n % 2 == 1 {
+                    (table[at] & 0x0F | (value << 4) as u8, (value >> 4) as u8)
+                } else {
+                    (value as u8, table[at + 1] & 0xF0 | (value >> 8) as u8 & 0x0F)
+                };
+            }
+            Self::Fat16 => put16(table, 2 * n, value as u16),
+            Self::Fat32 => put32(table, 4 * n, value),
+        }
+    }
+}
+
+/// The boot sector's parameters. The fields up to `big_volsize` are the
+/// parameter block, the rest its extension (at another place in FAT32).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootSector {
+    pub magic: [u8; 3],
+    pub version: [u8; 8],
+    /// Bytes in a sector.
+    pub sectsize: u16,
+    /// Sectors in a cluster.
+    pub clustsize: u8,
+    /// Sectors before the first table.
+    pub nresrv: u16,
+    pub nfats: u8,
+    /// Entries of the root directory; 0 in FAT32.
+    pub rootsize: u16,
+    /// Sectors of the volume if fewer than 2^16.
+    pub volsize: u16,
+    pub mediadesc: u8,
+    /// Sectors of one table; 0 in FAT32.
+    pub fatsize: u16,
+    /// Sectors in a track.
+    pub trksize: u16,
+    pub nheads: u16,
+    /// Sectors of the disk before the volume.
+    pub nhidden: u32,
+    /// Sectors of the volume.
+    pub bigvolsize: u32,
+    /// FAT32: sectors of one table.
+    pub bigfatsize: u32,
+    /// FAT32: first cluster of the root directory.
+    pub rootclust: u32,
+    pub driveno: u8,
+    /// 0x28 or 0x29 when the fields below are there.
+    pub bootsig: u8,
+    pub volid: u32,
+    pub label: [u8; 11],
+    pub fstype: [u8; 8],
+    /// The sector ends with 55 AA.
+    pub signed: bool,
+}
+
+impl BootSector {
+    pub fn decode(b: &[u8; SECTOR]) -> Self {
+        let fat32 = u16_at(b, 22) == 0;
+        let ext = if fat32 { 64 } else { 36 };
+        Self {
+            magic: b[0..3].try_into().expect("three bytes"),
+            version: b[3..11].try_into().expect("eight bytes"),
+            sectsize: u16_at(b, 11),
+            clustsize: b[13],
+            nresrv: u16_at(b, 14),
+            nfats: b[16],
+            rootsize: u16_at(b, 17),
+            volsize: u16_at(b, 19),
+            mediadesc: b[21],
+            fatsize: u16_at(b, 22),
+            trksize: u16_at(b, 24),
+            nheads: u16_at(b, 26),
+            nhidden: u32_at(b, 28),
+            bigvolsize: u32_at(b, 32),
+            bigfatsize: if fat32 { u32_at(b, 36) } else { 0 },
+            rootclust: if fat32 { u32_at(b, 44) } else { 0 },
+            driveno: b[ext],
+            bootsig: b[ext + 2],
+            volid: u32_at(b, ext + 3),
+            label: b[ext + 7..ext + 18].try_into().expect("eleven bytes"),
+            fstype: b[ext + 18..ext + 26].try_into().expect("eight bytes"),
+            signed: b[510..] == [0x55, 0xAA],
+        }
+    }
+
+    /// Writes the fields of a FAT12 or FAT16 volume; leaves all other bytes.
+    pub fn encode(&self, b: &mut [u8; SECTOR]) {
+        b[0..3].copy_from_slice(&self.magic);
+        b[3..11].copy_from_slice(&self.version);
+        put16(b, 11, self.sectsize);
+        b[13] = self.clustsize;
+        put16(b, 14, self.nresrv);
+        b[16] = self.nfats;
+        put16(b, 17, self.rootsize);
+        put16(b, 19, self.volsize);
+        b[21] = self.mediadesc;
+        put16(b, 22, self.fatsize);
+        put16(b, 24, self.trksize);
+        put16(b, 26, self.nheads);
+        put32(b, 28, self.nhidden);
+        put32(b, 32, self.bigvolsize);
+        b[36] = self.driveno;
+        b[38] = self.bootsig;
+        put32(b, 39, self.volid);
+        b[43..54].copy_from_slice(&self.label);
+        b[54..62].copy_from_slice(&self.fstype);
+        if self.signed {
+            b[510..].copy_from_slice(&[0x55, 0xAA]);
+        }
+    }
+
+    /// Sectors of the volume.
+    pub fn sectors(&self) -> u32 {
+        if self.volsize != 0 { self.volsize.into() } else { self.bigvolsize }
+    }
+}
+
+/// Why a boot sector does not describe a FAT volume.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadBootSector {
+    #[error("The first bytes are {0:02x?}, expected a jump (eb .. 90 or e9)")]
+    Jump([u8; 3]),
+    #[error("A sector of {0} bytes is not 512, 1024, 2048 or 4096")]
+    SectorSize(u16),
+    #[error("A cluster of {0} sectors is not a power of two")]
+    ClusterSize(u8),
+    #[error("The number of {what} is 0")]
+    Zero { what: &'static str },
+    #[error("Reserved sectors, tables and root directory end at sector {need}, but the volume has {sectors}")]
+    TooSmall { need: u64, sectors: u64 },
+    #[error("The boot sector counts {sectors} sectors of {size} bytes, but the volume has only {have} bytes")]
+    PastEnd { sectors: u32, size: u16, have: u64 },
+    #[error("A table of {have} bytes is too small for {clusters} clusters, which need {need}")]
+    TableTooSmall { clusters: u32, have: u64, need: u64 },
+}
+
+/// Where the parts of a volume are. Sectors count from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub fat_type: FatType,
+    /// Bytes in a sector.
+    pub sector_size: u32,
+    /// Bytes in a cluster.
+    pub cluster_size: u32,
+    pub reserved: u32,
+    pub fats: u32,
+    /// Sectors of one table.
+    pub fat_sectors: u32,
+    /// First sector of the root directory of FAT12/16.
+    pub root_start: u64,
+    /// Entries of the root directory of FAT12/16.
+    pub root_entries: u32,
+    /// FAT32: first cluster of the root directory.
+    pub root_cluster: u32,
+    /// First sector of cluster 2.
+    pub data_start: u64,
+    /// Data clusters; they are numbered from 2.
+    pub clusters: u32,
+    /// Sectors of the volume.
+    pub sectors: u32,
+}
+
+impl Geometry {
+    /// Computes the places from the boot sector of a volume of `len` bytes.
+    ///
+    /// # Errors
+    /// When the fields contradict each other or the length: every offset that
+    /// the result yields lies within `len`.
+    pub fn new(b: &BootSector, len: u64) -> Result<Self, BadBootSector> {
+        if !(b.magic[0] == 0xE9 || b.magic[0] == 0xEB && b.magic[2] == 0x90) {
+            return Err(BadBootSector::Jump(b.magic));
+        }
+        if !matches!(b.sectsize, 512 | 1024 | 2048 | 4096) {
+            return Err(BadBootSector::SectorSize(b.sectsize));
+        }
+        if !b.clustsize.is_power_of_two() {
+            return Err(BadBootSector::ClusterSize(b.clustsize));
+        }
+        let fat_sectors = if b.fatsize != 0 { b.fatsize.into() } else { b.bigfatsize };
+        let counts = [
+            (u32::from(b.nresrv), "reserved sectors"),
+            (b.nfats.into(), "tables"),
+            (fat_sectors, "sectors of a table"),
+            (b.sectors(), "sectors"),
+        ];
+        if let Some((_, what)) = counts.iter().find(|(n, _)| *n == 0) {
+            return Err(BadBootSector::Zero { what });
+        }
+        let (size, sectors) = (u64::from(b.sectsize), u64::from(b.sectors()));
+        if sectors * size > len {
+            return Err(BadBootSector::PastEnd { sectors: b.sectors(), size: b.sectsize, have: len });
+        }
+        let root_start = u64::from(b.nresrv) + u64::from(b.nfats) * u64::from(fat_sectors);
+        let data_start = root_start + (u64::from(b.rootsize) * DIRENT as u64).div_ceil(size);
+        if data_start > sectors {
+            return Err(BadBootSector::TooSmall { need: data_start, sectors });
+        }
+        let clusters = ((sectors - data_start) / u64::from(b.clustsize)) as u32;
+        let fat_type = match clusters {
+            _ if b.fatsize == 0 => FatType::Fat32,
+            n if n < FatType::Fat12.cluster_limit() => FatType::Fat12,
+            _ => FatType::Fat16,
+        };
+        let (have, need) = (u64::from(fat_sectors) * size, fat_type.table_bytes(u64::from(clusters) + 2));
+        if need > have {
+            return Err(BadBootSector::TableTooSmall { clusters, have, need });
+        }
+        Ok(Self {
+            fat_type,
+            sector_size: b.sectsize.into(),
+            cluster_size: u32::from(b.sectsize) * u32::from(b.clustsize),
+            reserved: b.nresrv.into(),
+            fats: b.nfats.into(),
+            fat_sectors,
+            root_start,
+            root_entries: b.rootsize.into(),
+            root_cluster: b.rootclust,
+            data_start,
+            clusters,
+            sectors: b.sectors(),
+        })
+    }
+
+    /// Byte offset of a table, counted from 0.
+    pub fn fat_offset(&self, which: u32) -> u64 {
+        (u64::from(self.reserved) + u64::from(which) * u64::from(self.fat_sectors)) * u64::from(self.sector_size)
+    }
+    /// Byte offset of the root directory of FAT12/16.
+    pub fn root_offset(&self) -> u64 {
+        self.root_start * u64::from(self.sector_size)
+    }
+    /// Byte offset of a cluster; `None` when there is none of that number.
+    pub fn cluster_offset(&self, cluster: u32) -> Option<u64> {
+        let index = cluster.checked_sub(2).filter(|i| *i < self.clusters)?;
+        Some(self.data_start * u64::from(self.sector_size) + u64::from(index) * u64::from(self.cluster_size))
+    }
+}
+
+/// A directory entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Eight bytes of name and three of extension, padded with blanks.
+    pub name: [u8; 11],
+    pub attr: u8,
+    /// Bits 3 and 4: name and extension are to be shown in lower case.
+    pub case: u8,
+    pub time: u16,
+    pub date: u16,
+    /// First cluster; 0 for an empty file.
+    pub start: u32,
+    /// Bytes; 0 for a directory.
+    pub len: u32,
+}
+
+impl DirEntry {
+    pub fn decode(b: &[u8; DIRENT]) -> Self {
+        Self {
+            name: b[..11].try_into().expect("eleven bytes"),
+            attr: b[11],
+            case: b[12],
+            time: u16_at(b, 22),
+            date: u16_at(b, 24),
+            start: u32::from(u16_at(b, 20)) << 16 | u32::from(u16_at(b, 26)),
+            len: u32_at(b, 28),
+        }
+    }
+    pub fn encode(&self) -> [u8; DIRENT] {
+        let mut b = [0; DIRENT];
+        b[..11].copy_from_slice(&self.name);
+        b[11] = self.attr;
+        b[12] = self.case;
+        put16(&mut b, 20, (self.start >> 16) as u16);
+        put16(&mut b, 22, self.time);
+        put16(&mut b, 24, self.date);
+        put16(&mut b, 26, self.start as u16);
+        put32(&mut b, 28, self.len);
+        b
+    }
+}
+
+/// The date and time words of an entry for a Unix time in UTC, two seconds
+/// apart. Times before 1980 become its first second, those after 2107 (which
+/// a `u32` does not reach) cannot occur.
+pub fn dos_time(unix: u32) -> (u16, u16) {
+    let Ok(t) = time::OffsetDateTime::from_unix_timestamp(unix.into()) else { return (0x21, 0) };
+    let Ok(year) = u16::try_from(t.year() - 1980) else { return (0x21, 0) };
+    let date = year << 9 | u16::from(u8::from(t.month())) << 5 | u16::from(t.day());
+    let time = u16::from(t.hour()) << 11 | u16::from(t.minute()) << 5 | u16::from(t.second()) >> 1;
+    (date, time)
+}
+
+/// The Unix time of an entry's words; 0 for a date that does not exist and for
+/// one that a `u32` cannot hold.
+pub fn unix_time(date: u16, clock: u16) -> u32 {
+    let day = u8::try_from(date >> 5 & 15)
+        .ok()
+        .and_then(|m| time::Month::try_from(m).ok())
+        .and_then(|month| time::Date::from_calendar_date(1980 + i32::from(date >> 9), month, (date & 31) as u8).ok());
+    let at = day.and_then(|d| d.with_hms((clock >> 11) as u8, (clock >> 5 & 63) as u8, (clock & 31) as u8 * 2).ok());
+    at.and_then(|t| u32::try_from(t.assume_utc().unix_timestamp()).ok()).unwrap_or(0)
+}
+
+/// Why a name is not 8.3.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadName {
+    #[error("it is empty")]
+    Empty,
+    #[error("{0} bytes before the dot are more than 8")]
+    LongBase(usize),
+    #[error("{0} bytes after the dot are more than 3")]
+    LongExtension(usize),
+    #[error("it has more than one dot")]
+    Dots,
+    #[error("it begins with a dot")]
+    LeadingDot,
+    #[error("it holds {:?}", char::from(*.0))]
+    Byte(u8),
+}
+
+/// The upper-cased 8.3 form of `name`, padded with blanks.
+///
+/// # Errors
+/// When it has none. `disk/format` would cut such a name instead.
+pub fn short_name(name: &[u8]) -> Result<[u8; 11], BadName> {
+    let mut halves = name.split(|b| *b == b'.');
+    let base = halves.next().unwrap_or_default();
+    let extension = halves.next().unwrap_or_default();
+    let legal = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'()-@^_`{}~".contains(b);
+    match () {
+        () if name.is_empty() => return Err(BadName::Empty),
+        () if base.is_empty() => return Err(BadName::LeadingDot),
+        () if halves.next().is_some() => return Err(BadName::Dots),
+        () if base.len() > 8 => return Err(BadName::LongBase(base.len())),
+        () if extension.len() > 3 => return Err(BadName::LongExtension(extension.len())),
+        () => {}
+    }
+    let mut out = [b' '; 11];
+    out[..base.len()].copy_from_slice(base);
+    out[8..8 + extension.len()].copy_from_slice(extension);
+    if let Some(bad) = base.iter().chain(extension).find(|b| !legal(b)) {
+        return Err(BadName::Byte(*bad));
+    }
+    out.make_ascii_uppercase();
+    Ok(out)
+}
+
+/// A short name as Plan 9's loader shows it (`/sys/src/9/pcboot/dosboot.c`):
+/// lower case, dot, no padding.
+pub fn shown_name(name: &[u8; 11]) -> Vec<u8> {
+    let trim = |part: &[u8]| part.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
+    let (base, extension) = name.split_at(8);
+    let mut out = base[..trim(base)].to_vec();
+    // 05 stands for a name that truly begins with E5.
+    if out.first() == Some(&0x05) {
+        out[0] = REMOVED;
+    }
+    if trim(extension) > 0 {
+        out.push(b'.');
+        out.extend_from_slice(&extension[..trim(extension)]);
+    }
+    out.make_ascii_lowercase();
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_are_eight_and_three() {
+        assert_eq!(short_name(b"plan9.ini").unwrap(), *b"PLAN9   INI");
+        assert_eq!(short_name(b"9load").unwrap(), *b"9LOAD      ");
+        assert_eq!(short_name(b"a.").unwrap(), *b"A          ");
+        assert_eq!(shown_name(b"PLAN9   INI"), b"plan9.ini");
+        assert_eq!(shown_name(b"9LOAD      "), b"9load");
+        for (name, want) in [
+            ("", BadName::Empty),
+            ("cmdline.text", BadName::LongExtension(4)),
+            ("bootcode9.bin", BadName::LongBase(9)),
+            ("a.b.c", BadName::Dots),
+            (".profile", BadName::LeadingDot),
+            ("a b", BadName::Byte(b' ')),
+            ("a+b", BadName::Byte(b'+')),
+        ] {
+            assert_eq!(short_name(name.as_bytes()).unwrap_err(), want, "{name}");
+        }
+        assert_eq!(BadName::Byte(b' ').to_string(), "it holds ' '");
+    }
+
+    #[test]
+    fn times_before_dos_are_its_first_second() {
+        assert_eq!(dos_time(0), (0x21, 0));
+        assert_eq!(unix_time(0x21, 0), 315_532_800);
+        assert_eq!(unix_time(0, 0), 0);
+        assert_eq!(unix_time(0xFFFF, 0xFFFF), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn times_keep_their_even_second(unix in 315_532_800u32..) {
+            let (date, clock) = dos_time(unix);
+            prop_assert_eq!(unix_time(date, clock), unix & !1);
+        }
+
+        #[test]
+        fn table_entries_do_not_touch_each_other(
+            values in proptest::collection::vec(0u32..0x0FFF_FFFF, 1..60),
+            fat in prop_oneof![Just(FatType::Fat12), Just(FatType::Fat16), Just(FatType::Fat32)],
+            order in any::<proptest::sample::Index>(),
+        ) {
+            let mask = (1u64 << fat.bits()) as u32;
+            let mask = if mask == 0 { 0x0FFF_FFFF } else { mask - 1 };
+            let mut table = vec![0; fat.table_bytes(values.len() as u64) as usize + 1];
+            let first = order.index(values.len());
+            for i in (0..values.len()).map(|i| (i + first) % values.len()) {
+                fat.set(&mut table, i as u32, values[i] & mask);
+            }
+            for (i, v) in values.iter().enumerate() {
+                prop_assert_eq!(fat.get(&table, i as u32), Some(v & mask));
+            }
+        }
+
+        #[test]
+        fn any_boot_sector_is_decoded_and_judged(
+            bytes in proptest::collection::vec(any::<u8>(), SECTOR), len in any::<u64>(),
+        ) {
+            let mut raw: [u8; SECTOR] = bytes.try_into().unwrap();
+            (raw[0], raw[2]) = (0xEB, 0x90);
+            let _ = Geometry::new(&BootSector::decode(&raw), len);
+        }
+    }
+}
