@@ -1,1 +1,288 @@
 //! A disk: partitions over volumes.
+//!
+//! Sector 0 is the master boot record ([`mbr`]). Its Plan 9 partition is cut
+//! up by a text table in its own second sector ([`prep`]); the first part,
+//! 9fat, lies under that sector and leaves it free as a reserved one. All
+//! addresses are in sectors of 512 bytes. [`Disk`] puts a disk together from
+//! volumes; `doc/disk.md` describes the format.
+
+pub mod mbr;
+pub mod prep;
+
+pub use mbr::{Chs, Mbr, MbrEntry, MbrError};
+pub use prep::{PrepEntry, PrepError};
+
+use crate::pieces::{Pieces, Source};
+use crate::read_at::{Extent, ReadAt, Window};
+use mbr::SECTOR;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A partition of a disk to be written.
+#[derive(Clone)]
+pub struct Partition {
+    pub name: String,
+    /// First sector, from the start of the disk.
+    pub start_lba: u64,
+    /// Length in sectors.
+    pub sectors: u64,
+    /// Its bytes, from its start; at most its length. `None`: all zeros.
+    pub volume: Option<Arc<dyn ReadAt>>,
+}
+
+impl Partition {
+    fn end(&self) -> u64 {
+        self.start_lba.saturating_add(self.sectors)
+    }
+}
+
+/// Why partitions do not make a disk.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    #[error("A disk of {0} bytes does not end with a sector: its length must be a multiple of 512")]
+    Length(u64),
+    #[error(transparent)]
+    Mbr(#[from] MbrError),
+    #[error(transparent)]
+    Prep(#[from] PrepError),
+    #[error("Partition {index} of the MBR ends at sector {end}, but the disk has {sectors}")]
+    EntryPastEnd { index: usize, end: u64, sectors: u64 },
+    #[error("Partition {index} of the MBR starts at sector 0, where the MBR itself is")]
+    EntryAtZero { index: usize },
+    #[error("Partitions {first} and {second} of the MBR overlap")]
+    EntriesOverlap { first: usize, second: usize },
+    #[error("The MBR has {0} active partitions, expected one: its code starts no other disk")]
+    Active(usize),
+    #[error("The MBR has {0} Plan 9 partitions, expected one")]
+    Plan9(usize),
+    #[error("Partition {name} ends at sector {end}, but the disk has {sectors}")]
+    PastEnd { name: String, end: u64, sectors: u64 },
+    #[error("Partition {name} starts at sector {start}, before the Plan 9 partition, which starts at {plan9}")]
+    Before { name: String, start: u64, plan9: u64 },
+    #[error("The volume of partition {name} has {len} bytes, but the partition has only {room}")]
+    VolumeTooLong { name: String, len: u64, room: u64 },
+    #[error(
+        "Partition {name} has data in its second sector, where the partition table goes: give FAT two reserved sectors"
+    )]
+    TableInUse { name: String },
+    #[error("Cannot read the second sector of partition {name}")]
+    Read { name: String, source: io::Error },
+}
+
+/// A whole disk: a function of the offset.
+pub struct Disk {
+    pieces: Pieces,
+    partitions: Vec<Partition>,
+}
+
+impl Disk {
+    /// A disk of `len_bytes` bytes. A partition that is exactly one of the
+    /// MBR's other entries is that entry; all others are parts of the Plan 9
+    /// partition and go into its table.
+    ///
+    /// # Errors
+    /// When something overlaps, leaves the disk, or could not be found by the
+    /// loader.
+    pub fn new(len_bytes: u64, mbr: &Mbr, mut partitions: Vec<Partition>) -> Result<Self, DiskError> {
+        if !len_bytes.is_multiple_of(SECTOR) {
+            return Err(DiskError::Length(len_bytes));
+        }
+        let sectors = len_bytes / SECTOR;
+        let plan9 = check_entries(mbr, sectors)?;
+        let (start, size) = (u64::from(plan9.start), u64::from(plan9.sectors));
+        partitions.sort_by_key(|p| p.start_lba);
+        let mut table = Vec::new();
+        for p in &partitions {
+            if p.end() > sectors {
+                return Err(DiskError::PastEnd { name: p.name.clone(), end: p.end(), sectors });
+            }
+            let room = p.sectors * SECTOR;
+            if let Some(len) = p.volume.as_ref().map(|v| v.len()).filter(|len| *len > room) {
+                return Err(DiskError::VolumeTooLong { name: p.name.clone(), len, room });
+            }
+            if is_entry(mbr, p) {
+                continue;
+            }
+            let Some(from) = p.start_lba.checked_sub(start) else {
+                return Err(DiskError::Before { name: p.name.clone(), start: p.start_lba, plan9: start });
+            };
+            table.push(PrepEntry { name: p.name.clone(), start: from, end: from + p.sectors });
+        }
+        let text = prep::encode(&table, size)?;
+        let mut pieces = Pieces::new(len_bytes);
+        pieces.put_bytes(0, mbr.encode(Chs::guess(sectors))?.to_vec());
+        let table_at = (start + prep::TABLE_SECTOR) * SECTOR;
+        pieces.put_bytes(table_at, text.to_vec());
+        for p in &partitions {
+            let Some(volume) = &p.volume else { continue };
+            let at = p.start_lba * SECTOR;
+            if at <= table_at && table_at < p.end() * SECTOR {
+                put_around(&mut pieces, p, volume, table_at - at)?;
+            } else {
+                pieces.put(at, Source::Volume(volume.clone()));
+            }
+        }
+        Ok(Self { pieces, partitions })
+    }
+
+    /// The partitions, in the order of their places.
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+}
+
+impl ReadAt for Disk {
+    fn len(&self) -> u64 {
+        self.pieces.len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.pieces.read_at(offset, buf)
+    }
+    fn extents(&self) -> Vec<Extent> {
+        self.pieces.extents()
+    }
+}
+
+/// Judges the MBR's entries and returns the Plan 9 partition.
+fn check_entries(mbr: &Mbr, sectors: u64) -> Result<MbrEntry, DiskError> {
+    let entries: Vec<(usize, MbrEntry)> =
+        mbr.entries.iter().enumerate().filter_map(|(i, e)| e.map(|e| (i, e))).collect();
+    for (n, (index, e)) in entries.iter().enumerate() {
+        if e.start == 0 {
+            return Err(DiskError::EntryAtZero { index: *index });
+        }
+        if e.end() > sectors {
+            return Err(DiskError::EntryPastEnd { index: *index, end: e.end(), sectors });
+        }
+        let overlaps = |o: &MbrEntry| u64::from(e.start) < o.end() && u64::from(o.start) < e.end();
+        if let Some((first, _)) = entries[..n].iter().find(|(_, o)| overlaps(o)) {
+            return Err(DiskError::EntriesOverlap { first: *first, second: *index });
+        }
+    }
+    let active = entries.iter().filter(|(_, e)| e.active).count();
+    if active != 1 {
+        return Err(DiskError::Active(active));
+    }
+    let mut plan9 = entries.iter().filter(|(_, e)| e.is_plan9());
+    match (plan9.next(), plan9.count()) {
+        (Some((_, e)), 0) => Ok(*e),
+        (first, more) => Err(DiskError::Plan9(usize::from(first.is_some()) + more)),
+    }
+}
+
+fn is_entry(mbr: &Mbr, p: &Partition) -> bool {
+    let same = |e: &MbrEntry| !e.is_plan9() && u64::from(e.start) == p.start_lba && u64::from(e.sectors) == p.sectors;
+    mbr.entries.iter().flatten().any(same)
+}
+
+/// Puts a volume that leaves the sector at `gap` (in bytes from its start) to
+/// the partition table.
+fn put_around(pieces: &mut Pieces, p: &Partition, volume: &Arc<dyn ReadAt>, gap: u64) -> Result<(), DiskError> {
+    let read = |source| DiskError::Read { name: p.name.clone(), source };
+    let (at, len) = (p.start_lba * SECTOR, volume.len());
+    let behind = len.min(gap + SECTOR);
+    let mut under = vec![0; behind.saturating_sub(gap) as usize];
+    volume.read_at(gap.min(len), &mut under).map_err(read)?;
+    if under.iter().any(|b| *b != 0) {
+        return Err(DiskError::TableInUse { name: p.name.clone() });
+    }
+    let before = Window::new(volume.clone(), 0, gap.min(len)).map_err(read)?;
+    pieces.put(at, Source::Volume(Arc::new(before)));
+    let after = Window::new(volume.clone(), behind, len - behind).map_err(read)?;
+    pieces.put(at + behind, Source::Volume(Arc::new(after)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: &str, start_lba: u64, sectors: u64, fill: Option<u8>) -> Partition {
+        let volume = fill.map(|fill| {
+            let mut bytes = vec![fill; (sectors * SECTOR) as usize];
+            if name == "9fat" {
+                bytes[512..1024].fill(0);
+            }
+            Arc::new(bytes) as Arc<dyn ReadAt>
+        });
+        Partition { name: name.into(), start_lba, sectors, volume }
+    }
+
+    fn disk(sectors: u64, mbr: &Mbr, parts: Vec<Partition>) -> Result<Disk, DiskError> {
+        Disk::new(sectors * SECTOR, mbr, parts)
+    }
+
+    #[test]
+    fn everything_is_where_the_tables_say() {
+        let mbr = Mbr::plan9(vec![0xFA; 407], 63, 937);
+        let parts = vec![part("nvram", 163, 1, Some(7)), part("9fat", 63, 100, Some(9)), part("swap", 164, 836, None)];
+        let d = disk(1000, &mbr, parts).unwrap();
+        let sector = |n: u64| {
+            let mut b = [0; 512];
+            d.read_at(n * SECTOR, &mut b).unwrap();
+            b
+        };
+        assert_eq!(Mbr::decode(&sector(0)).unwrap().entries, mbr.entries);
+        assert_eq!(
+            prep::decode(&sector(64)).0,
+            [
+                PrepEntry { name: "9fat".into(), start: 0, end: 100 },
+                PrepEntry { name: "nvram".into(), start: 100, end: 101 },
+                PrepEntry { name: "swap".into(), start: 101, end: 937 },
+            ]
+        );
+        for (n, fill) in [(1, 0), (62, 0), (63, 9), (65, 9), (162, 9), (163, 7), (164, 0), (999, 0)] {
+            assert_eq!(sector(n), [fill; 512], "sector {n}");
+        }
+        let used = |o: u64, l: u64| Extent { offset: o * SECTOR, len: l * SECTOR };
+        assert_eq!(d.extents(), [used(0, 1), used(63, 101)]);
+    }
+
+    #[test]
+    fn a_partition_of_the_mbr_is_not_in_the_table() {
+        let mut mbr = Mbr::plan9(Vec::new(), 100, 100);
+        mbr.entries[1] = Some(MbrEntry { active: false, kind: 0x0C, start: 10, sectors: 50 });
+        let d = disk(200, &mbr, vec![part("dos", 10, 50, Some(1)), part("fs", 102, 98, Some(2))]).unwrap();
+        let mut b = [0; 512];
+        d.read_at(101 * SECTOR, &mut b).unwrap();
+        assert_eq!(prep::decode(&b).0, [PrepEntry { name: "fs".into(), start: 2, end: 100 }]);
+    }
+
+    #[test]
+    fn each_fault_has_its_error() {
+        let mbr = Mbr::plan9(Vec::new(), 63, 937);
+        let say = |sectors, mbr: &Mbr, parts| disk(sectors, mbr, parts).err().unwrap().to_string();
+        assert_eq!(say(999, &mbr, vec![]), "Partition 0 of the MBR ends at sector 1000, but the disk has 999");
+        assert_eq!(
+            say(1000, &mbr, vec![part("9fat", 63, 938, None)]),
+            "Partition 9fat ends at sector 1001, but the disk has 1000"
+        );
+        assert_eq!(
+            say(2000, &mbr, vec![part("9fat", 63, 938, None)]),
+            "Partition 9fat ends at sector 938, but the Plan 9 partition has 937"
+        );
+        assert_eq!(
+            say(1000, &mbr, vec![part("9fat", 62, 10, None)]),
+            "Partition 9fat starts at sector 62, before the Plan 9 partition, which starts at 63"
+        );
+        let overlap = vec![part("9fat", 63, 10, None), part("fs", 72, 10, None)];
+        assert!(say(1000, &mbr, overlap).starts_with("Partition fs starts at sector 9, inside partition 9fat"));
+        let mut in_use = part("9fat", 63, 10, Some(1));
+        in_use.volume = Some(Arc::new(vec![1u8; 5120]));
+        assert!(matches!(disk(1000, &mbr, vec![in_use.clone()]), Err(DiskError::TableInUse { .. })));
+        in_use.sectors = 9;
+        assert!(matches!(disk(1000, &mbr, vec![in_use]), Err(DiskError::VolumeTooLong { len: 5120, room: 4608, .. })));
+        assert!(matches!(Disk::new(1000, &mbr, vec![]), Err(DiskError::Length(1000))));
+        let mut twice = mbr.clone();
+        twice.entries[1] = twice.entries[0];
+        assert!(matches!(disk(1000, &twice, vec![]), Err(DiskError::EntriesOverlap { first: 0, second: 1 })));
+        let mut idle = mbr.clone();
+        idle.entries[0].as_mut().unwrap().active = false;
+        assert!(matches!(disk(1000, &idle, vec![]), Err(DiskError::Active(0))));
+        let mut none = mbr.clone();
+        none.entries[0].as_mut().unwrap().kind = 0x0C;
+        assert!(matches!(disk(1000, &none, vec![]), Err(DiskError::Plan9(0))));
+        assert!(matches!(disk(1000, &Mbr::plan9(Vec::new(), 0, 9), vec![]), Err(DiskError::EntryAtZero { index: 0 })));
+    }
+}
