@@ -1,8 +1,42 @@
 //! What the user wrote: `lab.toml`, parsed and checked.
 //!
 //! [`model`] is the lab after every default is filled in and every mistake is
-//! refused; the stages after this one never see the text.
+//! refused; the stages after this one never see the text. The way there:
+//! [`value`] walks the TOML and knows where each value stands, [`draft`] judges
+//! each value alone (with [`names`], [`units`] and [`words`]), [`check`] judges
+//! them together, and [`mistakes`] reports all that any of them found.
+//! `secrets.toml` stands beside the lab.
 
+mod addresses;
+mod check;
+mod draft;
+mod load;
+pub mod mistakes;
 pub mod model;
+pub mod names;
+mod roles;
 
+pub mod template;
+pub mod units;
+mod value;
+pub mod words;
+
+pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use model::*;
+pub use roles::{BASE_PARTITIONS, RoleFacts};
+
+pub use value::KEYS;
+pub use words::Word;
+
+/// Name of the embedded medium.
+pub const SAMPLE: &str = "sample";
+
+/// Host owner of a lab that names none.
+pub const HOSTOWNER: &str = "bootes";
+/// DNS domain of a lab that names none.
+pub const DOMAIN: &str = "plan9.lab";
+/// Epoch of a lab that gives none: 2026-01-01T00:00:00Z.
+pub const EPOCH: u32 = 1_767_225_600;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Values judged against each other: what is there twice, who needs whom, which
+//! address is whose. Then the draft, with its defaults filled in, is the lab.
+
+use super::draft::{Draft, NodeDraft};
+use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
+use super::model::*;
+use super::roles::{BASE_PARTITIONS, RoleFacts};
+use super::value::At;
+use super::{SAMPLE, addresses, names, units};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+/// Notes everything that does not go together.
+pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
+    check_names(draft, notes);
+    addresses::check(draft, notes);
+    check_medium(draft, notes);
+    for node in &draft.nodes {
+        check_roles(node, facts, notes);
+        check_partitions(draft, node, facts, notes);
+    }
+    check_roles_of_lab(draft, facts, notes);
+}
+
+/// Finds what is there twice.
+pub(crate) struct Once<'n, 't, K> {
+    notes: &'n Notes<'t>,
+    seen: BTreeMap<K, Range<usize>>,
+}
+
+impl<'n, 't, K: Ord> Once<'n, 't, K> {
+    pub fn new(notes: &'n Notes<'t>) -> Self {
+        Self { notes, seen: BTreeMap::new() }
+    }
+
+    pub fn see(&mut self, key: K, span: &Range<usize>, problem: impl FnOnce() -> Problem) {
+        match self.seen.get(&key) {
+            Some(first) => self.notes.note_beside(span, problem(), Some(first)),
+            None => drop(self.seen.insert(key, span.clone())),
+        }
+    }
+}
+
+fn check_names(draft: &Draft, notes: &Notes<'_>) {
+    let duplicate = |what: String, help: &str| Problem::new(Kind::Duplicate, what).help(help);
+    let mut nodes = Once::new(notes);
+    for name in draft.nodes.iter().filter_map(|n| n.name.as_ref()) {
+        // DNS and some file systems that artifacts land on do not know case.
+        nodes.see(name.value.to_ascii_lowercase(), &name.span, || {
+            duplicate(
+                format!("Two nodes are called `{}`", name.value),
+                "give each node its own name; case makes no difference",
+            )
+        });
+    }
+    let mut users = Once::new(notes);
+    if let Some(owner) = &draft.hostowner {
+        users.see(owner.value.as_str(), &owner.span, || duplicate(String::new(), ""));
+    }
+    let owner = draft.hostowner.as_ref().map_or(super::HOSTOWNER, |o| o.value.as_str());
+    for user in &draft.users {
+        let Some(name) = &user.name else { continue };
+        if name.value == owner {
+            let problem = duplicate(
+                format!("User `{owner}` is the host owner"),
+                "take the user out: the host owner is always one",
+            );
+            notes.note_beside(&name.span, problem, draft.hostowner.as_ref().map(|o| &o.span));
+            continue;
+        }
+        users.see(&name.value, &name.span, || {
+            duplicate(format!("Two users are called `{}`", name.value), "take one of them out")
+        });
+        if let Some(group) = user.groups.iter().find(|g| g.value == name.value) {
+            let problem = Problem::bad(format!("User `{}` is always a member of the group of that name", name.value));
+            notes.note(&group.span, problem.help("take it out"));
+        }
+    }
+}
+
+fn check_medium(draft: &Draft, notes: &Notes<'_>) {
+    let Some(medium) = &draft.medium else { return };
+    let known: Vec<&str> = draft.media.iter().map(|(name, _)| name.value.as_str()).chain([SAMPLE]).collect();
+    if !known.contains(&medium.value.as_str()) {
+        notes.note(&medium.span, unknown_medium(&medium.value, &known));
+    }
+}
+
+pub(crate) fn unknown_medium(name: &str, known: &[&str]) -> Problem {
+    let problem = Problem::new(Kind::UnknownName, format!("Unknown medium {}", quote(name))).expected(choice(known));
+    match suggest(name, known.iter().copied()) {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None if names::label("", name).is_ok() => {
+            problem.help(format!("say where it is: `[media.{}]` with a line `path = \"…\"`", table_key(name)))
+        }
+        None => problem.help("say where it is in a section `[media.NAME]`, and give that name here"),
+    }
+}
+
+/// The name as a TOML key: a dot would divide it.
+fn table_key(name: &str) -> String {
+    if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() }
+}
+
+/// Whether one of the alternatives `a|b` is in the list.
+fn satisfied<'a>(need: &str, roles: impl Iterator<Item = &'a str> + Clone) -> bool {
+    need.split('|').any(|alternative| roles.clone().any(|role| role == alternative.trim()))
+}
+
+fn alternatives(need: &str) -> String {
+    choice(&need.split('|').map(str::trim).collect::<Vec<_>>())
+}
+
+fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
+    let fact = |role: &At<String>| facts.iter().find(|fact| fact.name == role.value);
+    let name = node.name.as_ref().map_or(String::new(), |n| format!(" `{}`", n.value));
+    for (i, role) in node.roles.iter().enumerate() {
+        let Some(mine) = fact(role) else { continue };
+        for other in &node.roles[..i] {
+            let theirs = fact(other).is_some_and(|f| f.conflicts.contains(&role.value));
+            if theirs || mine.conflicts.contains(&other.value) {
+                let what = format!("Roles `{}` and `{}` cannot be on the same node", other.value, role.value);
+                let problem = Problem::new(Kind::Conflict, what).help("give them to different nodes");
+                notes.note_beside(&role.span, problem, Some(&other.span));
+            }
+        }
+        let present = node.roles.iter().map(|r| r.value.as_str());
+        for need in mine.needs.iter().filter(|need| !satisfied(need, present.clone())) {
+            let what = format!("Role `{}` needs {} on the same node", role.value, alternatives(need));
+            let problem = Problem::new(Kind::Conflict, what);
+            notes.note(&role.span, problem.help(format!("add it to the roles of node{name}")));
+        }
+    }
+}
+
+fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
+    let all = draft.nodes.iter().flat_map(|n| n.roles.iter());
+    for fact in facts {
+        let mut holders = all.clone().filter(|role| role.value == fact.name);
+        let Some(first) = holders.next() else { continue };
+        for need in &fact.needs_in_lab {
+            if !satisfied(need, all.clone().map(|role| role.value.as_str())) {
+                let what = format!("Role `{}` needs {} on some node of the lab", fact.name, alternatives(need));
+                let problem = Problem::new(Kind::Conflict, what).help("add it to the roles of one node");
+                notes.note(&first.span, problem);
+            }
+        }
+        if fact.at_most_one {
+            for role in holders {
+                let what = format!("Role `{}` can be on one node only", fact.name);
+                let problem = Problem::new(Kind::Duplicate, what).help("take it from one of them");
+                notes.note_beside(&role.span, problem, Some(&first.span));
+            }
+        }
+    }
+}
+
+fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
+    let of_roles = facts.iter().filter(|f| node.roles.iter().any(|r| r.value == f.name)).flat_map(|f| &f.partitions);
+    let mut known: Vec<&str> = BASE_PARTITIONS.to_vec();
+    known.extend(of_roles.map(String::as_str));
+    let disk = node.hardware.disk.or(draft.defaults.disk).unwrap_or(DISK);
+    let mut used = 0u64;
+    for (name, size) in &node.partitions {
+        used = used.saturating_add(*size);
+        if !known.contains(&name.value.as_str()) {
+            let what = format!("The node has no partition {}", quote(&name.value));
+            let problem = Problem::new(Kind::UnknownName, what).expected(choice(&known));
+            let elsewhere = facts.iter().find(|f| f.partitions.contains(&name.value));
+            notes.note(
+                &name.span,
+                match (suggest(&name.value, known.iter().copied()), elsewhere) {
+                    (_, Some(fact)) => problem.help(format!("role `{}` would bring it", fact.name)),
+                    (Some(near), None) => problem.help(format!("did you mean `{near}`?")),
+                    (None, None) => problem,
+                },
+            );
+        }
+    }
+    if let Some((name, size)) = node.partitions.iter().max_by_key(|(_, size)| *size)
+        && used > disk
+    {
+        let (used, disk) = (units::show_size(used), units::show_size(disk));
+        let what = match node.partitions.len() {
+            1 => format!("Partition `{}` has {used}, but the disk has {disk}", name.value),
+            _ => format!("The partitions have {used} together, but the disk has {disk}"),
+        };
+        let help = format!("make the disk larger, or `{}` smaller than {}", name.value, units::show_size(*size));
+        notes.note(&name.span, Problem::new(Kind::Conflict, what).help(help));
+    }
+}
+
+/// What every node has unless the file says otherwise.
+pub const MEMORY: u64 = 512 << 20;
+pub const DISK: u64 = 2 << 30;
+
+/// The lab of a draft without mistakes.
+pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
+    let addresses = addresses::assign(&draft);
+    let text = |at: Option<At<String>>, default: &str| at.map_or_else(|| default.to_owned(), |at| at.value);
+    let plain = |list: Vec<At<String>>| list.into_iter().map(|at| at.value).collect::<Vec<String>>();
+    let name = text(draft.name, "");
+    let network = Network {
+        name: text(draft.network.name, &name),
+        subnet: draft.network.subnet.map_or(addresses::SUBNET, |at| at.value),
+        gateway: draft.network.gateway.map(|at| at.value),
+        dns: draft.network.dns.into_iter().map(|at| at.value).collect(),
+        domain: text(draft.network.domain, super::DOMAIN),
+    };
+    let user = |user: super::draft::UserDraft| User { name: text(user.name, ""), groups: plain(user.groups) };
+    let formats = draft.formats.map(|list| list.into_iter().map(|at| at.value).collect());
+    let media = draft.media.into_iter().filter_map(|(name, path)| Some((name.value, Medium { path: dir.join(path?) })));
+    let common = draft.defaults;
+    let node = |(node, address): (NodeDraft, addresses::Assigned)| Node {
+        name: text(node.name, ""),
+        roles: plain(node.roles),
+        cpus: node.hardware.cpus.or(common.cpus).unwrap_or(1),
+        memory: node.hardware.memory.or(common.memory).unwrap_or(MEMORY),
+        disk: node.hardware.disk.or(common.disk).unwrap_or(DISK),
+        arch: node.hardware.arch.or(common.arch).unwrap_or(Arch::I386),
+        controller: node.hardware.controller.or(common.controller).unwrap_or(Controller::Ide),
+        nic: node.hardware.nic.or(common.nic).unwrap_or(Nic::E1000),
+        mac: address.mac,
+        ip: address.ip,
+        partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
+    };
+    Lab {
+        medium: text(draft.medium, SAMPLE),
+        authdom: text(draft.authdom, &network.domain),
+        hostowner: text(draft.hostowner, super::HOSTOWNER),
+        users: draft.users.into_iter().map(user).collect(),
+        epoch: draft.epoch.map_or(super::EPOCH, |at| at.value),
+        timezone: text(draft.timezone, "GMT"),
+        formats: formats.unwrap_or_else(|| vec![Format::Qcow2, Format::Ova]),
+        out: dir.join(text(draft.out, "output")),
+        media: media.collect(),
+        tree: TreeRules { include: draft.include.map(plain), exclude: draft.exclude.map(plain).unwrap_or_default() },
+        nodes: draft.nodes.into_iter().zip(addresses).map(node).collect(),
+        dir: dir.to_path_buf(),
+        name,
+        network,
+    }
+}

@@ -1,0 +1,326 @@
+//! The lab file as it is written: each value in its type and with its place.
+//!
+//! Here a value is judged alone; [`super::check`] judges values against each
+//! other. None means that the file does not say, or that what it says was a
+//! mistake and is noted: the draft of a file with mistakes is never used for
+//! more than finding further ones.
+
+use super::model::{Arch, Controller, Format, Mac, Nic};
+use super::roles::RoleFacts;
+use super::value::{At, Section, Value};
+use super::{mistakes::*, names, units, words};
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::path::PathBuf;
+
+pub const MEMORY_MIN: u64 = 64 << 20;
+pub const MEMORY_MAX: u64 = 1 << 40;
+/// VMware starts no machine whose memory is not a multiple of this.
+pub const MEMORY_STEP: u64 = 4 << 20;
+pub const DISK_MIN: u64 = 64 << 20;
+/// An MBR counts sectors of 512 bytes in 32 bits.
+pub const DISK_MAX: u64 = 2 << 40;
+pub const SECTOR: u64 = 512;
+/// MAXMACH of Plan 9's pc kernels.
+pub const CPUS_MAX: u32 = 32;
+
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub name: Option<At<String>>,
+    pub medium: Option<At<String>>,
+    pub authdom: Option<At<String>>,
+    pub hostowner: Option<At<String>>,
+    pub epoch: Option<At<u32>>,
+    pub timezone: Option<At<String>>,
+    pub formats: Option<Vec<At<Format>>>,
+    pub out: Option<At<String>>,
+    pub users: Vec<UserDraft>,
+    pub network: NetworkDraft,
+    pub defaults: Hardware,
+    pub media: Vec<(At<String>, Option<PathBuf>)>,
+    pub include: Option<Vec<At<String>>>,
+    pub exclude: Option<Vec<At<String>>>,
+    pub nodes: Vec<NodeDraft>,
+}
+
+#[derive(Default)]
+pub(crate) struct UserDraft {
+    pub name: Option<At<String>>,
+    pub groups: Vec<At<String>>,
+}
+
+#[derive(Default)]
+pub(crate) struct NetworkDraft {
+    pub name: Option<At<String>>,
+    pub subnet: Option<At<ipnet::Ipv4Net>>,
+    /// The file gives a subnet, be it a wrong one.
+    pub has_subnet: bool,
+    pub gateway: Option<At<Ipv4Addr>>,
+    pub dns: Vec<At<Ipv4Addr>>,
+    pub domain: Option<At<String>>,
+}
+
+/// What a node has and [defaults] may say for all.
+#[derive(Clone, Default)]
+pub(crate) struct Hardware {
+    pub arch: Option<Arch>,
+    pub cpus: Option<u32>,
+    pub memory: Option<u64>,
+    pub disk: Option<u64>,
+    pub controller: Option<Controller>,
+    pub nic: Option<Nic>,
+}
+
+pub(crate) struct NodeDraft {
+    /// Of its header.
+    pub span: Range<usize>,
+    pub name: Option<At<String>>,
+    pub roles: Vec<At<String>>,
+    pub mac: Option<At<Mac>>,
+    pub ip: Option<At<Ipv4Addr>>,
+    pub hardware: Hardware,
+    pub partitions: Vec<(At<String>, u64)>,
+}
+
+/// Reads every section; `facts` are the roles that there are.
+pub(crate) fn read(root: &Section<'_, '_>, facts: &[RoleFacts]) -> Draft {
+    let mut draft = Draft::default();
+    match root.section("lab", "[lab]") {
+        Some(lab) => read_lab(&lab, &mut draft),
+        None if root.has("lab") => {}
+        None => {
+            let problem = Problem::new(Kind::MissingKey, "There is no section [lab]");
+            root.notes.note(&root.span, problem.help("begin the file with `[lab]` and a line `name = \"mylab\"`"));
+        }
+    }
+    draft.users = root.sections("user", "[[user]]").iter().map(read_user).collect();
+    draft.network = root.section("network", "[network]").map(|s| read_network(&s)).unwrap_or_default();
+    draft.defaults = root.section("defaults", "[defaults]").map(|s| read_hardware(&s)).unwrap_or_default();
+    draft.media = root.section("media", "").map(|s| read_media(&s)).unwrap_or_default();
+    if let Some(tree) = root.section("tree", "[tree]") {
+        let patterns = |key| tree.get(key)?.strings("patterns such as `\"sys/src/**\"`", names::pattern);
+        draft.include = patterns("include");
+        draft.exclude = patterns("exclude");
+        if draft.include.as_ref().is_some_and(Vec::is_empty)
+            && let Some(include) = tree.get("include").filter(Value::is_empty_list)
+        {
+            let problem = Problem::bad("`include` is an empty list, so that no file would go into an image");
+            include.wrong(problem.help("leave the key out for the distribution's default, or name what goes in"));
+        }
+    }
+    draft.nodes = root.sections("node", "[[node]]").iter().map(|s| read_node(s, facts)).collect();
+    if draft.nodes.is_empty() && root.get("node").is_none_or(|v| v.is_empty_list()) {
+        let span = root.get("node").map_or(root.span.clone(), |v| v.span);
+        let problem = Problem::new(Kind::MissingKey, "The lab has no node");
+        root.notes.note(&span, problem.help("add a `[[node]]` with `name = \"plan9n1\"` and `roles = [\"cpu\"]`"));
+    }
+    draft
+}
+
+fn read_lab(lab: &Section<'_, '_>, draft: &mut Draft) {
+    let text = "a text in quotes";
+    draft.name = lab.require("name", "\"mylab\"").and_then(|v| v.parse(text, |t| names::label("Lab name", t)));
+    draft.medium = lab.get("medium").and_then(|v| v.parse(text, |t| Ok(t.to_owned())));
+    draft.authdom = lab.get("authdom").and_then(|v| v.parse(text, names::authdom));
+    draft.hostowner = lab.get("hostowner").and_then(|v| v.parse(text, |t| names::new_user("Host owner", t)));
+    draft.epoch = lab.get("epoch").and_then(|v| v.parse_scalar(units::EPOCH, units::epoch_value));
+    draft.timezone = lab.get("timezone").and_then(|v| v.parse(text, names::timezone));
+    draft.out = lab.get("out").and_then(|v| v.parse(text, |t| names::path("`out`", t)));
+    let Some(value) = lab.get("formats") else { return };
+    draft.formats = value.strings("formats such as `\"qcow2\"`", words::parse);
+    if value.is_empty_list() {
+        value.wrong(
+            Problem::bad("`formats` is an empty list, so that a build would write nothing")
+                .help("leave the key out for qcow2 and ova, or name a format: `raw`, `qcow2`, `qcow2-zstd`, `ova`"),
+        );
+    }
+}
+
+fn read_user(user: &Section<'_, '_>) -> UserDraft {
+    let name = user.require("name", "\"glenda\"");
+    let groups = user.get("groups").and_then(|v| v.strings("groups such as `\"sys\"`", |t| names::user("Group", t)));
+    UserDraft {
+        name: name.and_then(|v| v.parse("a text in quotes", |t| names::new_user("User", t))),
+        groups: groups.unwrap_or_default(),
+    }
+}
+
+fn read_network(network: &Section<'_, '_>) -> NetworkDraft {
+    let text = "a text in quotes";
+    let dns = network.get("dns").and_then(|v| v.strings("addresses such as `\"10.9.0.1\"`", address));
+    NetworkDraft {
+        name: network.get("name").and_then(|v| v.parse(text, |t| names::label("Network name", t))),
+        subnet: network.get("subnet").and_then(|v| v.parse("a subnet such as `\"10.9.0.0/24\"`", subnet)),
+        has_subnet: network.has("subnet"),
+        gateway: network.get("gateway").and_then(|v| v.parse("an address such as `\"10.9.0.1\"`", address)),
+        dns: dns.unwrap_or_default(),
+        domain: network.get("domain").and_then(|v| v.parse(text, names::domain)),
+    }
+}
+
+fn address(text: &str) -> Result<Ipv4Addr, Problem> {
+    let wrong = |what: &str| Problem::bad(format!("{} is not an address {what}", quote(text)));
+    let ip: Ipv4Addr = text.parse().map_err(|_| {
+        let problem = wrong("of IPv4").expected("four numbers from 0 to 255 with dots, such as `10.9.0.1`");
+        match text.split_once('/') {
+            Some((ip, _)) if ip.parse::<Ipv4Addr>().is_ok() => problem.help(format!("leave the mask out: `\"{ip}\"`")),
+            _ => problem,
+        }
+    })?;
+    if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || ip.is_loopback() {
+        return Err(wrong("that a machine on a network can have"));
+    }
+    Ok(ip)
+}
+
+fn subnet(text: &str) -> Result<ipnet::Ipv4Net, Problem> {
+    let wrong = |what: &str| Problem::bad(format!("Subnet {} {what}", quote(text)));
+    let expected = "an address and a prefix length, such as `10.9.0.0/24`";
+    let net: ipnet::Ipv4Net = text.parse().map_err(|_| wrong("is not a network").expected(expected))?;
+    if !(8..=30).contains(&net.prefix_len()) {
+        return Err(wrong("has no sensible size").expected("a prefix length from 8 to 30"));
+    }
+    if net.trunc() != net {
+        let help = format!("the network of that address is `\"{}\"`", net.trunc());
+        return Err(wrong("is the address of a host in a network").help(help));
+    }
+    let first = net.network();
+    if first.octets()[0] == 0 || first.is_loopback() || first.octets()[0] >= 224 {
+        return Err(wrong("is not a network that machines can have")
+            .help("private ones are in 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16"));
+    }
+    Ok(net)
+}
+
+fn read_hardware(section: &Section<'_, '_>) -> Hardware {
+    let value = |key| section.get(key);
+    fn word<W: words::Word>(value: Option<Value<'_, '_>>) -> Option<W> {
+        Some(value?.parse(&choice(&W::WORDS.iter().map(|(w, _)| *w).collect::<Vec<_>>()), words::parse)?.value)
+    }
+    let size = |key, check: fn(u64) -> Result<u64, Problem>| {
+        let found = value(key)?.parse_scalar(units::SIZE, |s| units::size_value(s).and_then(check))?;
+        Some(found.value)
+    };
+    Hardware {
+        arch: word(value("arch")),
+        cpus: value("cpus").and_then(|v| Some(v.integer("an integer from 1 to 32", cpus)?.value)),
+        memory: size("memory", memory),
+        disk: size("disk", disk),
+        controller: word(value("controller")),
+        nic: word(value("nic")),
+    }
+}
+
+fn cpus(count: i128) -> Result<u32, Problem> {
+    u32::try_from(count).ok().filter(|count| (1..=CPUS_MAX).contains(count)).ok_or_else(|| {
+        Problem::bad(format!("A node cannot have {count} cpus"))
+            .expected(format!("1 to {CPUS_MAX}, the most that Plan 9 runs on"))
+    })
+}
+
+/// Whether the size is in a range; plain small numbers were meant with a unit.
+fn in_range(noun: &str, bytes: u64, least: u64, most: u64) -> Result<(), Problem> {
+    if (least..=most).contains(&bytes) {
+        return Ok(());
+    }
+    let (least_text, most_text) = (units::show_size(least), units::show_size(most));
+    let problem = Problem::bad(format!(
+        "A {noun} of {} is too {}",
+        units::show_size(bytes),
+        if bytes < least { "small" } else { "large" }
+    ))
+    .expected(format!("{least_text} to {most_text}"));
+    Err(match bytes {
+        1..=65536 => problem
+            .help(format!("a size without a unit is in bytes; did you mean `\"{bytes} MiB\"` or `\"{bytes} GiB\"`?")),
+        _ => problem,
+    })
+}
+
+fn memory(bytes: u64) -> Result<u64, Problem> {
+    in_range("memory", bytes, MEMORY_MIN, MEMORY_MAX)?;
+    if !bytes.is_multiple_of(MEMORY_STEP) {
+        let near = (bytes + MEMORY_STEP / 2) / MEMORY_STEP * MEMORY_STEP;
+        return Err(Problem::bad(format!(
+            "A memory of {bytes} bytes is not a multiple of 4 MiB, which hypervisors ask for"
+        ))
+        .help(format!("the nearest is `\"{}\"`", units::show_size(near))));
+    }
+    Ok(bytes)
+}
+
+fn disk(bytes: u64) -> Result<u64, Problem> {
+    in_range("disk", bytes, DISK_MIN, DISK_MAX)?;
+    whole_sectors("A disk", bytes)
+}
+
+fn whole_sectors(noun: &str, bytes: u64) -> Result<u64, Problem> {
+    if !bytes.is_multiple_of(SECTOR) {
+        let near = bytes.div_ceil(SECTOR) * SECTOR;
+        return Err(Problem::bad(format!("{noun} of {bytes} bytes is not whole sectors of {SECTOR}"))
+            .help(format!("the next that is: `{near}`")));
+    }
+    Ok(bytes)
+}
+
+fn read_media(media: &Section<'_, '_>) -> Vec<(At<String>, Option<PathBuf>)> {
+    let mut all = Vec::new();
+    for (key, value) in media.entries() {
+        if key.value == super::SAMPLE {
+            let problem = Problem::new(Kind::Duplicate, "Medium `sample` is the one that p9img brings along");
+            media.notes.note(&key.span, problem.help("choose another name"));
+        } else if let Err(problem) = names::label("Medium name", &key.value) {
+            media.notes.note(&key.span, problem);
+        }
+        let path = value
+            .section("[media.NAME]")
+            .and_then(|s| s.require("path", "\"../9legacy\"")?.parse("a path in quotes", |t| names::path("Path", t)));
+        all.push((key, path.map(|p| p.value.into())));
+    }
+    all
+}
+
+fn read_node(node: &Section<'_, '_>, facts: &[RoleFacts]) -> NodeDraft {
+    let roles = node.require("roles", "[\"cpu\"]");
+    let known: Vec<&str> = facts.iter().map(|role| role.name.as_str()).collect();
+    if let Some(value) = roles.as_ref().filter(|v| v.is_empty_list()) {
+        value.wrong(Problem::bad("The node has no role, so that it would do nothing").expected(choice(&known)));
+    }
+    let role = |text: &str| {
+        if known.contains(&text) {
+            return Ok(text.to_owned());
+        }
+        let problem = Problem::new(Kind::UnknownName, format!("Unknown role {}", quote(text))).expected(choice(&known));
+        Err(match suggest(text, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help("a role is a folder in roles/ with a role.toml"),
+        })
+    };
+    NodeDraft {
+        span: node.span.clone(),
+        name: node.require("name", "\"plan9n1\"").and_then(|v| v.parse("a text in quotes", names::host)),
+        roles: roles.and_then(|v| v.strings("roles such as `\"cpu\"`", role)).unwrap_or_default(),
+        mac: node.get("mac").and_then(|v| v.parse("a MAC address such as `\"52:54:00:09:00:01\"`", units::mac)),
+        ip: node.get("ip").and_then(|v| v.parse("an address such as `\"10.9.0.11\"`", address)),
+        hardware: read_hardware(node),
+        partitions: node.section("partitions", "").map(|s| read_partitions(&s)).unwrap_or_default(),
+    }
+}
+
+fn read_partitions(partitions: &Section<'_, '_>) -> Vec<(At<String>, u64)> {
+    let mut all = Vec::new();
+    for (key, value) in partitions.entries() {
+        if let Err(problem) = names::partition(&key.value) {
+            partitions.notes.note(&key.span, problem);
+            continue;
+        }
+        let size = value.parse_scalar(units::SIZE, |scalar| match units::size_value(scalar)? {
+            0 => {
+                Err(Problem::bad("A partition of 0 bytes").help("leave the line out for the size that the plan gives"))
+            }
+            bytes => whole_sectors("A partition", bytes),
+        });
+        all.extend(size.map(|size| (key, size.value)));
+    }
+    all
+}

@@ -1,0 +1,356 @@
+//! Everything that is wrong with a file the user wrote, each with its place.
+//!
+//! A reader never stops at the first mistake: it notes a [`Mistake`] and goes
+//! on, so that one run of `p9img check` shows them all, in the order of the
+//! file. A mistake says what was found, what was expected and what to do, and
+//! quotes its line with a caret. Excerpts and counts are bounded, so that a
+//! hostile file cannot make the report larger than a few hundred kilobytes, and
+//! control characters never reach the terminal.
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+
+/// Mistakes kept of one file; the rest is only counted.
+const MOST: usize = 200;
+/// Characters of a source line that are quoted.
+const EXCERPT: usize = 110;
+
+/// What sort of mistake it is: stable words for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The file cannot be read or is not text.
+    File,
+    /// Not TOML.
+    Syntax,
+    UnknownKey,
+    MissingKey,
+    /// A boolean where a string belongs, and the like.
+    WrongType,
+    BadValue,
+    /// A word that names nothing: a role, a medium, a format.
+    UnknownName,
+    /// The second of what may be there once.
+    Duplicate,
+    /// Two values, each right, that cannot be together.
+    Conflict,
+}
+
+/// A stretch of one line in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Characters that the caret covers, at least 1.
+    pub length: usize,
+    /// The line, or the part of a long one around the column.
+    pub excerpt: String,
+    /// Character of `excerpt` that the column is at, from 0.
+    #[serde(skip)]
+    caret: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What is wrong with a value, before anyone knows where the value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub kind: Kind,
+    pub message: String,
+    pub expected: Option<String>,
+    pub help: Option<String>,
+}
+
+impl Problem {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), expected: None, help: None }
+    }
+
+    pub fn bad(message: impl Into<String>) -> Self {
+        Self::new(Kind::BadValue, message)
+    }
+
+    pub fn expected(mut self, text: impl Into<String>) -> Self {
+        self.expected = Some(text.into());
+        self
+    }
+
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(expected) = &self.expected {
+            write!(f, ": expected {expected}")?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "; {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mistake {
+    pub kind: Kind,
+    pub message: String,
+    pub expected: Option<String>,
+    pub help: Option<String>,
+    /// None: the whole file.
+    pub place: Option<Place>,
+    /// For a duplicate or a conflict: the other one.
+    pub first: Option<Place>,
+}
+
+/// Every mistake of one file, in the order of the file; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mistakes {
+    pub file: String,
+    pub mistakes: Vec<Mistake>,
+    /// How many more there are than `mistakes` holds.
+    pub left_off: usize,
+}
+
+impl Mistakes {
+    /// The one mistake of a file that could not be read at all.
+    pub fn whole_file(file: impl Into<String>, problem: Problem) -> Self {
+        let Problem { kind, message, expected, help } = problem;
+        let mistakes = vec![Mistake { kind, message, expected, help, place: None, first: None }];
+        Self { file: file.into(), mistakes, left_off: 0 }
+    }
+
+    pub fn count(&self) -> usize {
+        self.mistakes.len() + self.left_off
+    }
+
+    /// The report for people: for each mistake its place, its line with a caret,
+    /// what was expected and what to do; a count at the end. No final newline.
+    pub fn render(&self, color: bool) -> String {
+        let ink = Ink::new(color);
+        let mut out = String::new();
+        for mistake in &self.mistakes {
+            // Writing to a String cannot fail.
+            let _ = mistake.render(&self.file, &ink, &mut out);
+            out.push('\n');
+        }
+        if self.left_off > 0 {
+            let _ = writeln!(out, "{} more not shown", self.left_off);
+        }
+        let (count, noun) = (self.count(), if self.count() == 1 { "mistake" } else { "mistakes" });
+        let _ = write!(out, "{count} {noun} in {}", printable(&self.file));
+        out
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The styles of a report; all plain without colour.
+struct Ink {
+    error: Style,
+    frame: Style,
+    help: Style,
+}
+
+impl Ink {
+    fn new(color: bool) -> Self {
+        let on = |style: Style| if color { style } else { Style::new() };
+        Self {
+            error: on(AnsiColor::Red.on_default().bold()),
+            frame: on(AnsiColor::Blue.on_default().bold()),
+            help: on(AnsiColor::Cyan.on_default()),
+        }
+    }
+}
+
+impl Mistake {
+    fn render(&self, file: &str, ink: &Ink, out: &mut String) -> fmt::Result {
+        let Ink { error, frame, help } = ink;
+        match &self.place {
+            Some(place) => write!(out, "{}:{}:{}", printable(&place.file), place.line, place.column)?,
+            None => out.push_str(&printable(file)),
+        }
+        writeln!(out, ": {error}{}{error:#}", printable(&self.message))?;
+        let mut gutter = 1;
+        if let Some(place) = &self.place {
+            gutter = place.line.to_string().len();
+            writeln!(out, "{frame}{:gutter$} |{frame:#}", "")?;
+            writeln!(out, "{frame}{} |{frame:#} {}", place.line, place.excerpt)?;
+            let (skip, carets) = (place.caret, "^".repeat(place.length));
+            writeln!(out, "{frame}{:gutter$} |{frame:#} {:skip$}{error}{carets}{error:#}", "", "")?;
+        }
+        if let Some(text) = &self.expected {
+            writeln!(out, "{:gutter$} {frame}={frame:#} expected: {}", "", printable(text))?;
+        }
+        if let Some(first) = &self.first {
+            writeln!(out, "{:gutter$} {frame}={frame:#} the other one: {first}", "")?;
+        }
+        if let Some(text) = &self.help {
+            writeln!(out, "{:gutter$} {frame}={frame:#} {help}help: {}{help:#}", "", printable(text))?;
+        }
+        Ok(())
+    }
+}
+
+/// The text with control characters shown as `\u{…}`: a file must not be able
+/// to steer the terminal of whoever reads the report.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+/// A value as a message quotes it: bounded and in backquotes.
+pub(crate) fn quote(text: &str) -> String {
+    const MOST: usize = 60;
+    if text.chars().count() <= MOST {
+        return format!("`{text}`");
+    }
+    let head: String = text.chars().take(MOST).collect();
+    format!("`{head}…`")
+}
+
+/// `a`, `b` or `c`.
+pub(crate) fn choice<S: AsRef<str>>(words: &[S]) -> String {
+    let quoted: Vec<String> = words.iter().map(|w| format!("`{}`", w.as_ref())).collect();
+    match quoted.split_last() {
+        None => "nothing".into(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+/// The candidate that `word` was probably meant to be; the first of equals.
+pub(crate) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.trim().to_lowercase();
+    // Nobody mistypes a name this long, and the distance costs a product of lengths.
+    if word.is_empty() || word.len() > 64 {
+        return None;
+    }
+    let near = |c: &str| strsim::damerau_levenshtein(&word, &c.to_lowercase());
+    let best = candidates.into_iter().filter(|c| c.len() <= 64).map(|c| (near(c), c)).min_by_key(|(d, _)| *d)?;
+    let longest = word.chars().count().max(best.1.chars().count());
+    (best.0 <= (longest / 3).max(1) && best.0 < longest).then_some(best.1)
+}
+
+/// Collects the mistakes of one file while it is read.
+pub(crate) struct Notes<'t> {
+    pub file: &'t str,
+    text: &'t str,
+    /// Byte offset of each line's first character.
+    lines: Vec<usize>,
+    noted: RefCell<Vec<(usize, Mistake)>>,
+    left_off: Cell<usize>,
+}
+
+impl<'t> Notes<'t> {
+    pub fn new(file: &'t str, text: &'t str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        Self { file, text, lines, noted: RefCell::default(), left_off: Cell::new(0) }
+    }
+
+    /// Index of the line that holds the byte, from 0.
+    pub fn line_of(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).saturating_sub(1)
+    }
+
+    /// The line without its end.
+    pub fn line(&self, index: usize) -> &'t str {
+        let start = self.lines.get(index).copied().unwrap_or(self.text.len());
+        let end = self.lines.get(index + 1).copied().unwrap_or(self.text.len());
+        self.text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r'])
+    }
+
+    pub fn place(&self, span: &Range<usize>) -> Place {
+        let index = self.line_of(span.start);
+        let line = self.line(index);
+        let in_line = span.start.saturating_sub(self.lines[index]).min(line.len());
+        let column = line.char_indices().take_while(|(i, _)| *i < in_line).count();
+        let width = line.chars().count();
+        let covered = line.char_indices().filter(|(i, _)| (in_line..in_line + span.len()).contains(i)).count();
+        let from = if width <= EXCERPT { 0 } else { column.saturating_sub(EXCERPT / 2).min(width - EXCERPT) };
+        // A tab or control character would put the caret elsewhere.
+        let tame = |c: char| if c.is_control() { ' ' } else { c };
+        let excerpt: String = line.chars().skip(from).take(EXCERPT).map(tame).collect();
+        let caret = column - from;
+        let length = covered.clamp(1, EXCERPT.saturating_sub(caret).max(1));
+        Place {
+            file: self.file.to_owned(),
+            line: index + 1,
+            column: column + 1,
+            length,
+            excerpt: excerpt.trim_end().into(),
+            caret,
+        }
+    }
+
+    pub fn note(&self, span: &Range<usize>, problem: Problem) {
+        self.note_beside(span, problem, None);
+    }
+
+    /// Notes a mistake, pointing to `first` as the one it collides with.
+    pub fn note_beside(&self, span: &Range<usize>, problem: Problem, first: Option<&Range<usize>>) {
+        let mut noted = self.noted.borrow_mut();
+        if noted.len() >= MOST {
+            self.left_off.set(self.left_off.get() + 1);
+            return;
+        }
+        let Problem { kind, message, expected, help } = problem;
+        let (place, first) = (Some(self.place(span)), first.map(|span| self.place(span)));
+        noted.push((span.start, Mistake { kind, message, expected, help, place, first }));
+    }
+
+    /// How many mistakes are kept so far.
+    pub fn len(&self) -> usize {
+        self.noted.borrow().len()
+    }
+
+    /// Drops the mistakes from the `from`th on for which `keep` is false; the line is from 0.
+    pub fn retain_from(&self, from: usize, keep: impl Fn(usize, &Mistake) -> bool) {
+        let mut index = 0;
+        self.noted.borrow_mut().retain(|(offset, mistake)| {
+            index += 1;
+            index <= from || keep(self.line_of(*offset), mistake)
+        });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.noted.borrow().is_empty() && self.left_off.get() == 0
+    }
+
+    /// What was noted, in the order of the file; None when all is well.
+    pub fn finish(self) -> Option<Mistakes> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut noted = self.noted.into_inner();
+        noted.sort_by_key(|(offset, _)| *offset);
+        let mistakes = noted.into_iter().map(|(_, mistake)| mistake).collect();
+        Some(Mistakes { file: self.file.to_owned(), mistakes, left_off: self.left_off.get() })
+    }
+}

@@ -1,0 +1,167 @@
+//! What names may look like: as Plan 9, DNS and the rendered files can hold them.
+//!
+//! Lengths come from `/sys/include/authsrv.h` (ANAMELEN 28, DOMLEN 48, both with
+//! the final NUL). Users' names are kept to letters, digits and `._-+`: fossil's
+//! user file forbids `#:,()` (`/sys/src/cmd/fossil/9user.c`), and the rest would
+//! need quoting in rc scripts and network databases.
+
+use super::mistakes::{Problem, quote};
+
+/// Bytes in a user's or host's name, without the NUL.
+pub const NAME_MAX: usize = 27;
+/// Bytes in an authentication domain, without the NUL.
+pub const AUTHDOM_MAX: usize = 47;
+
+/// Users that every Plan 9 file server has, and the group that closes one to writers.
+pub const MANDATORY_USERS: &[&str] = &["adm", "none", "noworld", "sys", "write"];
+
+/// Names of hosts that mean something else: folders of /cfg in the distributions,
+/// and the name that every machine has for itself.
+const TAKEN_HOSTS: &[&str] = &["default", "example", "localhost", "pxe"];
+
+/// The checks that all names share; `legal` beside letters and digits.
+fn plain(noun: &str, text: &str, most: usize, legal: &str, ascii: bool) -> Result<(), Problem> {
+    let expected = || {
+        let letters = if ascii { "letters a to z, digits" } else { "letters, digits" };
+        let legal: Vec<String> = legal.chars().map(|c| format!("`{c}`")).collect();
+        format!("1 to {most} bytes of {letters} and {}", legal.join(" "))
+    };
+    let wrong = |what: String| Err(Problem::bad(format!("{noun} {} {what}", quote(text))).expected(expected()));
+    if text.is_empty() {
+        return Err(Problem::bad(format!("{noun} is empty")).expected(expected()));
+    }
+    if text.len() > most {
+        return wrong(format!("is {} bytes long", text.len()));
+    }
+    let fine = |c: char| legal.contains(c) || if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
+    if let Some(c) = text.chars().find(|c| !fine(*c)) {
+        return wrong(match c {
+            ' ' => "holds a blank".into(),
+            c if c.is_control() => format!("holds the control character U+{:04X}", u32::from(c)),
+            c => format!("holds `{c}`"),
+        });
+    }
+    if text.starts_with(['-', '.', '+']) {
+        return wrong(format!("begins with `{}`", &text[..1]));
+    }
+    Ok(())
+}
+
+/// A user's name, the host owner's or a group's.
+pub fn user(noun: &str, text: &str) -> Result<String, Problem> {
+    plain(noun, text, NAME_MAX, "._-+", false)?;
+    Ok(text.to_owned())
+}
+
+/// A user that the lab adds: not one that is there already.
+pub fn new_user(noun: &str, text: &str) -> Result<String, Problem> {
+    if text == "write" {
+        return Err(Problem::bad("User `write` would close the file system to all but its members")
+            .help("fossil gives the group `write` that meaning; choose another name"));
+    }
+    if MANDATORY_USERS.contains(&text) {
+        return Err(Problem::bad(format!("{noun} `{text}` is a user that every Plan 9 file server has already"))
+            .help("choose another name; to make a user a member of it, name it in `groups`"));
+    }
+    user(noun, text)
+}
+
+/// A node's name: host name in DNS, sysname in Plan 9, folder in /cfg, file name
+/// of the artifacts. Letters, digits and `-`, beginning with a letter.
+pub fn host(text: &str) -> Result<String, Problem> {
+    plain("Node name", text, NAME_MAX, "-", true)?;
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic()) || text.ends_with('-') {
+        return Err(Problem::bad(format!("Node name {} is not a host name", quote(text)))
+            .expected("a letter first, and no `-` last"));
+    }
+    if TAKEN_HOSTS.contains(&text.to_ascii_lowercase().as_str()) {
+        return Err(Problem::bad(format!("Node name `{text}` means something else to Plan 9"))
+            .help("choose another name, such as `plan9n1`"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The lab's name, a network's or a medium's: letters, digits and `._-`.
+pub fn label(noun: &str, text: &str) -> Result<String, Problem> {
+    plain(noun, text, 63, "._-", true)?;
+    Ok(text.to_owned())
+}
+
+pub fn authdom(text: &str) -> Result<String, Problem> {
+    plain("Authentication domain", text, AUTHDOM_MAX, "._-", false)?;
+    Ok(text.to_owned())
+}
+
+/// A DNS domain: labels of letters, digits and `-`, with dots between.
+pub fn domain(text: &str) -> Result<String, Problem> {
+    // A node's name and a dot come before it, and 253 bytes is what DNS can hold.
+    plain("Domain", text, 253 - 1 - NAME_MAX, ".-", true)?;
+    let good = |l: &str| (1..=63).contains(&l.len()) && !l.starts_with('-') && !l.ends_with('-');
+    if !text.split('.').all(good) {
+        return Err(Problem::bad(format!("Domain {} is not a DNS name", quote(text)))
+            .expected("labels of 1 to 63 letters, digits and `-` with dots between, such as `plan9.lab`"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A file in /adm/timezone.
+pub fn timezone(text: &str) -> Result<String, Problem> {
+    let found = plain("Timezone", text, 255, "._-+", true);
+    found
+        .map_err(|p| p.help("it is the name of a file in the medium's /adm/timezone, such as `GMT` or `US_Eastern`"))?;
+    Ok(text.to_owned())
+}
+
+/// A partition's name, as the text table after the partition's first sector holds it.
+pub fn partition(text: &str) -> Result<String, Problem> {
+    plain("Partition name", text, NAME_MAX, "._-", true)?;
+    Ok(text.to_owned())
+}
+
+/// A path in the lab file, which `~` and variables are not expanded in.
+pub fn path(noun: &str, text: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(Problem::bad(format!("{noun} {} is not a path", quote(text))));
+    }
+    if text == "~" || text.starts_with("~/") || text.starts_with('$') {
+        return Err(Problem::bad(format!(
+            "{noun} {} begins with `{}`, which is not expanded",
+            quote(text),
+            &text[..1]
+        ))
+        .help("write the whole path, or one relative to the lab file"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A pattern over the medium's paths.
+///
+/// # Errors
+/// Empty, with a leading or final slash or a `..`, or not a pattern.
+pub fn pattern(text: &str) -> Result<String, Problem> {
+    let wrong = |what: &str| Problem::bad(format!("Pattern {} {what}", quote(text)));
+    if text.is_empty() {
+        return Err(wrong("is empty").expected("a pattern such as `sys/src/**`"));
+    }
+    if text.starts_with('/') {
+        let help = format!("paths begin at the medium's root: write {}", quote(text.trim_start_matches('/')));
+        return Err(wrong("begins with a slash").help(help));
+    }
+    if text.ends_with('/') {
+        return Err(wrong("ends with a slash")
+            .help(format!("for all that is in a folder, write `{}/**`", text.trim_end_matches('/'))));
+    }
+    if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(wrong("has an empty part, `.` or `..` in it").help("write the path as the medium has it"));
+    }
+    glob(text).map(|_| text.to_owned()).map_err(|e| wrong(&format!("cannot be read: {}", e.kind())))
+}
+
+/// Compiles a pattern with the rules of lab files: `*` and `?` stop at a slash,
+/// `**` does not, letters must agree in case.
+///
+/// # Errors
+/// Not a pattern.
+pub fn glob(pattern: &str) -> Result<globset::Glob, globset::Error> {
+    globset::GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()
+}

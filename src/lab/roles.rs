@@ -1,0 +1,21 @@
+//! What the lab's checks must know of the roles; `role.toml` has the rest.
+
+/// One role's facts for the checks of a lab file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleFacts {
+    /// Name of its folder in `roles/`.
+    pub name: String,
+    /// Roles that cannot be on the same node. One of the two saying so is enough.
+    pub conflicts: Vec<String>,
+    /// Roles that must be on the same node; `cpu|terminal` is one or the other.
+    pub needs: Vec<String>,
+    /// Roles that some node of the lab must have; `|` as in `needs`.
+    pub needs_in_lab: Vec<String>,
+    /// Whether only one node of the lab may have it.
+    pub at_most_one: bool,
+    /// Partitions it adds to the node, beside [`BASE_PARTITIONS`].
+    pub partitions: Vec<String>,
+}
+
+/// Partitions that every node has.
+pub const BASE_PARTITIONS: &[&str] = &["9fat", "nvram", "fossil", "swap"];

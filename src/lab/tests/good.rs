@@ -1,0 +1,223 @@
+use super::{facts, parse};
+use crate::lab::*;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn default_lab_is_the_four_node_grid() {
+    let lab = Lab::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml")), &facts()).unwrap();
+    assert_eq!((lab.name.as_str(), lab.medium.as_str()), ("plan9grid", SAMPLE));
+    assert_eq!((lab.authdom.as_str(), lab.hostowner.as_str()), ("plan9.lab", "bootes"));
+    assert_eq!((lab.epoch, lab.timezone.as_str()), (EPOCH, "GMT"));
+    assert_eq!(lab.formats, [Format::Qcow2, Format::Ova]);
+    assert_eq!(lab.out, Path::new(env!("CARGO_MANIFEST_DIR")).join("output"));
+    assert_eq!(lab.users.len(), 1);
+    assert_eq!(lab.users[0].groups, ["sys", "adm", "upas"]);
+    assert_eq!(lab.network.gateway, Some(Ipv4Addr::new(10, 9, 0, 1)));
+    let roles: Vec<String> = lab.nodes.iter().map(|n| format!("{} {}", n.name, n.roles.join("+"))).collect();
+    assert_eq!(roles, ["plan9n1 cpu+fs+auth", "plan9n2 cpu", "plan9n3 cpu+replica", "plan9n4 cpu+venti"]);
+    for (i, node) in (1u8..).zip(&lab.nodes) {
+        assert_eq!((node.cpus, node.memory, node.disk), (1, 512 << 20, 2 << 30));
+        assert_eq!((node.arch, node.controller, node.nic), (Arch::I386, Controller::Ide, Nic::E1000));
+        assert_eq!(node.mac, Mac([0x52, 0x54, 0, 9, 0, i]));
+        assert_eq!(node.ip, Ipv4Addr::new(10, 9, 0, 10 + i));
+    }
+}
+
+#[test]
+fn template_is_the_default_lab() {
+    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml")).unwrap();
+    assert_eq!(template::LAB, file);
+    assert!(template::GITIGNORE.lines().any(|l| l == "/secrets.toml"));
+}
+
+#[test]
+fn small_lab_gets_every_default() {
+    let lab = parse("[lab]\nname = \"x\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n").unwrap();
+    assert_eq!((lab.medium.as_str(), lab.authdom.as_str(), lab.hostowner.as_str()), (SAMPLE, "plan9.lab", "bootes"));
+    assert_eq!((lab.network.name.as_str(), lab.network.domain.as_str()), ("x", "plan9.lab"));
+    assert_eq!(lab.network.subnet.to_string(), "10.9.0.0/24");
+    assert_eq!((lab.network.gateway, lab.epoch), (None, EPOCH));
+    assert_eq!(lab.formats, [Format::Qcow2, Format::Ova]);
+    assert_eq!(lab.out, PathBuf::from("dir/output"));
+    assert!(lab.tree.include.is_none() && lab.users.is_empty() && lab.media.is_empty());
+    let node = &lab.nodes[0];
+    assert_eq!((node.cpus, node.memory, node.disk), (1, 512 << 20, 2 << 30));
+    assert_eq!(node.ip, Ipv4Addr::new(10, 9, 0, 1));
+    assert_eq!(node.mac.0[..3], [0x52, 0x54, 0]);
+}
+
+#[test]
+fn every_key_reaches_the_model() {
+    let lab = parse(
+        r#"
+        [lab]
+        name = "every.thing"
+        medium = "9legacy"
+        authdom = "auth.example.org"
+        hostowner = "héctor"
+        epoch = 2020-02-29T12:00:00+02:00
+        timezone = "US_Eastern"
+        formats = ["raw", "qcow2-zstd"]
+        out = "/images"
+        [[user]]
+        name = "glenda"
+        [[user]]
+        name = "ken"
+        groups = ["sys"]
+        [network]
+        name = "wire"
+        subnet = "192.168.4.0/22"
+        gateway = "192.168.4.1"
+        dns = ["9.9.9.9", "192.168.4.2"]
+        domain = "example.org"
+        [defaults]
+        arch = "amd64"
+        cpus = 2
+        memory = 268435456
+        disk = "4 GB"
+        controller = "sata"
+        nic = "virtio"
+        [media.9legacy]
+        path = "../9legacy"
+        [media."nine.front"]
+        path = "/media/9front"
+        [tree]
+        include = ["386/**", "sys/{lib,src}/**"]
+        exclude = ["**/*.ps"]
+        [[node]]
+        name = "a"
+        roles = ["cpu", "venti"]
+        [node.partitions]
+        swap = "64 MiB"
+        arenas = 1_073_741_824
+        [[node]]
+        name = "b"
+        roles = ["fs", "auth"]
+        arch = "386"
+        cpus = 1
+        memory = "1 GiB"
+        disk = "1.5 GiB"
+        controller = "virtio"
+        nic = "e1000"
+        mac = "0A:00:27:00:00:0f"
+        ip = "192.168.4.3"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(lab.medium, "9legacy");
+    assert_eq!(lab.media["9legacy"].path, Path::new("dir/../9legacy"));
+    assert_eq!(lab.media["nine.front"].path, Path::new("/media/9front"));
+    assert_eq!((lab.authdom.as_str(), lab.hostowner.as_str()), ("auth.example.org", "héctor"));
+    assert_eq!((lab.epoch, lab.out.as_path()), (1_582_970_400, Path::new("/images")));
+    assert_eq!(lab.formats, [Format::Raw, Format::Qcow2Zstd]);
+    assert_eq!(lab.users.iter().map(|u| u.groups.len()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(lab.network.dns.len(), 2);
+    assert_eq!(lab.tree.include.as_deref().unwrap().len(), 2);
+    assert_eq!(lab.tree.exclude, ["**/*.ps"]);
+    let [a, b] = lab.nodes.as_slice() else { panic!("two nodes") };
+    assert_eq!((a.arch, a.cpus, a.memory, a.disk), (Arch::Amd64, 2, 256 << 20, 4_000_000_000));
+    assert_eq!((a.controller, a.nic), (Controller::Sata, Nic::Virtio));
+    assert_eq!(
+        a.partitions.iter().map(|(n, s)| (n.as_str(), *s)).collect::<Vec<_>>(),
+        [("arenas", 1 << 30), ("swap", 64 << 20)]
+    );
+    // .1 is the gateway, .2 a DNS server, .3 the other node.
+    assert_eq!(a.ip, Ipv4Addr::new(192, 168, 4, 4));
+    assert_eq!((b.arch, b.cpus, b.memory, b.disk), (Arch::I386, 1, 1 << 30, 3 << 29));
+    assert_eq!((b.controller, b.nic), (Controller::Virtio, Nic::E1000));
+    assert_eq!((b.mac.to_string().as_str(), b.ip), ("0a:00:27:00:00:0f", Ipv4Addr::new(192, 168, 4, 3)));
+}
+
+#[test]
+fn two_hundred_and_fifty_six_nodes_have_addresses_of_their_own() {
+    let mut text = "[lab]\nname = \"big\"\n[network]\nsubnet = \"10.0.0.0/23\"\ngateway = \"10.0.0.1\"\n".to_owned();
+    for i in 0..256 {
+        text += &format!("[[node]]\nname = \"n{i}\"\nroles = [\"cpu\"]\n");
+    }
+    let lab = parse(&text).unwrap();
+    let ips: std::collections::BTreeSet<_> = lab.nodes.iter().map(|n| n.ip).collect();
+    let macs: std::collections::BTreeSet<_> = lab.nodes.iter().map(|n| n.mac).collect();
+    assert_eq!((lab.nodes.len(), ips.len(), macs.len()), (256, 256, 256));
+    assert_eq!(lab.nodes[0].ip, Ipv4Addr::new(10, 0, 0, 2));
+}
+
+#[test]
+fn derived_mac_depends_on_the_names_alone() {
+    let node = |name: &str| format!("[[node]]\nname = \"{name}\"\nroles = [\"cpu\"]\n");
+    let lab = |name: &str, nodes: &str| parse(&format!("[lab]\nname = \"{name}\"\n{nodes}")).unwrap();
+    let one = lab("x", &node("b")).nodes[0].mac;
+    assert_eq!(lab("x", &(node("a") + &node("b"))).nodes[1].mac, one);
+    assert_ne!(lab("y", &node("b")).nodes[0].mac, one);
+    // Pinned: another value would give every existing lab other images.
+    assert_eq!(one.to_string(), "52:54:00:1c:bb:26");
+}
+
+#[test]
+fn command_line_overrides() {
+    let lab =
+        || parse("[lab]\nname = \"x\"\n[media.m]\npath = \"m\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n").unwrap();
+    assert_eq!(lab().with_medium("m").unwrap().medium, "m");
+    assert_eq!(lab().with_medium("sample").unwrap().medium, SAMPLE);
+    let other = lab().with_medium("/somewhere/9front/").unwrap();
+    assert_eq!(
+        (other.medium.as_str(), other.media["9front"].path.as_path()),
+        ("9front", Path::new("/somewhere/9front/"))
+    );
+    assert_eq!(lab().with_medium("../sample").unwrap().medium, "medium");
+    let unknown = lab().with_medium("sampel").unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "Unknown medium `sampel`: expected `m` or `sample`; give a medium of the lab, or the path of one"
+    );
+    assert_eq!(lab().with_formats(&[Format::Ova, Format::Raw, Format::Ova]).formats, [Format::Ova, Format::Raw]);
+    assert_eq!(lab().with_out("/o").out, Path::new("/o"));
+    assert_eq!(lab().with_epoch(units::source_date_epoch("1000000000").unwrap()).epoch, 1_000_000_000);
+    for bad in ["", "-1", "+1000000000", "1e9", "0", "4294967296", "99999999999999999999999999999999999999999"] {
+        assert!(units::source_date_epoch(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn sizes() {
+    for (text, bytes) in [
+        ("0", 0),
+        ("512", 512),
+        ("1B", 1),
+        ("2 kB", 2000),
+        ("2KB", 2000),
+        ("2 KiB", 2048),
+        ("1.5 GiB", 3 << 29),
+        ("0.001 kB", 1),
+        ("16 TiB", 16 << 40),
+        ("16777215 TiB", 16_777_215 << 40),
+        ("1.500000000000000000000000 GB", 1_500_000_000),
+    ] {
+        assert_eq!(units::size(text), Ok(bytes), "{text}");
+    }
+    for text in
+        ["", "GiB", "-1", "1.GiB", "1..5 GiB", "1.0001 kB", "1 gib", "16777216 TiB", "1 Gi B", "99999999999999999999 B"]
+    {
+        assert!(units::size(text).is_err(), "{text}");
+    }
+    for (bytes, text) in
+        [(0, "0 B"), (1000, "1 kB"), (1024, "1 KiB"), (2 << 30, "2 GiB"), (2_000_000_000, "2 GB"), (513, "513 B")]
+    {
+        assert_eq!(units::show_size(bytes), text);
+    }
+}
+
+#[test]
+fn words_are_what_the_model_serializes() {
+    fn same<W: Word + serde::Serialize + std::str::FromStr<Err = Problem>>() {
+        for (word, value) in W::WORDS {
+            assert_eq!(serde_json::to_value(value).unwrap(), *word);
+            assert_eq!(value.word(), *word);
+            assert!(word.parse::<W>().is_ok_and(|w| w == *value));
+        }
+    }
+    same::<Arch>();
+    same::<Controller>();
+    same::<Nic>();
+    same::<Format>();
+}

@@ -1,0 +1,25 @@
+//! Labs right and wrong, and what is said of them.
+
+mod good;
+mod wrong;
+
+use super::{Lab, Mistakes, RoleFacts};
+use std::path::Path;
+
+/// Roles with every sort of fact, so that the tests do not depend on `roles/`.
+fn facts() -> Vec<RoleFacts> {
+    let role = |name: &str| RoleFacts { name: name.into(), ..RoleFacts::default() };
+    let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+    vec![
+        RoleFacts { needs: words(&["fs|replica"]), at_most_one: true, ..role("auth") },
+        RoleFacts { conflicts: words(&["terminal"]), ..role("cpu") },
+        role("fs"),
+        RoleFacts { conflicts: words(&["fs"]), needs_in_lab: words(&["fs"]), ..role("replica") },
+        role("terminal"),
+        RoleFacts { partitions: words(&["arenas", "isect", "bloom"]), ..role("venti") },
+    ]
+}
+
+fn parse(text: &str) -> Result<Lab, Mistakes> {
+    Lab::parse(text, "lab.toml", Path::new("dir"), &facts())
+}

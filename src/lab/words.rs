@@ -1,0 +1,89 @@
+//! The words that a lab file chooses from: architectures, controllers, formats.
+
+use super::mistakes::{Kind, Problem, choice, quote, suggest};
+use super::model::{Arch, Controller, Format, Nic};
+
+/// A type that is written as one of a few words.
+pub trait Word: Copy + PartialEq + 'static {
+    /// What messages call it.
+    const NOUN: &'static str;
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The word that users type for it.
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Word for Arch {
+    const NOUN: &'static str = "architecture";
+    const WORDS: &'static [(&'static str, Self)] = &[("386", Self::I386), ("amd64", Self::Amd64)];
+}
+
+impl Word for Controller {
+    const NOUN: &'static str = "disk controller";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("ide", Self::Ide), ("sata", Self::Sata), ("virtio", Self::Virtio)];
+}
+
+impl Word for Nic {
+    const NOUN: &'static str = "network card";
+    const WORDS: &'static [(&'static str, Self)] = &[("e1000", Self::E1000), ("virtio", Self::Virtio)];
+}
+
+impl Word for Format {
+    const NOUN: &'static str = "format";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("raw", Self::Raw), ("qcow2", Self::Qcow2), ("qcow2-zstd", Self::Qcow2Zstd), ("ova", Self::Ova)];
+}
+
+/// Names that other tools use for what has another word here.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("i386", "386"),
+    ("x86", "386"),
+    ("pc", "386"),
+    ("x86_64", "amd64"),
+    ("x86-64", "amd64"),
+    ("x64", "amd64"),
+    ("pc64", "amd64"),
+    ("pata", "ide"),
+    ("ahci", "sata"),
+    ("virtio-blk", "virtio"),
+    ("virtio-net", "virtio"),
+    ("82540em", "e1000"),
+    ("ether82563", "e1000"),
+    ("img", "raw"),
+    ("qcow", "qcow2"),
+    ("ovf", "ova"),
+    ("vmdk", "ova"),
+];
+
+/// # Errors
+/// The text is none of the words; a near one is suggested.
+pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
+    if let Some((_, value)) = W::WORDS.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
+    let other = OTHER_NAMES.iter().find(|(name, word)| name.eq_ignore_ascii_case(text) && words.contains(word));
+    let near = other.map(|(_, word)| *word).or_else(|| suggest(text, words.iter().copied()));
+    let problem = Problem::new(Kind::UnknownName, format!("Unknown {} {}", W::NOUN, quote(text)));
+    let problem = problem.expected(choice(&words));
+    Err(match near {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None => problem,
+    })
+}
+
+macro_rules! from_str {
+    ($($word:ty),*) => {$(
+        impl std::str::FromStr for $word {
+            type Err = Problem;
+            fn from_str(text: &str) -> Result<Self, Problem> {
+                parse(text)
+            }
+        }
+    )*};
+}
+
+from_str!(Arch, Controller, Nic, Format);
