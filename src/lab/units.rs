@@ -158,7 +158,7 @@ pub fn mac(text: &str) -> Result<Mac, Problem> {
     let example = "six bytes such as `\"52:54:00:09:00:01\"`";
     let parts: Vec<&str> = text.split(':').take(7).collect();
     let hex = |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    if parts.len() != 6 || !parts.iter().all(|part| hex(part)) {
+    if parts.len() != 6 || !parts.iter().all(hex) {
         return Err(wrong("it is not six pairs of hexadecimal digits with colons").expected(example));
     }
     let mut bytes = [0; 6];
