@@ -1,1 +1,25 @@
-//! fossil, the file system of 9legacy.
+//! fossil, the file system of 9legacy. `doc/fossil.md` describes the format.
+//!
+//! Writing: [`Base::layout`] places a medium's files once for all nodes,
+//! [`Fossil::layout`] one node's; the result answers [`crate::ReadAt`].
+//! Reading: [`open`].
+
+mod area;
+mod check;
+mod check_dirs;
+mod dump;
+mod entry;
+mod format;
+mod layout;
+mod meta;
+mod read;
+mod volume;
+mod write;
+
+pub use format::MAX_FILE_BLOCKS;
+pub use layout::{Base, Fossil, LayoutError, MAX_NAME, Options, data_offset, needed_len};
+pub use read::{FossilReader, MAX_NESTING, open};
+pub use volume::OpenError;
+
+#[cfg(test)]
+mod tests;
