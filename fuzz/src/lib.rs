@@ -1,0 +1,124 @@
+//! What the fuzz targets share.
+//!
+//! Images are large and mostly file contents; a fuzzer that sees them as plain
+//! bytes spends its time there. So a target for an image holds a valid one,
+//! made by p9img's own writers, and the fuzzer's input says how to wound it.
+//! Seeds are therefore not needed, and no binary is committed.
+
+use p9img::fs::{FileSystem, Node};
+use p9img::read_at::{ReadAt, check_range};
+use std::io;
+use std::sync::Arc;
+
+/// An image with some bytes replaced, and perhaps its end cut off.
+pub struct Wounded {
+    base: Arc<[u8]>,
+    wounds: Vec<(usize, Vec<u8>)>,
+    len: usize,
+}
+
+impl Wounded {
+    /// Understands `data`: an even first byte, and the rest is the whole
+    /// image; an odd one, and the rest are wounds. A wound is a place (three
+    /// bytes, little-endian), a length (one byte) and so many new bytes;
+    /// length 0 cuts the image off there.
+    pub fn new(base: &Arc<[u8]>, data: &[u8]) -> Self {
+        let plain = |bytes: Arc<[u8]>| Self { len: (*bytes).len(), base: bytes, wounds: Vec::new() };
+        let Some((how, mut rest)) = data.split_first() else { return plain(base.clone()) };
+        if how % 2 == 0 {
+            return plain(rest.into());
+        }
+        let mut wounded = plain(base.clone());
+        while let Some(([a, b, c, len], more)) = rest.split_first_chunk::<4>() {
+            let at = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
+            let (bytes, more) = more.split_at(more.len().min(usize::from(*len)));
+            if *len == 0 {
+                wounded.len = wounded.len.min(at);
+            } else if at < (*wounded.base).len() {
+                wounded.wounds.push((at, bytes.to_vec()));
+            }
+            rest = more;
+        }
+        wounded
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len];
+        self.read_at(0, &mut bytes).expect("the whole length");
+        bytes
+    }
+}
+
+impl ReadAt for Wounded {
+    fn len(&self) -> u64 {
+        self.len as u64
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check_range("wounded image", offset, buf.len(), self.len as u64)?;
+        let start = offset as usize;
+        buf.copy_from_slice(&self.base[start..start + buf.len()]);
+        for (at, bytes) in &self.wounds {
+            let (from, to) = ((*at).max(start), (at + bytes.len()).min(start + buf.len()));
+            if from < to {
+                buf[from - start..to - start].copy_from_slice(&bytes[from - at..to - at]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The whole of a readable thing, as bytes.
+pub fn all(of: &dyn ReadAt) -> Arc<[u8]> {
+    let mut bytes = vec![0; usize::try_from(of.len()).expect("an image that fits into memory")];
+    of.read_at(0, &mut bytes).expect("a valid image");
+    bytes.into()
+}
+
+/// Nodes that a target looks at before it has seen enough.
+const NODES: usize = 300;
+/// Bytes that it reads of each file.
+const BYTES: usize = 256 << 10;
+
+/// Uses a file system as `ls -R`, `cat` and `fsck` do.
+pub fn look(fs: &dyn FileSystem) {
+    let mut left = NODES;
+    if let Ok(root) = fs.root() {
+        look_below(fs, &root, &mut left, 0);
+    }
+    let _ = fs.find(b"a/b/../c");
+    let _ = fs.check(&mut |finding| drop(finding.to_string()));
+    let _ = fs.dump(&mut io::sink());
+}
+
+fn look_below(fs: &dyn FileSystem, dir: &Node, left: &mut usize, depth: usize) {
+    let Ok(children) = fs.children(dir) else { return };
+    for child in children {
+        if *left == 0 || depth > 40 {
+            return;
+        }
+        *left -= 1;
+        if child.meta.mode.is_dir() {
+            look_below(fs, &child, left, depth + 1);
+        } else {
+            read(fs, &child);
+        }
+    }
+}
+
+fn read(fs: &dyn FileSystem, file: &Node) {
+    let mut buf = vec![0; 10_000];
+    let mut at = 0;
+    while at < BYTES {
+        match fs.read(file, at as u64, &mut buf) {
+            Ok(n) if n > 0 => {
+                assert!(n <= buf.len());
+                at += n;
+            }
+            _ => break,
+        }
+    }
+    for far in [file.len.saturating_sub(1), file.len, u64::MAX - 5] {
+        let _ = fs.read(file, far, &mut buf);
+    }
+}
