@@ -5,7 +5,7 @@
 //! [`value`] walks the TOML and knows where each value stands, [`draft`] judges
 //! each value alone (with [`names`], [`units`] and [`words`]), [`check`] judges
 //! them together, and [`mistakes`] reports all that any of them found.
-//! `secrets.toml` stands beside the lab.
+//! `secrets.toml`, beside the lab, is read by [`secrets`].
 
 mod addresses;
 mod check;
@@ -15,7 +15,7 @@ pub mod mistakes;
 pub mod model;
 pub mod names;
 mod roles;
-
+pub mod secrets;
 pub mod template;
 pub mod units;
 mod value;
@@ -24,7 +24,7 @@ pub mod words;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use model::*;
 pub use roles::{BASE_PARTITIONS, RoleFacts};
-
+pub use secrets::Secrets;
 pub use value::KEYS;
 pub use words::Word;
 

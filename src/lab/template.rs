@@ -5,7 +5,7 @@
 pub const LAB: &str = include_str!("../../lab.toml");
 
 /// The text of a new lab's `.gitignore`.
-pub const GITIGNORE: &str = "# Passwords, and what p9img builds.\n/secrets.toml\n/output/\n";
+pub const GITIGNORE: &str = "# Passwords, and what p9img builds.\n/secrets.toml\n/.secrets.toml.*\n/output/\n";
 
 /// The files of a new lab, each with its name and text.
 pub const FILES: &[(&str, &str)] = &[("lab.toml", LAB), (".gitignore", GITIGNORE)];

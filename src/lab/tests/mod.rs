@@ -1,6 +1,8 @@
 //! Labs right and wrong, and what is said of them.
 
 mod good;
+#[cfg(unix)]
+mod secrets;
 mod wrong;
 
 use super::{Lab, Mistakes, RoleFacts};

@@ -1,0 +1,396 @@
+//! `secrets.toml`: the passwords of a lab, and the seed of all else that must
+//! look random.
+//!
+//! The file is an input like the lab itself: equal secrets give equal images. It
+//! is made on the first build (the one place in p9img that asks the system for
+//! random bytes), and what the lab comes to need later, such as the password of
+//! a new user, is added without touching the rest. It is written whole under
+//! another name and then renamed, for its owner alone to read, and refused when
+//! others could have read it. No message and no `Debug` ever shows a value of it.
+
+use super::mistakes::Notes;
+use super::value::read_toml;
+use super::{names, units};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use toml::de::DeValue;
+
+/// Name of the file, beside the lab.
+pub const FILE: &str = "secrets.toml";
+
+/// Bytes of a password: what Plan 9's `passwd` asks for at least, and what fits
+/// its 28 with the NUL (`/sys/src/cmd/auth/lib/okpasswd.c`, `/sys/include/authsrv.h`).
+pub const PASSWORD_MIN: usize = 8;
+pub const PASSWORD_MAX: usize = 27;
+
+/// Letters of the passwords made here: none that looks like another or a digit.
+const LETTERS: &[u8; 23] = b"abcdefghjkmnpqrstuvwxyz";
+
+/// Bytes of the file that are read.
+const LARGEST: u64 = 1 << 20;
+
+/// What a lab keeps from everyone but its owner.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secrets {
+    seed: [u8; 32],
+    owner_name: String,
+    hostowner: String,
+    users: BTreeMap<String, String>,
+}
+
+/// What [`Secrets::load_or_create`] wrote: the user should hear of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    Nothing,
+    /// The whole file.
+    Created,
+    /// What was not in it: `seed`, `hostowner`, or names of users.
+    Added(Vec<String>),
+}
+
+/// Why the secrets cannot be used. Holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    #[error("Cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("Cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("The system gives no random bytes for new secrets")]
+    Random(#[source] getrandom::Error),
+    #[error("{} has mode {mode:04o}, so that others can read the lab's passwords: make it yours with `chmod 600 {}`, \
+             and take new passwords if somebody may have", path.display(), path.display())]
+    Readable { path: PathBuf, mode: u32 },
+    #[error("{}: {what}", path.display())]
+    Unusable { path: PathBuf, what: String },
+    #[error("{}:{line}: {what}", path.display())]
+    Malformed { path: PathBuf, line: usize, what: String },
+}
+
+impl Secrets {
+    /// Reads the secrets of the lab in `dir`, and first adds what they lack: the
+    /// whole file, or the passwords of the host owner and of `users`.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, is readable by others, or is malformed.
+    pub fn load_or_create<U: AsRef<str>>(
+        dir: &Path,
+        hostowner: &str,
+        users: &[U],
+    ) -> Result<(Self, Written), SecretsError> {
+        let path = dir.join(FILE);
+        let (found, written) = match Found::read(&path)? {
+            Some(found) if found.lacks(users).is_empty() => (found, Written::Nothing),
+            _ => add_missing(dir, &path, users)?,
+        };
+        let what = "It changed while it was read".to_owned();
+        let secrets = found.complete(hostowner).ok_or(SecretsError::Unusable { path, what })?;
+        Ok((secrets, written))
+    }
+
+    /// Reads the secrets of the lab in `dir`, and writes nothing. None when there
+    /// are none yet, or no seed or host owner's password.
+    ///
+    /// # Errors
+    /// The file cannot be read, is readable by others, or is malformed.
+    pub fn load(dir: &Path, hostowner: &str) -> Result<Option<Self>, SecretsError> {
+        let found = Found::read(&dir.join(FILE))?;
+        Ok(found.and_then(|found| found.complete(hostowner)))
+    }
+
+    /// The password of a user, the host owner included.
+    pub fn password(&self, user: &str) -> Option<&str> {
+        if user == self.owner_name {
+            return Some(&self.hostowner);
+        }
+        self.users.get(user).map(String::as_str)
+    }
+
+    /// 32 bytes that look random, the same for the same seed and label. The seed
+    /// is hashed on both sides of the label, so that a value that becomes public
+    /// helps nobody to another.
+    pub fn derive(&self, label: &str) -> [u8; 32] {
+        Sha256::new().chain_update(self.seed).chain_update(label).chain_update(self.seed).finalize().into()
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+/// What a file holds, complete or not.
+#[derive(Clone, Default)]
+struct Found {
+    /// As the file has it.
+    source: String,
+    seed: Option<[u8; 32]>,
+    hostowner: Option<String>,
+    users: BTreeMap<String, String>,
+}
+
+impl Found {
+    /// None when there is no file.
+    fn read(path: &Path) -> Result<Option<Self>, SecretsError> {
+        let failed = |source| SecretsError::Read { path: path.into(), source };
+        let unusable = |what: String| SecretsError::Unusable { path: path.into(), what };
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Err(unusable("This is not a file".into()));
+        }
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
+            if mode & 0o077 != 0 {
+                return Err(SecretsError::Readable { path: path.into(), mode });
+            }
+        }
+        let mut bytes = Vec::new();
+        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(unusable(format!("It is larger than {}", units::show_size(LARGEST))));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| unusable("It is not UTF-8 text".into()))?;
+        Self::parse(path, &text).map(Some)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, SecretsError> {
+        let notes = Notes::new("", text);
+        let malformed = |at: usize, what: String| {
+            let line = notes.line_of(at) + 1;
+            SecretsError::Malformed { path: path.into(), line, what }
+        };
+        let toml = read_toml(&notes, text);
+        if let Some(line) = toml.broken.first() {
+            // TOML's own words could quote what is there.
+            let what = "This is not TOML; write `NAME = \"PASSWORD\"`, each name once";
+            return Err(SecretsError::Malformed { path: path.into(), line: line + 1, what: what.into() });
+        }
+        let mut found = Self { source: text.to_owned(), ..Self::default() };
+        let password = |of: &str, at: usize, value: &DeValue<'_>| {
+            let text = value.as_str().ok_or_else(|| malformed(at, format!("The password of {of} is not in quotes")))?;
+            check_password(text).map_err(|what| malformed(at, format!("The password of {of} {what}")))?;
+            Ok(text.to_owned())
+        };
+        for (key, value) in &toml.table {
+            let (at, value) = (value.span().start, value.get_ref());
+            match (key.get_ref().as_ref(), value) {
+                ("seed", value) => found.seed = Some(parse_seed(value).map_err(|what| malformed(at, what))?),
+                ("hostowner", value) => found.hostowner = Some(password("the host owner", at, value)?),
+                ("users", DeValue::Table(users)) => {
+                    for (name, value) in users {
+                        let at = value.span().start;
+                        let user = names::user("User", name.get_ref()).map_err(|p| malformed(at, p.to_string()))?;
+                        let password = password(&format!("user `{user}`"), at, value.get_ref())?;
+                        found.users.insert(user, password);
+                    }
+                }
+                ("users", _) => return Err(malformed(at, "`users` is not a table; write `[users]`".into())),
+                (key, _) => {
+                    let known = ["seed", "hostowner", "users"];
+                    let help = match super::mistakes::suggest(key, known) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "users' passwords stand under `[users]`".into(),
+                    };
+                    let key = super::mistakes::quote(key);
+                    return Err(malformed(key_line(text, at), format!("Unknown key {key}: {help}")));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn values(&self) -> (Option<[u8; 32]>, Option<&str>, &BTreeMap<String, String>) {
+        (self.seed, self.hostowner.as_deref(), &self.users)
+    }
+
+    fn lacks<U: AsRef<str>>(&self, users: &[U]) -> Vec<String> {
+        let mut lacks = Vec::new();
+        lacks.extend(self.seed.is_none().then(|| "seed".to_owned()));
+        lacks.extend(self.hostowner.is_none().then(|| "hostowner".to_owned()));
+        lacks.extend(users.iter().map(|u| u.as_ref().to_owned()).filter(|u| !self.users.contains_key(u)));
+        lacks
+    }
+
+    /// Makes up what is not there.
+    fn fill<U: AsRef<str>>(&mut self, users: &[U]) -> Result<(), SecretsError> {
+        if self.seed.is_none() {
+            let mut seed = [0; 32];
+            draw(&mut seed)?;
+            self.seed = Some(seed);
+        }
+        if self.hostowner.is_none() {
+            self.hostowner = Some(new_password()?);
+        }
+        for user in users.iter().map(AsRef::as_ref) {
+            if !self.users.contains_key(user) {
+                self.users.insert(user.to_owned(), new_password()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// None while the seed or the host owner's password is not there.
+    fn complete(self, hostowner: &str) -> Option<Secrets> {
+        Some(Secrets {
+            seed: self.seed?,
+            owner_name: hostowner.to_owned(),
+            hostowner: self.hostowner?,
+            users: self.users,
+        })
+    }
+
+    /// The two lines of the top, those of them that `without` does not have.
+    fn top(&self, without: &Self) -> String {
+        let mut text = String::new();
+        if let (Some(seed), None) = (self.seed, without.seed) {
+            let hex: String = seed.iter().map(|b| format!("{b:02x}")).collect();
+            text += &format!("seed = \"{hex}\"\n");
+        }
+        if let (Some(password), None) = (&self.hostowner, &without.hostowner) {
+            text += &format!("hostowner = {}\n", quoted(password));
+        }
+        text
+    }
+
+    fn user_lines(&self, without: &Self) -> String {
+        let new = self.users.iter().filter(|(name, _)| !without.users.contains_key(*name));
+        new.map(|(name, password)| format!("{} = {}\n", quoted(name), quoted(password))).collect()
+    }
+
+    /// A whole new file.
+    fn text(&self) -> String {
+        let nothing = Self::default();
+        let head = "# Whoever reads this file can be anyone in the lab. Keep it out of version control.\n\
+                    # A build with other secrets gives other images.\n\n";
+        let seed = "\n# Passwords: 8 to 27 characters of ASCII. A build adds what is missing.\n[users]\n";
+        format!("{head}{}{seed}{}", self.top(&nothing), self.user_lines(&nothing))
+    }
+
+    /// This file with the lines that `full` has more.
+    fn with_lines_of(&self, full: &Self) -> String {
+        let mut text = full.top(self) + &self.source;
+        let users = full.user_lines(self);
+        if !users.is_empty() {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            if !self.source.lines().any(|line| line.trim_start().starts_with("[users]")) {
+                text.push_str("\n[users]\n");
+            }
+            text.push_str(&users);
+        }
+        text
+    }
+}
+
+/// Where the line that holds the byte begins: a key stands before its value.
+fn key_line(text: &str, at: usize) -> usize {
+    text.get(..at).and_then(|head| head.rfind('\n')).map_or(0, |i| i + 1)
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn parse_seed(value: &DeValue<'_>) -> Result<[u8; 32], String> {
+    let wrong = || "The seed is not 64 hexadecimal digits in quotes; take the line out for a new one".to_owned();
+    let hex = value.as_str().filter(|s| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit())).ok_or_else(wrong)?;
+    let mut seed = [0; 32];
+    for (byte, pair) in seed.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(seed)
+}
+
+/// Whether Plan 9 takes it as a password, typed in any of its ways. Blanks at an
+/// end would be lost: keys are made from the password padded with them.
+fn check_password(text: &str) -> Result<(), String> {
+    if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&text.len()) {
+        return Err(format!("has {} bytes: expected {PASSWORD_MIN} to {PASSWORD_MAX}", text.len()));
+    }
+    if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Err("has a character that is not printable ASCII".into());
+    }
+    if text.starts_with(' ') || text.ends_with(' ') {
+        return Err("has a blank at its beginning or end".into());
+    }
+    Ok(())
+}
+
+/// Four groups of five letters, 90 bits: `abcde-fghjk-mnpqr-stuvw`.
+fn new_password() -> Result<String, SecretsError> {
+    let mut password = String::new();
+    while password.len() < 4 * 5 + 3 {
+        let mut byte = [0];
+        draw(&mut byte)?;
+        // The bytes past the last multiple of 23 would favour some letters.
+        if usize::from(byte[0]) >= 256 / LETTERS.len() * LETTERS.len() {
+            continue;
+        }
+        password.push(char::from(LETTERS[usize::from(byte[0]) % LETTERS.len()]));
+        if password.len() % 6 == 5 && password.len() < 23 {
+            password.push('-');
+        }
+    }
+    Ok(password)
+}
+
+/// Adds to the file what it lacks, or makes it.
+fn add_missing<U: AsRef<str>>(dir: &Path, path: &Path, users: &[U]) -> Result<(Found, Written), SecretsError> {
+    let failed = |source| SecretsError::Write { path: path.into(), source };
+    let folder = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    // Two first builds at once must agree: the second waits here, and then finds the
+    // file of the first. Where a folder cannot be locked, the rename decides.
+    let lock = File::open(folder).map_err(failed)?;
+    let _ = lock.lock();
+    let old = Found::read(path)?;
+    let found = old.clone().unwrap_or_default();
+    let lacks = found.lacks(users);
+    if old.is_some() && lacks.is_empty() {
+        return Ok((found, Written::Nothing));
+    }
+    let mut full = found.clone();
+    full.fill(users)?;
+    if old.is_none() {
+        return match write(folder, path, &full.text(), false) {
+            Ok(()) => Ok((full, Written::Created)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match Found::read(path)? {
+                Some(theirs) if theirs.lacks(users).is_empty() => Ok((theirs, Written::Nothing)),
+                _ => Err(failed(error)),
+            },
+            Err(error) => Err(failed(error)),
+        };
+    }
+    // The user's comments and order stay, where adding lines is enough.
+    let edited = found.with_lines_of(&full);
+    let same = Found::parse(path, &edited).is_ok_and(|read| read.values() == full.values());
+    write(folder, path, &if same { edited } else { full.text() }, true).map_err(failed)?;
+    Ok((full, Written::Added(lacks)))
+}
+
+/// The only use of chance in p9img: what is drawn here is written down at once.
+#[expect(clippy::disallowed_methods, reason = "new secrets are what this fence has a gate for")]
+fn draw(bytes: &mut [u8]) -> Result<(), SecretsError> {
+    getrandom::fill(bytes).map_err(SecretsError::Random)
+}
+
+/// Writes the whole file under another name, for its owner alone, and renames it.
+fn write(folder: &Path, path: &Path, text: &str, replace: bool) -> io::Result<()> {
+    // The default .gitignore knows this name too, should a crash leave it behind.
+    let mut file = tempfile::Builder::new().prefix(".secrets.toml.").tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    let done = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    done.map(drop).map_err(|error| error.error)
+}

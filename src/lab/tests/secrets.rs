@@ -1,0 +1,151 @@
+use crate::lab::secrets::{FILE, PASSWORD_MAX, PASSWORD_MIN, Secrets, SecretsError, Written};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const SEED: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn put(dir: &Path, text: &str) -> PathBuf {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = dir.join(FILE);
+    let _ = fs::remove_file(&path);
+    let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    path
+}
+
+#[test]
+fn first_build_makes_them_and_later_ones_keep_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Secrets::load(dir.path(), "bootes").unwrap(), None);
+    let (first, written) = Secrets::load_or_create(dir.path(), "bootes", &["glenda"]).unwrap();
+    assert_eq!(written, Written::Created);
+    assert_eq!(fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    let (owner, glenda) = (first.password("bootes").unwrap(), first.password("glenda").unwrap());
+    assert_ne!(owner, glenda);
+    for password in [owner, glenda] {
+        let groups: Vec<&str> = password.split('-').collect();
+        assert_eq!(groups.len(), 4, "{password}");
+        assert!(groups.iter().all(|g| g.len() == 5 && g.bytes().all(|b| b"abcdefghjkmnpqrstuvwxyz".contains(&b))));
+        assert!((PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()));
+    }
+    assert_eq!(first.password("ken"), None);
+    let (second, written) = Secrets::load_or_create(dir.path(), "bootes", &["glenda"]).unwrap();
+    assert_eq!((second, written), (first.clone(), Written::Nothing));
+    assert_eq!(Secrets::load(dir.path(), "bootes").unwrap(), Some(first));
+}
+
+#[test]
+fn missing_ones_are_added_and_the_rest_stays_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "# mine\nseed = \"{SEED}\"\nhostowner = 'correct \"horse'\n\n[users]\nken = \"unix was here\" # old\n# end"
+    );
+    let path = put(dir.path(), &text);
+    let (secrets, written) = Secrets::load_or_create(dir.path(), "eve", &["ken", "rob.p", "héctor"]).unwrap();
+    assert_eq!(written, Written::Added(vec!["rob.p".into(), "héctor".into()]));
+    assert_eq!(secrets.password("eve"), Some("correct \"horse"));
+    assert_eq!(secrets.password("ken"), Some("unix was here"));
+    let after = fs::read_to_string(&path).unwrap();
+    assert!(after.starts_with(&text), "{after}");
+    let (again, written) = Secrets::load_or_create(dir.path(), "eve", &["rob.p", "héctor"]).unwrap();
+    assert_eq!((again, written), (secrets, Written::Nothing));
+}
+
+#[test]
+fn what_cannot_be_added_by_lines_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = put(dir.path(), "users = { ken = \"unix was here\" }\n");
+    let (secrets, written) = Secrets::load_or_create(dir.path(), "eve", &["rob"]).unwrap();
+    assert_eq!(written, Written::Added(vec!["seed".into(), "hostowner".into(), "rob".into()]));
+    assert_eq!(secrets.password("ken"), Some("unix was here"));
+    assert_eq!(Secrets::load(dir.path(), "eve").unwrap(), Some(secrets));
+    assert!(fs::read_to_string(path).unwrap().contains("[users]\n\"ken\" = \"unix was here\"\n"));
+}
+
+#[test]
+fn builds_at_once_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let (user, path) = (|i: usize| format!("user{}", i % 3), dir.path());
+    let made: Vec<Secrets> = std::thread::scope(|scope| {
+        let start = |i| scope.spawn(move || Secrets::load_or_create(path, "eve", &[user(i)]).unwrap().0);
+        let threads: Vec<_> = (0..12).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let end = Secrets::load(dir.path(), "eve").unwrap().unwrap();
+    for (i, one) in made.iter().enumerate() {
+        assert_eq!(one.password("eve"), end.password("eve"));
+        assert_eq!(one.password(&user(i)), end.password(&user(i)));
+        assert_eq!(one.derive("x"), end.derive("x"));
+    }
+}
+
+#[test]
+fn derived_values_are_pinned() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), &format!("seed = \"{SEED}\"\nhostowner = \"password\"\n"));
+    let secrets = Secrets::load(dir.path(), "eve").unwrap().unwrap();
+    let hex: String = secrets.derive("label").iter().map(|b| format!("{b:02x}")).collect();
+    // sha256(seed "label" seed), computed elsewhere: another value would change every image.
+    assert_eq!(hex, "24360f1154538ce78afbabaf9935d65e4736a991aaf549a1da3f276ec91147a8");
+    assert_ne!(secrets.derive("label"), secrets.derive("label2"));
+}
+
+#[test]
+fn others_must_not_have_been_able_to_read_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = put(dir.path(), &format!("seed = \"{SEED}\"\nhostowner = \"password\"\n"));
+    for mode in [0o640, 0o604, 0o660, 0o622] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = Secrets::load_or_create(dir.path(), "eve", &[] as &[&str]).unwrap_err();
+        assert!(matches!(error, SecretsError::Readable { mode: m, .. } if m == mode), "{error}");
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+}
+
+/// Text of the file, and what is said of it. None of it may hold `hush`.
+const WRONG: &[(&str, &str)] = &[
+    ("hostowner = \"hush\"", ":1: The password of the host owner has 4 bytes: expected 8 to 27"),
+    (
+        "\nhostowner = \"hush hush hush hush hush hush\"",
+        ":2: The password of the host owner has 29 bytes: expected 8 to 27",
+    ),
+    ("hostowner = \"hush hush \"", ":1: The password of the host owner has a blank at its beginning or end"),
+    (
+        "hostowner = \"hush\\u0000hush\"",
+        ":1: The password of the host owner has a character that is not printable ASCII",
+    ),
+    ("hostowner = 1234567890", ":1: The password of the host owner is not in quotes"),
+    ("[users]\nglenda = \"hush\"", ":2: The password of user `glenda` has 4 bytes: expected 8 to 27"),
+    ("[users]\nglenda = [\"hush hush\"]", ":2: The password of user `glenda` is not in quotes"),
+    ("hostowner = hush hush", ":1: This is not TOML; write `NAME = \"PASSWORD\"`, each name once"),
+    ("hostowner = \"hush hush", ":1: This is not TOML; write `NAME = \"PASSWORD\"`, each name once"),
+    (
+        "hostowner = \"hush hush\"\nhostowner = \"hush hush\"",
+        ":2: This is not TOML; write `NAME = \"PASSWORD\"`, each name once",
+    ),
+    ("hostowner = \"hush hush\"\nhostower = \"hush hush\"", ":2: Unknown key `hostower`: did you mean `hostowner`?"),
+    ("glenda = \"hush hush\"", ":1: Unknown key `glenda`: users' passwords stand under `[users]`"),
+    ("seed = \"hush\"", ":1: The seed is not 64 hexadecimal digits in quotes; take the line out for a new one"),
+    ("users = \"hush hush\"", ":1: `users` is not a table; write `[users]`"),
+];
+
+#[test]
+fn malformed_files_are_refused_without_quoting_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for (text, expected) in WRONG {
+        let path = put(dir.path(), text);
+        let error = Secrets::load_or_create(dir.path(), "eve", &["glenda"]).unwrap_err();
+        assert_eq!(error.to_string(), format!("{}{expected}", path.display()), "{text}");
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), *text, "a refused file stays as it is");
+    }
+    let (secrets, _) = {
+        put(dir.path(), &format!("seed = \"{SEED}\"\nhostowner = \"hush hush\"\n"));
+        Secrets::load_or_create(dir.path(), "eve", &["glenda"]).unwrap()
+    };
+    assert_eq!(format!("{secrets:?}"), "Secrets(…)");
+}
