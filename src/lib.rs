@@ -19,6 +19,7 @@ pub mod artifact;
 pub mod auth;
 pub mod disk;
 pub mod fs;
+pub mod guest;
 pub mod lab;
 pub mod media;
 pub mod pieces;

@@ -1,0 +1,265 @@
+//! A machine for QEMU: its arguments, its start and its end.
+
+use super::console::{Console, ConsoleError};
+use crate::lab::{Controller, Mac, Nic};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How the bytes of a disk are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFormat {
+    Raw,
+    Qcow2,
+    Vmdk,
+}
+
+impl DiskFormat {
+    /// The word QEMU uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+        }
+    }
+}
+
+/// One disk of a machine.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    pub path: PathBuf,
+    pub format: DiskFormat,
+    /// What the guest writes goes into the file. Otherwise into a temporary
+    /// one, and the file stays as it is.
+    pub keep_writes: bool,
+}
+
+impl Disk {
+    /// A disk whose file stays as it is.
+    pub fn new(path: impl Into<PathBuf>, format: DiskFormat) -> Self {
+        Self { path: path.into(), format, keep_writes: false }
+    }
+}
+
+/// A network card on QEMU's own small network, without a way out of it.
+#[derive(Clone, Debug)]
+pub struct NetworkCard {
+    pub model: Nic,
+    pub mac: Mac,
+    /// The network QEMU simulates; its gateway is the first address.
+    pub subnet: ipnet::Ipv4Net,
+}
+
+/// What QEMU shall run.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The machine starts from the first.
+    pub disks: Vec<Disk>,
+    pub controller: Controller,
+    pub network: Option<NetworkCard>,
+    /// Bytes.
+    pub memory: u64,
+    pub cpus: u32,
+    /// A socket to be made for QEMU's monitor.
+    pub monitor: Option<PathBuf>,
+    /// Stop instead of ending when the guest powers off, so that its memory
+    /// can still be looked at.
+    pub stay_after_power_off: bool,
+}
+
+impl Machine {
+    /// One processor, 512 MiB, no network.
+    pub fn new(controller: Controller, disk: Disk) -> Self {
+        Self {
+            disks: vec![disk],
+            controller,
+            network: None,
+            memory: 512 << 20,
+            cpus: 1,
+            monitor: None,
+            stay_after_power_off: false,
+        }
+    }
+
+    /// The arguments for `qemu-system-x86_64`. The first serial port is on
+    /// standard input and output.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        let mut arg = |a: &str| args.push(a.into());
+        // Without acceleration: the same everywhere, and KVM is often absent.
+        for a in ["-accel", "tcg", "-machine", "pc", "-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"] {
+            arg(a);
+        }
+        for (flag, value) in [("-m", format!("{}M", self.memory >> 20)), ("-smp", self.cpus.to_string())] {
+            arg(flag);
+            arg(&value);
+        }
+        for a in ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"] {
+            arg(a);
+        }
+        if self.stay_after_power_off {
+            arg("-no-shutdown");
+        }
+        match &self.monitor {
+            None => ["-monitor", "none"].into_iter().for_each(|a| args.push(a.into())),
+            Some(path) => args.extend(["-monitor".into(), option("unix:", path, ",server=on,wait=off")]),
+        }
+        if self.controller == Controller::Sata {
+            args.extend(["-device".into(), "ahci,id=ahci0".into()]);
+        }
+        for (i, disk) in self.disks.iter().enumerate() {
+            let snapshot = if disk.keep_writes { "off" } else { "on" };
+            let rest = format!(",if=none,id=disk{i},format={},snapshot={snapshot},cache=unsafe", disk.format.name());
+            let device = match self.controller {
+                Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
+                Controller::Sata => format!("ide-hd,drive=disk{i},bus=ahci0.{i}"),
+                Controller::Virtio => format!("virtio-blk-pci,drive=disk{i}"),
+            };
+            args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
+            args.extend(["-device".into(), format!("{device},bootindex={i}").into()]);
+        }
+        if let Some(card) = &self.network {
+            let gateway = card.subnet.hosts().next().unwrap_or_else(|| card.subnet.addr());
+            let netdev = format!("user,id=net0,restrict=on,net={},host={gateway}", card.subnet.trunc());
+            let model = match card.model {
+                Nic::E1000 => "e1000",
+                Nic::Virtio => "virtio-net-pci",
+            };
+            args.extend(["-netdev".into(), netdev.into()]);
+            args.extend(["-device".into(), format!("{model},netdev=net0,mac={},romfile=", card.mac).into()]);
+        }
+        args
+    }
+
+    /// Starts the machine.
+    ///
+    /// # Errors
+    /// When QEMU is not installed or cannot be started. A QEMU that starts
+    /// and ends at once is noticed at the first wait on the console.
+    pub fn start(&self) -> Result<Guest, GuestError> {
+        let mut child = Command::new(QEMU)
+            .args(self.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => GuestError::NoQemu,
+                _ => GuestError::Start(source),
+            })?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (Some(input), Some(output), Some(complaints)) = (input, output, child.stderr.take()) else {
+            unreachable!("all three were asked to be pipes");
+        };
+        let console = Console::new(input, vec![Box::new(output), Box::new(complaints)]);
+        Ok(Guest { child, console })
+    }
+}
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// `before`, the path with QEMU's commas doubled, `after`.
+fn option(before: &str, path: &Path, after: &str) -> OsString {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let mut out = before.as_bytes().to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        out.push(*byte);
+        if *byte == b',' {
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(after.as_bytes());
+    OsString::from_vec(out)
+}
+
+/// Why a guest could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    #[error("{QEMU} was not found: install QEMU")]
+    NoQemu,
+    #[error("Cannot start {QEMU}")]
+    Start(#[source] io::Error),
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    #[error("QEMU ended with {0}")]
+    Failed(ExitStatus),
+    #[error("Cannot wait for {QEMU}")]
+    Wait(#[source] io::Error),
+    #[error("The machine still ran {} seconds after it was to power off; the end of what it printed:\n{tail}", after.as_secs())]
+    StillRunning { after: Duration, tail: String },
+}
+
+/// A running machine. It is ended when this goes out of scope.
+pub struct Guest {
+    child: Child,
+    pub console: Console,
+}
+
+impl Guest {
+    /// Waits until the guest has powered itself off and QEMU has ended.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`, or QEMU reports a failure.
+    #[expect(clippy::disallowed_methods, reason = "a deadline for a running machine; no artifact sees it")]
+    pub fn wait_for_power_off(&mut self, limit: Duration) -> Result<(), GuestError> {
+        let begin = Instant::now();
+        loop {
+            match self.child.try_wait().map_err(GuestError::Wait)? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(GuestError::Failed(status)),
+                None if begin.elapsed() >= limit => {
+                    return Err(GuestError::StillRunning { after: limit, tail: self.console.tail() });
+                }
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // Both fail only when the process has already been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(machine: &Machine) -> String {
+        machine.arguments().iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn arguments_follow_the_machine() {
+        let mut m = Machine::new(Controller::Ide, Disk::new("/a,b/n.qcow2", DiskFormat::Qcow2));
+        m.disks.push(Disk { keep_writes: true, ..Disk::new("s.img", DiskFormat::Raw) });
+        m.network = Some(NetworkCard {
+            model: Nic::E1000,
+            mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
+            subnet: "10.9.0.0/24".parse().unwrap(),
+        });
+        let args = text(&m);
+        for part in [
+            "-accel tcg",
+            "-m 512M -smp 1",
+            "file=/a,,b/n.qcow2,if=none,id=disk0,format=qcow2,snapshot=on",
+            "ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0",
+            "file=s.img,if=none,id=disk1,format=raw,snapshot=off",
+            "ide-hd,drive=disk1,bus=ide.0,unit=1",
+            "user,id=net0,restrict=on,net=10.9.0.0/24,host=10.9.0.1",
+            "e1000,netdev=net0,mac=52:54:00:09:00:01,romfile=",
+        ] {
+            assert!(args.contains(part), "{part} not in {args}");
+        }
+        m.controller = Controller::Sata;
+        assert!(text(&m).contains("-device ahci,id=ahci0 ") && text(&m).contains("ide-hd,drive=disk1,bus=ahci0.1"));
+        m.controller = Controller::Virtio;
+        assert!(text(&m).contains("virtio-blk-pci,drive=disk0,bootindex=0"));
+    }
+}
