@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn boot_code_is_what_its_source_assembles_to() {
         if Command::new("nasm").arg("-v").output().is_err() {
-            assert!(std::env::var_os("P9IMG_REQUIRE_TOOLS").is_none(), "nasm is required but not installed");
+            let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+            assert!(!required, "nasm is required but not installed");
             eprintln!("SKIPPED boot_code_is_what_its_source_assembles_to: no nasm");
             return;
         }
