@@ -7,8 +7,29 @@
 
 use p9img::fs::{FileSystem, Node};
 use p9img::read_at::{ReadAt, check_range};
+use p9img::tree::{Content, Meta, Mode, Tree};
 use std::io;
 use std::sync::Arc;
+
+/// Stamps everything that the targets make, seconds since 1970.
+pub const EPOCH: u32 = 1_767_225_600;
+
+/// A valid image, and where wounds hurt: the lines of 16 bytes that are not
+/// all zeros. The files of [`tree`] are zeros, so these are the structures.
+pub struct Image {
+    bytes: Arc<[u8]>,
+    spots: Vec<u32>,
+}
+
+impl Image {
+    pub fn new(of: &dyn ReadAt) -> Self {
+        let mut bytes = vec![0; usize::try_from(of.len()).expect("an image that fits into memory")];
+        of.read_at(0, &mut bytes).expect("a valid image");
+        let lines = bytes.chunks(16).zip((0u32..).step_by(16));
+        let spots = lines.filter(|(line, _)| line.iter().any(|b| *b != 0)).flat_map(|(_, at)| at..at + 16).collect();
+        Self { bytes: bytes.into(), spots }
+    }
+}
 
 /// An image with some bytes replaced, and perhaps its end cut off.
 pub struct Wounded {
@@ -20,21 +41,22 @@ pub struct Wounded {
 impl Wounded {
     /// Understands `data`: an even first byte, and the rest is the whole
     /// image; an odd one, and the rest are wounds. A wound is a place (three
-    /// bytes, little-endian), a length (one byte) and so many new bytes;
-    /// length 0 cuts the image off there.
-    pub fn new(base: &Arc<[u8]>, data: &[u8]) -> Self {
+    /// bytes, little-endian, counted in the image's spots), a length (one
+    /// byte) and so many new bytes; length 0 cuts the image off there.
+    pub fn new(image: &Image, data: &[u8]) -> Self {
         let plain = |bytes: Arc<[u8]>| Self { len: (*bytes).len(), base: bytes, wounds: Vec::new() };
-        let Some((how, mut rest)) = data.split_first() else { return plain(base.clone()) };
+        let Some((how, mut rest)) = data.split_first() else { return plain(image.bytes.clone()) };
         if how % 2 == 0 {
             return plain(rest.into());
         }
-        let mut wounded = plain(base.clone());
+        let mut wounded = plain(image.bytes.clone());
         while let Some(([a, b, c, len], more)) = rest.split_first_chunk::<4>() {
-            let at = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
+            let spot = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
+            let at = image.spots[spot % image.spots.len()] as usize;
             let (bytes, more) = more.split_at(more.len().min(usize::from(*len)));
             if *len == 0 {
                 wounded.len = wounded.len.min(at);
-            } else if at < (*wounded.base).len() {
+            } else {
                 wounded.wounds.push((at, bytes.to_vec()));
             }
             rest = more;
@@ -68,11 +90,27 @@ impl ReadAt for Wounded {
     }
 }
 
-/// The whole of a readable thing, as bytes.
-pub fn all(of: &dyn ReadAt) -> Arc<[u8]> {
-    let mut bytes = vec![0; usize::try_from(of.len()).expect("an image that fits into memory")];
-    of.read_at(0, &mut bytes).expect("a valid image");
-    bytes.into()
+/// A small tree with something of everything: files without bytes, of one
+/// block and of many, a directory in a directory, one with many entries. All
+/// bytes of files are zeros.
+pub fn tree() -> Arc<Tree> {
+    let meta = |mode| Meta::new(mode, "sys", "sys", EPOCH);
+    let mut tree = Tree::new(meta(Mode::dir(0o775)));
+    let root = p9img::tree::EntryId::ROOT;
+    let file = |len: usize| Some(Content::bytes(vec![0; len]));
+    let adm = tree.push(root, b"adm", meta(Mode::dir(0o555)), None);
+    tree.push(adm, b"empty", meta(Mode::file(0o664)), file(0));
+    tree.push(adm, b"users", meta(Mode::file(0o664)), file(300));
+    let lib = tree.push(root, b"lib", meta(Mode::dir(0o775)), None);
+    for i in 0..60 {
+        tree.push(lib, format!("entry{i:03}").as_bytes(), meta(Mode::file(0o444)), file(i % 3));
+    }
+    let usr = tree.push(root, b"usr", meta(Mode::dir(0o775)), None);
+    let glenda = tree.push(usr, b"glenda", meta(Mode::dir(0o700)), None);
+    let deep = tree.push(glenda, b"lib", meta(Mode::dir(0o700)), None);
+    tree.push(deep, b"block", meta(Mode::file(0o600)), file(8192));
+    tree.push(deep, b"blocks", meta(Mode::file(0o600)), file(30_000));
+    Arc::new(tree)
 }
 
 /// Nodes that a target looks at before it has seen enough.
