@@ -1,0 +1,233 @@
+//! The key file `/adm/keys`: everybody's keys, encrypted with the machine's.
+//!
+//! 8 bytes of salt, then records of 73 bytes; all of it in one DES-CBC with a
+//! zero initial vector, so the salt is what keeps equal first records from
+//! giving equal bytes. Facts: /sys/src/cmd/auth/keyfs.c, /sys/include/authsrv.h.
+//! 9front reads this form too; its newer AES form is not written here.
+
+use super::{DesKey, NAME_LEN, get_text, put_text};
+use std::fmt;
+use thiserror::Error;
+
+/// Bytes in front of the records (`KEYDBOFF`).
+const SALT_LEN: usize = 8;
+/// Bytes of a record (`KEYDBLEN`).
+const RECORD_LEN: usize = 73;
+/// Bytes of a record's secret, its terminating NUL included (`SECRETLEN`).
+const SECRET_LEN: usize = 32;
+
+/// Whether a user may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    Disabled,
+}
+
+/// One user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub name: String,
+    pub key: DesKey,
+    pub status: Status,
+    /// How many warnings of the key's expiry were sent.
+    pub warnings: u8,
+    /// Seconds since 1970-01-01 UTC when the key expires; 0: never.
+    pub expires: u32,
+    /// For protocols such as POP and CHAP; empty: none.
+    pub secret: String,
+}
+
+impl fmt::Debug for KeyRecord {
+    /// Without key and secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRecord").field("name", &self.name).field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl KeyRecord {
+    /// A user who may log in, whose key never expires and who has no secret.
+    pub fn new(name: &str, key: DesKey) -> Self {
+        Self { name: name.into(), key, status: Status::Ok, warnings: 0, expires: 0, secret: String::new() }
+    }
+}
+
+/// The file's contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile {
+    /// Random in Plan 9; derived here, so that equal inputs give equal bytes.
+    pub salt: [u8; 8],
+    pub records: Vec<KeyRecord>,
+}
+
+/// Why a key file cannot be made or read.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyFileError {
+    #[error("The name {0:?} cannot stand in a key file: 1 to 27 bytes without blank, slash or control character")]
+    Name(String),
+    #[error("The secret of {name} has {len} bytes, of at most 31, none of them NUL")]
+    Secret { name: String, len: usize },
+    #[error("The key file has two records of {0}")]
+    Duplicate(String),
+    #[error("The key file has {0} bytes, but 8 of salt and a multiple of 73 are expected")]
+    Length(usize),
+    #[error("Record {0} of the key file holds no valid name: the key is not the one that encrypted it")]
+    Record(usize),
+    #[error("Record {record} of the key file ({name}) has status {found}, but 0 or 1 is expected")]
+    Status { record: usize, name: String, found: u8 },
+}
+
+fn name_ok(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() < NAME_LEN
+        && !name.contains(|c: char| c == ' ' || c == '/' || c.is_ascii_control() || c == char::REPLACEMENT_CHARACTER)
+}
+
+impl KeyFile {
+    /// The file's bytes, encrypted with the machine key of the node's nvram.
+    ///
+    /// Plan 9's reader drops the last 8 bytes before it decrypts, which spoils
+    /// up to 15 bytes of the last record's secret; records without a secret
+    /// are therefore written last.
+    ///
+    /// # Errors
+    /// When a name or secret does not fit, or two records have one name.
+    pub fn to_bytes(&self, machine_key: DesKey) -> Result<Vec<u8>, KeyFileError> {
+        let mut out = Vec::with_capacity(SALT_LEN + self.records.len() * RECORD_LEN);
+        out.extend_from_slice(&self.salt);
+        for (i, r) in self.records.iter().enumerate() {
+            if !name_ok(&r.name) {
+                return Err(KeyFileError::Name(r.name.clone()));
+            }
+            if self.records[..i].iter().any(|other| other.name == r.name) {
+                return Err(KeyFileError::Duplicate(r.name.clone()));
+            }
+        }
+        let (with, without): (Vec<_>, Vec<_>) = self.records.iter().partition(|r| !r.secret.is_empty());
+        for r in with.into_iter().chain(without) {
+            let mut record = [0; RECORD_LEN];
+            put_text(&mut record[..NAME_LEN], &r.name).ok_or_else(|| KeyFileError::Name(r.name.clone()))?;
+            record[28..35].copy_from_slice(&r.key.0);
+            record[35] = u8::from(r.status == Status::Disabled);
+            record[36] = r.warnings;
+            record[37..41].copy_from_slice(&r.expires.to_le_bytes());
+            put_text(&mut record[41..41 + SECRET_LEN], &r.secret)
+                .ok_or_else(|| KeyFileError::Secret { name: r.name.clone(), len: r.secret.len() })?;
+            out.extend_from_slice(&record);
+        }
+        machine_key.cbc_encrypt(&mut out);
+        Ok(out)
+    }
+
+    /// Decrypts and reads a key file. An empty file holds no keys.
+    ///
+    /// # Errors
+    /// When the length is wrong, or a record makes no sense: mostly because
+    /// `machine_key` is another machine's.
+    pub fn parse(bytes: &[u8], machine_key: DesKey) -> Result<Self, KeyFileError> {
+        if bytes.is_empty() {
+            return Ok(Self { salt: [0; 8], records: Vec::new() });
+        }
+        if bytes.len() < SALT_LEN || !(bytes.len() - SALT_LEN).is_multiple_of(RECORD_LEN) {
+            return Err(KeyFileError::Length(bytes.len()));
+        }
+        let mut plain = bytes.to_vec();
+        machine_key.cbc_decrypt(&mut plain);
+        let mut salt = [0; 8];
+        salt.copy_from_slice(&plain[..SALT_LEN]);
+        let mut records = Vec::with_capacity(plain.len() / RECORD_LEN);
+        for (i, r) in plain[SALT_LEN..].chunks_exact(RECORD_LEN).enumerate() {
+            let name = get_text(&r[..NAME_LEN]);
+            if !name_ok(&name) {
+                return Err(KeyFileError::Record(i));
+            }
+            let status = match r[35] {
+                0 => Status::Ok,
+                1 => Status::Disabled,
+                found => return Err(KeyFileError::Status { record: i, name, found }),
+            };
+            let mut key = [0; 7];
+            key.copy_from_slice(&r[28..35]);
+            let expires = u32::from_le_bytes([r[37], r[38], r[39], r[40]]);
+            let secret = get_text(&r[41..]);
+            records.push(KeyRecord { name, key: DesKey(key), status, warnings: r[36], expires, secret });
+        }
+        Ok(Self { salt, records })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> KeyFile {
+        let glenda = KeyRecord { secret: "sesame".into(), ..KeyRecord::new("glenda", DesKey([1, 2, 3, 4, 5, 6, 7])) };
+        KeyFile { salt: *b"saltsalt", records: vec![glenda, KeyRecord::new("bootes", DesKey([7; 7]))] }
+    }
+
+    #[test]
+    fn plain_text_has_the_fields_where_keyfs_looks() {
+        let key = DesKey::from_password("password");
+        let mut bytes = sample().to_bytes(key).unwrap();
+        assert_eq!(bytes.len(), 8 + 2 * 73);
+        assert!(!bytes.windows(6).any(|w| w == b"glenda"), "the names are encrypted too");
+        key.cbc_decrypt(&mut bytes);
+        assert_eq!(&bytes[..8], b"saltsalt");
+        assert_eq!(&bytes[8..15], b"glenda\0");
+        assert_eq!(bytes[36..43], [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(bytes[43..49], [0; 6]);
+        assert_eq!(&bytes[49..56], b"sesame\0");
+        assert_eq!(&bytes[81..88], b"bootes\0");
+    }
+
+    #[test]
+    fn plan_9s_shorter_decryption_still_reads_all_but_the_last_secret() {
+        // keyfs decrypts length - length % 73 bytes (/sys/src/cmd/auth/keyfs.c).
+        let key = DesKey::from_password("password");
+        let mut bytes = sample().to_bytes(key).unwrap();
+        let n = bytes.len() - bytes.len() % 73;
+        key.cbc_decrypt(&mut bytes[..n]);
+        assert_eq!(&bytes[49..56], b"sesame\0");
+        assert_eq!(&bytes[81..88], b"bootes\0");
+        assert_eq!(bytes[109..116], [7; 7]);
+    }
+
+    #[test]
+    fn wrong_inputs_are_named() {
+        let key = DesKey([5; 7]);
+        let bytes = sample().to_bytes(key).unwrap();
+        assert_eq!(KeyFile::parse(&bytes, DesKey([6; 7])), Err(KeyFileError::Record(0)));
+        assert_eq!(KeyFile::parse(&bytes[1..], key), Err(KeyFileError::Length(153)));
+        assert_eq!(KeyFile::parse(&[], key).unwrap().records, []);
+        for name in ["", "a b", "a/b", "a\n", "1234567890123456789012345678"] {
+            let file = KeyFile { salt: [0; 8], records: vec![KeyRecord::new(name, key)] };
+            assert_eq!(file.to_bytes(key), Err(KeyFileError::Name(name.into())));
+        }
+        let twice = KeyFile { salt: [0; 8], records: vec![KeyRecord::new("x", key), KeyRecord::new("x", key)] };
+        assert_eq!(twice.to_bytes(key), Err(KeyFileError::Duplicate("x".into())));
+        let mut odd = bytes;
+        key.cbc_decrypt(&mut odd);
+        odd[8 + 35] = 9;
+        key.cbc_encrypt(&mut odd);
+        assert_eq!(
+            KeyFile::parse(&odd, key),
+            Err(KeyFileError::Status { record: 0, name: "glenda".into(), found: 9 })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse_or_fail(key: [u8; 7], bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = KeyFile::parse(&bytes, DesKey(key));
+        }
+
+        #[test]
+        fn reading_undoes_writing(key: [u8; 7], salt: [u8; 8], users in proptest::collection::btree_map("[a-z0-9]{1,27}", any::<([u8; 7], bool, u8, u32)>(), 0..9)) {
+            let records = users.into_iter().map(|(name, (key, off, warnings, expires))| KeyRecord {
+                status: if off { Status::Disabled } else { Status::Ok }, warnings, expires, ..KeyRecord::new(&name, DesKey(key))
+            }).collect();
+            let file = KeyFile { salt, records };
+            prop_assert_eq!(KeyFile::parse(&file.to_bytes(DesKey(key)).unwrap(), DesKey(key)).unwrap(), file);
+        }
+    }
+}
