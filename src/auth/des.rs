@@ -74,7 +74,7 @@ impl DesKey {
         let mut out = [0; 8];
         for (i, b) in out.iter_mut().enumerate() {
             let seven = ((bits >> (49 - 7 * i)) & 0x7f) as u8;
-            *b = seven << 1 | u8::from(seven.count_ones() % 2 == 0);
+            *b = seven << 1 | u8::from(seven.count_ones().is_multiple_of(2));
         }
         out
     }

@@ -209,10 +209,7 @@ mod tests {
         key.cbc_decrypt(&mut odd);
         odd[8 + 35] = 9;
         key.cbc_encrypt(&mut odd);
-        assert_eq!(
-            KeyFile::parse(&odd, key),
-            Err(KeyFileError::Status { record: 0, name: "glenda".into(), found: 9 })
-        );
+        assert_eq!(KeyFile::parse(&odd, key), Err(KeyFileError::Status { record: 0, name: "glenda".into(), found: 9 }));
     }
 
     proptest! {

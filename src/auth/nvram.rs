@@ -43,11 +43,15 @@ impl fmt::Debug for Nvram {
 /// Why an nvram block cannot be made or is not one.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NvramError {
-    #[error("The {field} {value:?} does not fit the nvram block: it has {len} bytes, of at most {max}, none of them NUL")]
+    #[error(
+        "The {field} {value:?} does not fit the nvram block: it has {len} bytes, of at most {max}, none of them NUL"
+    )]
     Text { field: &'static str, value: String, len: usize, max: usize },
     #[error("The nvram block has {0} bytes, but the shortest has 109")]
     Short(usize),
-    #[error("The nvram block's checksum of the {field} at byte {at} is {found:#04x}, but the field gives {expected:#04x}")]
+    #[error(
+        "The nvram block's checksum of the {field} at byte {at} is {found:#04x}, but the field gives {expected:#04x}"
+    )]
     Sum { field: &'static str, at: usize, expected: u8, found: u8 },
     #[error("The nvram block names no {0}: Plan 9 would ask for it on the console")]
     Empty(&'static str),

@@ -1,0 +1,282 @@
+//! Every role and distribution there is, read and checked once.
+
+use super::RenderError;
+use super::engine::Engine;
+use super::error::suggest;
+use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, line_and_column, text};
+use super::source::{self, Source, Sources};
+use crate::lab::RoleFacts;
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::Spanned;
+
+/// The roles and templates that a lab can use: those in the binary, with the
+/// lab folder's `roles/` and `templates/` over them file by file.
+pub struct Catalog {
+    pub(super) sources: Sources,
+    pub(super) engine: Engine,
+    roles: BTreeMap<String, Role>,
+    distributions: BTreeMap<String, Distribution>,
+}
+
+/// A distribution with what it is `like` filled in.
+pub(super) struct Resolved<'a> {
+    pub name: &'a str,
+    /// The distribution's own folder first.
+    pub chain: Vec<&'a Distribution>,
+}
+
+impl Catalog {
+    /// The built-in roles alone.
+    ///
+    /// # Errors
+    /// Never, unless the program was built with broken roles.
+    pub fn embedded() -> Result<Self, RenderError> {
+        Self::new(source::embedded())
+    }
+
+    /// The built-in roles with those beside a lab file in `folder` over them.
+    ///
+    /// # Errors
+    /// When a role or template there cannot be read or makes no sense.
+    pub fn load(folder: &Path) -> Result<Self, RenderError> {
+        let mut sources = source::embedded();
+        source::add_folder(folder, &mut sources)?;
+        Self::new(sources)
+    }
+
+    pub(super) fn new(sources: Sources) -> Result<Self, RenderError> {
+        let mut roles = BTreeMap::new();
+        let mut distributions = BTreeMap::new();
+        for (name, source) in &sources {
+            let elements: Vec<_> = name.split('/').collect();
+            match elements[..] {
+                ["roles", folder, "role.toml"] => {
+                    let role = Role { name: folder.into(), ..role::parse(source)? };
+                    roles.insert(folder.to_owned(), role);
+                }
+                ["templates", folder, "distribution.toml"] => {
+                    let d = Distribution { name: folder.into(), ..role::parse(source)? };
+                    distributions.insert(folder.to_owned(), d);
+                }
+                _ => {}
+            }
+        }
+        let mut catalog = Self { sources, engine: Engine::new(), roles, distributions };
+        catalog.check_roles()?;
+        catalog.compile()?;
+        Ok(catalog)
+    }
+
+    /// Every role, sorted by name.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.values()
+    }
+
+    pub(super) fn role_names(&self) -> impl Iterator<Item = &str> {
+        self.roles.keys().map(String::as_str)
+    }
+
+    /// What `p9img check` needs to know, sorted by name.
+    pub fn facts(&self) -> Vec<RoleFacts> {
+        let facts = |r: &Role| RoleFacts {
+            name: r.name.clone(),
+            conflicts: r.conflicts.clone(),
+            needs: r.needs.clone(),
+            needs_in_lab: r.needs_in_lab.clone(),
+            at_most_one: r.at_most_one,
+            partitions: r.partitions.iter().map(|p| p.name.clone()).collect(),
+        };
+        self.roles.values().map(facts).collect()
+    }
+
+    pub(super) fn role(&self, name: &str) -> Result<&Role, RenderError> {
+        self.roles
+            .get(name)
+            .ok_or_else(|| RenderError::UnknownRole { name: name.into(), suggestion: suggest(name, self.role_names()) })
+    }
+
+    pub(super) fn distribution(&self, name: &str) -> Result<Resolved<'_>, RenderError> {
+        let mut chain: Vec<&Distribution> = Vec::new();
+        let mut next = Some(name);
+        while let Some(name) = next {
+            let d = self.distributions.get(name).ok_or_else(|| RenderError::UnknownDistribution {
+                name: name.into(),
+                known: self.distributions.keys().cloned().collect::<Vec<_>>().join(", "),
+            })?;
+            if chain.iter().any(|c| c.name == d.name) {
+                return Err(RenderError::at(
+                    self.distribution_toml(d).place.clone(),
+                    format!("The distribution is like {name:?}, which is like it in turn"),
+                ));
+            }
+            chain.push(d);
+            next = d.like.as_ref().map(|l| l.get_ref().as_str());
+        }
+        Ok(Resolved { name: &chain[0].name, chain })
+    }
+
+    pub(super) fn role_toml(&self, role: &Role) -> &Source {
+        &self.sources[&format!("roles/{}/role.toml", role.name)]
+    }
+
+    pub(super) fn distribution_toml(&self, d: &Distribution) -> &Source {
+        &self.sources[&format!("templates/{}/distribution.toml", d.name)]
+    }
+
+    /// The place of a value in a TOML file, for messages.
+    pub(super) fn place(&self, toml: &Source, value: &Spanned<String>) -> String {
+        let (line, column) = line_and_column(text(toml).unwrap_or_default(), value.span().start);
+        format!("{}:{line}:{column}", toml.place)
+    }
+
+    /// The name of a role's file: the distribution's own variant, one of a
+    /// distribution that it is like, or the one for all.
+    pub(super) fn variant(&self, folder: &str, distribution: &Resolved<'_>, file: &str) -> Option<String> {
+        let own = distribution.chain.iter().map(|d| format!("{folder}/{}/{file}", d.name));
+        own.chain([format!("{folder}/{file}")]).find(|name| self.sources.contains_key(name))
+    }
+
+    /// Roles name each other right.
+    fn check_roles(&self) -> Result<(), RenderError> {
+        for role in self.roles.values() {
+            let lists = [("conflicts", &role.conflicts), ("needs", &role.needs), ("needs_in_lab", &role.needs_in_lab)];
+            for (key, list) in lists {
+                let names = list.iter().flat_map(|n| n.split('|'));
+                if let Some(unknown) = names.into_iter().find(|n| !self.roles.contains_key(*n)) {
+                    let suggestion = suggest(unknown, self.role_names());
+                    let message = format!("`{key}` names {unknown:?}, which is no role{suggestion}");
+                    return Err(RenderError::at(self.role_toml(role).place.clone(), message));
+                }
+            }
+            for user in &role.users {
+                if user.name.is_empty() || user.name.contains(['#', ':', ',', '(', ')', ' ', '\n']) {
+                    let message = format!("{:?} cannot be the name of a user", user.name);
+                    return Err(RenderError::at(self.role_toml(role).place.clone(), message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles every template that some node could need, for every distribution.
+    fn compile(&mut self) -> Result<(), RenderError> {
+        let mut engine = Engine::new();
+        for name in self.distributions.keys() {
+            let d = self.distribution(name)?;
+            for part in &d.chain {
+                let toml = self.distribution_toml(part);
+                let folder = format!("templates/{}", part.name);
+                for file in &part.files {
+                    self.compile_file(&mut engine, toml, file, |source| {
+                        Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
+                    })?;
+                }
+                for source in [&part.plan9_ini, &part.fossil_config].into_iter().flatten() {
+                    let name = format!("{folder}/{}", source.get_ref());
+                    let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
+                    engine.add_file(&name, found)?;
+                }
+            }
+            let slots = d.slots();
+            for role in self.roles.values() {
+                let toml = self.role_toml(role);
+                let folder = format!("roles/{}", role.name);
+                for file in &role.files {
+                    self.compile_file(&mut engine, toml, file, |source| self.variant(&folder, &d, source))?;
+                }
+                for fragment in &role.fragments {
+                    if !slots.contains_key(fragment.slot.get_ref().as_str()) {
+                        let suggestion = suggest(fragment.slot.get_ref(), slots.keys().copied());
+                        let message = format!(
+                            "The distribution {:?} has no slot {:?}{suggestion}",
+                            d.name,
+                            fragment.slot.get_ref()
+                        );
+                        return Err(RenderError::at(self.place(toml, &fragment.slot), message));
+                    }
+                    let name = self
+                        .variant(&folder, &d, fragment.source.get_ref())
+                        .ok_or_else(|| self.no_source(toml, &fragment.source))?;
+                    engine.add_file(&name, &self.sources[&name])?;
+                }
+            }
+        }
+        self.engine = engine;
+        Ok(())
+    }
+
+    fn compile_file(
+        &self,
+        engine: &mut Engine,
+        toml: &Source,
+        file: &File,
+        find: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), RenderError> {
+        let ways = [file.source.is_some(), file.copy.is_some(), file.make.is_some(), file.folder, file.remove];
+        if ways.iter().filter(|w| **w).count() != 1 {
+            return Err(RenderError::at(
+                self.place(toml, &file.path),
+                "Exactly one of `source`, `copy`, `make`, `folder` and `remove` says what is at a path",
+            ));
+        }
+        engine.add_value(toml, &file.path)?;
+        for value in [&file.copy, &file.uid, &file.gid].into_iter().flatten() {
+            engine.add_value(toml, value)?;
+        }
+        if let Some(source) = &file.source {
+            let name = find(source.get_ref()).ok_or_else(|| self.no_source(toml, source))?;
+            if file.template {
+                engine.add_file(&name, &self.sources[&name])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn no_source(&self, toml: &Source, source: &Spanned<String>) -> RenderError {
+        let message = format!("There is no file {:?} beside it", source.get_ref());
+        RenderError::at(self.place(toml, source), message)
+    }
+}
+
+impl<'a> Resolved<'a> {
+    fn first<T>(&self, get: impl Fn(&'a Distribution) -> Option<T>) -> Option<T> {
+        self.chain.iter().copied().find_map(get)
+    }
+
+    pub fn boot(&self) -> Option<&'a Boot> {
+        self.first(|d| d.boot.as_ref())
+    }
+
+    /// Path of a kernel in the medium; `None` when the distribution has none at all.
+    ///
+    /// # Errors
+    /// When it has kernels, but not this one.
+    pub fn kernel(&self, kind: Kernel, arch: &str) -> Result<Option<&'a str>, RenderError> {
+        let Some(kernels) = self.first(|d| d.kernel.as_ref()).filter(|k| !k.is_empty()) else {
+            return Ok(None);
+        };
+        let found = kernels.get(&kind).and_then(|k| k.get(arch)).map(String::as_str);
+        let missing =
+            || RenderError::Node(format!("The distribution {} has no {} kernel for {arch}", self.name, kind.name()));
+        found.map(Some).ok_or_else(missing)
+    }
+
+    /// The template of plan9.ini, by its name in the engine.
+    pub fn plan9_ini(&self) -> Option<String> {
+        self.first(|d| d.plan9_ini.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
+    }
+
+    pub fn fossil_config(&self) -> Option<String> {
+        self.first(|d| d.fossil_config.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
+    }
+
+    pub fn slots(&self) -> BTreeMap<&'a str, Scope> {
+        let own = self.first(|d| d.slots.as_ref()).into_iter().flatten();
+        own.map(|(name, scope)| (name.as_str(), *scope)).collect()
+    }
+
+    pub fn listeners(&self) -> Option<&'a Listeners> {
+        self.first(|d| d.listeners.as_ref())
+    }
+}

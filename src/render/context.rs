@@ -1,0 +1,228 @@
+//! What templates can say: `lab`, `node`, `slots` and, in some places, `user`.
+//!
+//! Everything is present on every node, empty where there is nothing, so that
+//! strict templates need no tests for existence. Passwords and keys are not
+//! here: a template cannot leak what it cannot name.
+
+use super::role::{Kernel, SystemUser};
+use crate::lab::{Lab, Node};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Groups of a host owner that the lab does not list as a user: who looks after
+/// a machine may change its system files.
+const OWNER_GROUPS: [&str; 2] = ["adm", "sys"];
+
+/// Facts of one node.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct NodeView {
+    pub name: String,
+    /// Full DNS name.
+    pub dom: String,
+    pub roles: Vec<String>,
+    /// Every role there is, true for those of the node.
+    pub is: BTreeMap<String, bool>,
+    pub ip: String,
+    /// With colons.
+    pub mac: String,
+    /// Without colons, as ndb(6) writes it.
+    pub ether: String,
+    pub arch: String,
+    pub cpus: u32,
+    pub memory_mib: u64,
+    /// Device of the first disk, such as `sdC0`.
+    pub device: String,
+    /// `cpu` or `terminal`.
+    pub kind: String,
+    /// Name of the kernel's file in 9fat; empty when the distribution has none.
+    pub kernel: String,
+    /// Listeners that stay on.
+    pub services: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct LabView {
+    pub name: String,
+    pub distribution: String,
+    pub authdom: String,
+    pub hostowner: String,
+    pub timezone: String,
+    pub epoch: u32,
+    pub users: Vec<UserView>,
+    /// Everybody who can log in: the host owner, then the users.
+    pub logins: Vec<UserView>,
+    pub nodes: Vec<NodeView>,
+    /// For every role there is, the nodes that have it.
+    pub with: BTreeMap<String, Vec<NodeView>>,
+    pub network: NetworkView,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct UserView {
+    pub name: String,
+    pub groups: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct NetworkView {
+    pub name: String,
+    /// The network's own address.
+    pub address: String,
+    /// Such as `255.255.255.0`.
+    pub mask: String,
+    /// Empty when there is none.
+    pub gateway: String,
+    pub dns: Vec<String>,
+    pub domain: String,
+}
+
+/// A line of the file system's list of users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Account {
+    pub name: String,
+    pub leader: String,
+    /// Separated by commas.
+    pub members: String,
+}
+
+/// What a role adds to a node's view.
+pub(super) struct NodeFacts<'a> {
+    pub kind: Option<Kernel>,
+    pub kernel: &'a str,
+    pub services: Vec<String>,
+}
+
+pub(super) fn node_view<'a>(
+    lab: &Lab,
+    node: &Node,
+    roles: impl Iterator<Item = &'a str>,
+    facts: NodeFacts<'_>,
+) -> NodeView {
+    let mac = node.mac.to_string();
+    NodeView {
+        name: node.name.clone(),
+        dom: format!("{}.{}", node.name, lab.network.domain),
+        roles: node.roles.clone(),
+        is: roles.map(|r| (r.to_owned(), node.roles.iter().any(|n| n == r))).collect(),
+        ip: node.ip.to_string(),
+        ether: mac.replace(':', ""),
+        mac,
+        arch: node.arch.name().into(),
+        cpus: node.cpus,
+        memory_mib: node.memory >> 20,
+        device: node.controller.device().into(),
+        kind: facts.kind.map_or("", Kernel::name).into(),
+        kernel: facts.kernel.rsplit('/').next().unwrap_or_default().into(),
+        services: facts.services,
+    }
+}
+
+pub(super) fn lab_view<'a>(
+    lab: &Lab,
+    distribution: &str,
+    nodes: Vec<NodeView>,
+    roles: impl Iterator<Item = &'a str>,
+) -> LabView {
+    let users: Vec<_> = lab.users.iter().map(|u| UserView { name: u.name.clone(), groups: u.groups.clone() }).collect();
+    let owner = users
+        .iter()
+        .find(|u| u.name == lab.hostowner)
+        .cloned()
+        .unwrap_or_else(|| UserView { name: lab.hostowner.clone(), groups: OWNER_GROUPS.map(Into::into).to_vec() });
+    let others = users.iter().filter(|u| u.name != lab.hostowner).cloned();
+    let with = roles.map(|r| (r.to_owned(), nodes.iter().filter(|n| n.is.get(r) == Some(&true)).cloned().collect()));
+    LabView {
+        name: lab.name.clone(),
+        distribution: distribution.into(),
+        authdom: lab.authdom.clone(),
+        hostowner: lab.hostowner.clone(),
+        timezone: lab.timezone.clone(),
+        epoch: lab.epoch,
+        logins: std::iter::once(owner).chain(others).collect(),
+        users,
+        with: with.collect(),
+        nodes,
+        network: NetworkView {
+            name: lab.network.name.clone(),
+            address: lab.network.subnet.network().to_string(),
+            mask: lab.network.subnet.netmask().to_string(),
+            gateway: lab.network.gateway.map(|g| g.to_string()).unwrap_or_default(),
+            dns: lab.network.dns.iter().map(ToString::to_string).collect(),
+            domain: lab.network.domain.clone(),
+        },
+    }
+}
+
+/// The file system's users: those of the distribution and the roles, then the
+/// lab's. Whoever logs in leads a group of their own name; a group that only a
+/// user's `groups` names is made.
+pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser>, lab: &LabView) -> Vec<Account> {
+    let mut list: Vec<(String, String, Vec<String>)> = Vec::new();
+    let mut add = |name: &str, leader: &str, members: &[String]| {
+        let at = list.iter().position(|(n, ..)| n == name).unwrap_or_else(|| {
+            list.push((name.into(), String::new(), Vec::new()));
+            list.len() - 1
+        });
+        let (_, own_leader, own_members) = &mut list[at];
+        if own_leader.is_empty() {
+            *own_leader = leader.into();
+        }
+        for m in members {
+            if !own_members.contains(m) && m != name {
+                own_members.push(m.clone());
+            }
+        }
+    };
+    for user in system {
+        add(&user.name, &user.leader, &user.members);
+    }
+    for user in &lab.logins {
+        add(&user.name, &user.name, &[]);
+    }
+    for user in &lab.logins {
+        for group in &user.groups {
+            add(group, "", std::slice::from_ref(&user.name));
+        }
+    }
+    list.into_iter().map(|(name, leader, members)| Account { name, leader, members: members.join(",") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_gather_their_members_once() {
+        let system = [
+            SystemUser { name: "adm".into(), leader: "adm".into(), members: vec!["sys".into(), "bootes".into()] },
+            SystemUser { name: "none".into(), leader: String::new(), members: vec![] },
+        ];
+        let user = |name: &str, groups: &[&str]| UserView {
+            name: name.into(),
+            groups: groups.iter().map(|g| (*g).into()).collect(),
+        };
+        let lab = LabView {
+            name: String::new(),
+            distribution: String::new(),
+            authdom: String::new(),
+            hostowner: "bootes".into(),
+            timezone: String::new(),
+            epoch: 0,
+            users: vec![],
+            logins: vec![user("bootes", &["adm"]), user("glenda", &["adm", "dev", "glenda"])],
+            nodes: vec![],
+            with: BTreeMap::new(),
+            network: NetworkView {
+                name: String::new(),
+                address: String::new(),
+                mask: String::new(),
+                gateway: String::new(),
+                dns: vec![],
+                domain: String::new(),
+            },
+        };
+        let lines: Vec<_> =
+            accounts(system.iter(), &lab).iter().map(|a| format!("{}:{}:{}", a.name, a.leader, a.members)).collect();
+        assert_eq!(lines, ["adm:adm:sys,bootes,glenda", "none::", "bootes:bootes:", "glenda:glenda:", "dev::glenda"]);
+    }
+}

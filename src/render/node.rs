@@ -1,0 +1,297 @@
+//! Renders one node.
+//!
+//! The distribution's files come first, then those of the roles in the node's
+//! order. A role may replace a file of the distribution; two roles that write
+//! the same path are a mistake.
+
+use super::catalog::{Catalog, Resolved};
+use super::context::{self, NodeFacts, NodeView};
+use super::rendered::{BootFiles, Rendered, RenderedFile, What};
+use super::role::{Each, File, Make, Partition, Role, Scope, Secret};
+use super::source::Source;
+use super::{RenderError, ini, path};
+use crate::auth::{DesKey, KeyFile, KeyRecord, Nvram};
+use crate::lab::{Lab, Node, Secrets};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Renders everything that `node` of `lab` gets when it is built from a medium
+/// of `distribution` (`9legacy`, `sample`).
+///
+/// # Errors
+/// When a role or distribution is not known, no role says which kernel runs, a
+/// template names a variable that does not exist, a path or plan9.ini would not
+/// work in Plan 9, or a password that the node needs is missing.
+pub fn render(
+    lab: &Lab,
+    node: &Node,
+    catalog: &Catalog,
+    distribution: &str,
+    secrets: &Secrets,
+) -> Result<Rendered, RenderError> {
+    let distribution = catalog.distribution(distribution)?;
+    let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<_>, _>>()?;
+    let named = |message: String| RenderError::Node(format!("Node {}: {message}", node.name));
+    let kinds: Vec<_> = roles.iter().filter_map(|r| r.kernel.map(|k| (k, r.name.as_str()))).collect();
+    let kind = match kinds[..] {
+        [(kind, _)] => kind,
+        [] => {
+            let can: Vec<_> = catalog.roles().filter(|r| r.kernel.is_some()).map(|r| r.name.as_str()).collect();
+            return Err(named(format!("None of its roles says which kernel runs; add one of {}", can.join(", "))));
+        }
+        _ => {
+            let both: Vec<_> = kinds.iter().map(|k| k.1).collect();
+            return Err(named(format!("Its roles {} want a kernel each, but it can run one", both.join(" and "))));
+        }
+    };
+    let boot = distribution
+        .boot()
+        .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
+    let kernel = distribution.kernel(kind, node.arch.name())?.map(str::to_owned);
+    let r = Renderer::new(lab, node, catalog, &distribution, &roles, secrets)?;
+    let plan9_ini = r.whole_file(distribution.plan9_ini())?;
+    if let Some((line, message)) = ini::problem(&plan9_ini) {
+        let line = if line > 0 { format!(", in line {line} of what it renders to") } else { String::new() };
+        return Err(RenderError::at(distribution.plan9_ini().unwrap_or_default(), format!("{message}{line}")));
+    }
+    let mut partitions: Vec<Partition> = Vec::new();
+    for p in roles.iter().flat_map(|r| &r.partitions) {
+        if partitions.iter().any(|q| q.name == p.name) {
+            return Err(named(format!("Two of its roles want a partition {}", p.name)));
+        }
+        partitions.push(p.clone());
+    }
+    Ok(Rendered {
+        files: r.files()?,
+        fossil_config: r.whole_file(distribution.fossil_config())?,
+        plan9_ini,
+        nvram: if r.may(Secret::Nvram) { r.nvram()? } else { Vec::new() },
+        boot: BootFiles { mbr: boot.mbr.clone(), pbs: boot.pbs.clone(), loader: boot.loader.clone(), kernel },
+        partitions,
+    })
+}
+
+struct Renderer<'a> {
+    lab: &'a Lab,
+    node: &'a Node,
+    catalog: &'a Catalog,
+    distribution: &'a Resolved<'a>,
+    roles: &'a [&'a Role],
+    secrets: &'a Secrets,
+    /// The variables of templates.
+    scene: Value,
+}
+
+impl<'a> Renderer<'a> {
+    fn new(
+        lab: &'a Lab,
+        node: &'a Node,
+        catalog: &'a Catalog,
+        distribution: &'a Resolved<'a>,
+        roles: &'a [&'a Role],
+        secrets: &'a Secrets,
+    ) -> Result<Self, RenderError> {
+        let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, distribution)).collect::<Result<_, _>>()?;
+        let lab_view = context::lab_view(lab, distribution.name, views, catalog.role_names());
+        let system = distribution.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
+        let accounts = context::accounts(system, &lab_view);
+        let scene = serde_json::json!({
+            "lab": lab_view, "node": view(lab, node, catalog, distribution)?, "accounts": accounts,
+        });
+        let mut r = Self { lab, node, catalog, distribution, roles, secrets, scene };
+        r.scene["slots"] = r.slots()?.into();
+        Ok(r)
+    }
+
+    fn may(&self, secret: Secret) -> bool {
+        self.roles.iter().any(|r| r.secrets.contains(&secret))
+    }
+
+    /// Renders a whole file of the distribution; nothing when it has none.
+    fn whole_file(&self, name: Option<String>) -> Result<String, RenderError> {
+        name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene))
+    }
+
+    /// The fragments of every slot, each with a line end between it and the
+    /// next, none at the end.
+    fn slots(&self) -> Result<serde_json::Map<String, Value>, RenderError> {
+        let mut out = serde_json::Map::new();
+        for (slot, scope) in self.distribution.slots() {
+            let mut pieces: Vec<(i64, String)> = Vec::new();
+            let nodes: Vec<&Node> = match scope {
+                Scope::Node => vec![self.node],
+                Scope::Lab => self.lab.nodes.iter().collect(),
+            };
+            for node in nodes {
+                let mut scene = self.scene.clone();
+                scene["node"] = serde_json::to_value(view(self.lab, node, self.catalog, self.distribution)?)
+                    .map_err(|e| RenderError::Node(e.to_string()))?;
+                for role in node.roles.iter().map(|r| self.catalog.role(r)) {
+                    let role = role?;
+                    for f in role.fragments.iter().filter(|f| f.slot.get_ref() == slot) {
+                        let folder = format!("roles/{}", role.name);
+                        let name = self.catalog.variant(&folder, self.distribution, f.source.get_ref());
+                        let text = self.catalog.engine.render(&name.unwrap_or_default(), &scene)?;
+                        pieces.push((f.order, text));
+                    }
+                }
+            }
+            pieces.sort_by_key(|(order, _)| *order);
+            let texts: Vec<_> = pieces.iter().map(|(_, t)| t.strip_suffix('\n').unwrap_or(t)).collect();
+            out.insert(slot.to_owned(), texts.join("\n").into());
+        }
+        Ok(out)
+    }
+
+    fn files(&self) -> Result<Vec<RenderedFile>, RenderError> {
+        let mut out: BTreeMap<String, RenderedFile> = BTreeMap::new();
+        if let Some(listeners) = self.distribution.listeners() {
+            let stay = |name: &String| self.roles.iter().any(|r| r.services.contains(name));
+            for name in listeners.on.iter().filter(|n| !stay(n)) {
+                let path = format!("{}/{name}", listeners.folder);
+                out.insert(path.clone(), RenderedFile::removal(path, "no role wants this listener".into()));
+            }
+        }
+        for d in self.distribution.chain.iter().rev() {
+            let toml = self.catalog.distribution_toml(d);
+            let find = |source: &str| Some(format!("templates/{}/{source}", d.name));
+            for file in &d.files {
+                for f in self.file(file, toml, &find, &format!("distribution {}", d.name))? {
+                    out.insert(f.path.clone(), f);
+                }
+            }
+        }
+        let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+        for role in self.roles {
+            let toml = self.catalog.role_toml(role);
+            let folder = format!("roles/{}", role.name);
+            let find = |source: &str| self.catalog.variant(&folder, self.distribution, source);
+            for file in &role.files {
+                for f in self.file(file, toml, &find, &format!("role {}", role.name))? {
+                    if let Some(other) = owners.insert(f.path.clone(), &role.name) {
+                        let message = format!("{} is written by the role {other} too", f.path);
+                        return Err(RenderError::at(self.catalog.place(toml, &file.path), message));
+                    }
+                    out.insert(f.path.clone(), f);
+                }
+            }
+        }
+        Ok(out.into_values().collect())
+    }
+
+    /// What one entry of a role.toml or distribution.toml comes to.
+    fn file(
+        &self,
+        file: &File,
+        toml: &Source,
+        find: &dyn Fn(&str) -> Option<String>,
+        whose: &str,
+    ) -> Result<Vec<RenderedFile>, RenderError> {
+        let mut scenes = Vec::new();
+        match file.each {
+            None => scenes.push(self.scene.clone()),
+            Some(Each::Login) => {
+                for user in self.scene["lab"]["logins"].as_array().into_iter().flatten() {
+                    let mut scene = self.scene.clone();
+                    scene["user"] = user.clone();
+                    scenes.push(scene);
+                }
+            }
+        }
+        let value =
+            |v: &toml::Spanned<String>, scene: &Value| self.catalog.engine.render(&self.catalog.place(toml, v), scene);
+        let path = |v: &toml::Spanned<String>, scene: &Value| {
+            let text = value(v, scene)?;
+            match path::problem(&text) {
+                Some(problem) => Err(RenderError::at(self.catalog.place(toml, v), problem)),
+                None => Ok(text),
+            }
+        };
+        let owner =
+            |v: &Option<toml::Spanned<String>>, scene: &Value| v.as_ref().map_or(Ok("sys".into()), |v| value(v, scene));
+        let mut out = Vec::new();
+        for scene in &scenes {
+            let mut from = whose.to_owned();
+            let what = match (&file.source, &file.copy, file.make) {
+                (Some(source), ..) => {
+                    from = format!("{whose}: {}", source.get_ref());
+                    let name = find(source.get_ref()).unwrap_or_default();
+                    What::Bytes(match (file.template, self.catalog.sources.get(&name)) {
+                        (false, Some(source)) => source.bytes.to_vec(),
+                        _ => self.catalog.engine.render(&name, scene)?.into_bytes(),
+                    })
+                }
+                (_, Some(copy), _) => What::Copy(path(copy, scene)?),
+                (.., Some(Make::Keys)) => What::Bytes(self.keys()?),
+                _ if file.remove => What::Remove,
+                _ => What::Folder,
+            };
+            let mode = match (&what, file.mode) {
+                (What::Copy(_), mode) => mode,
+                (What::Folder, mode) => Some(mode.unwrap_or(0o775)),
+                (_, mode) => Some(mode.unwrap_or(0o664)),
+            };
+            out.push(RenderedFile {
+                path: path(&file.path, scene)?,
+                what,
+                mode,
+                uid: owner(&file.uid, scene)?,
+                gid: owner(&file.gid, scene)?,
+                keep: file.keep,
+                secret: file.make.is_some(),
+                from,
+            });
+        }
+        Ok(out)
+    }
+
+    fn password(&self, user: &str) -> Result<DesKey, RenderError> {
+        self.secrets.password(user).map(DesKey::from_password).ok_or_else(|| {
+            RenderError::Node(format!("Node {}: There is no password for {user} among the secrets", self.node.name))
+        })
+    }
+
+    fn nvram(&self) -> Result<Vec<u8>, RenderError> {
+        let block = Nvram {
+            machine_key: self.password(&self.lab.hostowner)?,
+            authid: self.lab.hostowner.clone(),
+            authdom: self.lab.authdom.clone(),
+            aes_key: None,
+        };
+        block.to_bytes().map_err(|source| RenderError::Nvram { node: self.node.name.clone(), source })
+    }
+
+    /// The key file; the host owner comes last, as nobody's secret may.
+    fn keys(&self) -> Result<Vec<u8>, RenderError> {
+        if !self.may(Secret::Keys) {
+            return Err(RenderError::Node(format!(
+                "Node {}: A role makes the key file, but none lists \"keys\" in its secrets",
+                self.node.name
+            )));
+        }
+        let machine_key = self.password(&self.lab.hostowner)?;
+        let mut records = Vec::new();
+        for user in self.lab.users.iter().filter(|u| u.name != self.lab.hostowner) {
+            records.push(KeyRecord::new(&user.name, self.password(&user.name)?));
+        }
+        records.push(KeyRecord::new(&self.lab.hostowner, machine_key));
+        let derived = self.secrets.derive(&format!("salt of /adm/keys on {}", self.node.name));
+        let mut salt = [0; 8];
+        salt.copy_from_slice(&derived[..8]);
+        KeyFile { salt, records }
+            .to_bytes(machine_key)
+            .map_err(|source| RenderError::Keys { node: self.node.name.clone(), source })
+    }
+}
+
+/// What templates see of a node; lenient about mistakes in other nodes, which
+/// the lab's own check reports.
+fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<NodeView, RenderError> {
+    let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
+    let kind = roles.iter().find_map(|r| r.kernel);
+    let kernel = kind.and_then(|k| d.kernel(k, node.arch.name()).ok().flatten()).unwrap_or_default();
+    let mut services: Vec<_> = roles.iter().flat_map(|r| r.services.iter().cloned()).collect();
+    services.sort();
+    services.dedup();
+    Ok(context::node_view(lab, node, catalog.role_names(), NodeFacts { kind, kernel, services }))
+}

@@ -1,0 +1,312 @@
+//! What the roles give the nodes of the default lab, as snapshots, and what an
+//! author of roles meets. `P9IMG_BLESS=1` rewrites the snapshots.
+
+mod grid;
+
+use grid::{lab, node, secrets};
+use p9img::lab::{Arch, Controller, Lab, Node};
+use p9img::render::{Catalog, RenderError, Rendered, What, render};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+fn catalog() -> Catalog {
+    Catalog::embedded().unwrap()
+}
+
+fn rendered(lab: &Lab, node: &Node) -> Rendered {
+    render(lab, node, &catalog(), "9legacy", &secrets()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Everything but secrets, as text.
+fn show(r: &Rendered) -> String {
+    let mut out = String::new();
+    let mut section = |title: &str, text: &str| {
+        writeln!(out, "==> {title}").unwrap();
+        for line in text.lines() {
+            writeln!(out, "{}", format!("    {line}").trim_end()).unwrap();
+        }
+    };
+    let boot = &r.boot;
+    section("boot", &format!("{} {} {} {}", boot.mbr, boot.pbs, boot.loader, boot.kernel.as_deref().unwrap_or("-")));
+    section("partitions", &r.partitions.iter().map(|p| format!("{} {}\n", p.name, p.size)).collect::<String>());
+    section("nvram", &format!("{} secret bytes", r.nvram.len()));
+    section("plan9.ini", &r.plan9_ini);
+    section("fossil", &r.fossil_config);
+    for f in &r.files {
+        let keep = if f.keep { " unless there" } else { "" };
+        let title = match (&f.what, f.mode) {
+            (What::Remove, _) => format!("{} removed: {}", f.path, f.from),
+            (What::Copy(from), _) => format!("{} {} {} copy of {from}: {}", f.path, f.uid, f.gid, f.from),
+            (_, mode) => format!("{} {:o} {} {}{keep}: {}", f.path, mode.unwrap(), f.uid, f.gid, f.from),
+        };
+        match &f.what {
+            What::Bytes(b) if f.secret => section(&title, &format!("{} secret bytes", b.len())),
+            What::Bytes(b) => section(&title, std::str::from_utf8(b).unwrap()),
+            _ => section(&title, ""),
+        }
+    }
+    out
+}
+
+#[test]
+fn the_default_lab_renders_as_recorded() {
+    let bless = std::env::var_os("P9IMG_BLESS").is_some();
+    let mut lab = lab();
+    lab.nodes.push(node(5, &["terminal"]));
+    for node in &lab.nodes {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/roles/{}.txt", node.name));
+        let now = show(&rendered(&lab, node));
+        if bless {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &now).unwrap();
+        }
+        let then = fs::read_to_string(&path).unwrap_or_default();
+        let differs = now.lines().zip(then.lines()).position(|(a, b)| a != b);
+        assert!(
+            now == then,
+            "{} differs from line {} on; P9IMG_BLESS=1 records it anew:\n{}",
+            path.display(),
+            differs.map_or(now.lines().count().min(then.lines().count()), |l| l) + 1,
+            differs.map_or("", |l| now.lines().nth(l).unwrap_or_default()),
+        );
+    }
+}
+
+#[test]
+fn snapshots_and_templates_hold_no_secret() {
+    let lab = lab();
+    for node in &lab.nodes {
+        let r = rendered(&lab, node);
+        for f in r.files.iter().filter(|f| !f.secret) {
+            if let What::Bytes(b) = &f.what {
+                assert!(!String::from_utf8_lossy(b).contains("-secret"), "{}", f.path);
+            }
+        }
+        assert_eq!(r.files.iter().any(|f| f.secret), node.roles.contains(&"auth".into()), "only auth has keys");
+        assert_eq!(r.nvram.len(), 109);
+    }
+    let terminal = node(5, &["terminal"]);
+    assert!(rendered(&lab, &terminal).nvram.is_empty(), "a terminal's kernel does not read nvram");
+}
+
+#[test]
+fn the_key_file_opens_with_the_key_of_the_same_nodes_nvram() {
+    let lab = lab();
+    let r = rendered(&lab, &lab.nodes[0]);
+    let nvram = p9img::auth::Nvram::parse(&r.nvram).unwrap();
+    assert_eq!((nvram.authid.as_str(), nvram.authdom.as_str()), ("bootes", "plan9.lab"));
+    let Some(What::Bytes(keys)) = r.files.iter().find(|f| f.path == "adm/keys").map(|f| f.what.clone()) else {
+        panic!("the auth node has /adm/keys");
+    };
+    let file = p9img::auth::KeyFile::parse(&keys, nvram.machine_key).unwrap();
+    let names: Vec<_> = file.records.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["glenda", "bootes"]);
+    assert_eq!(file.records[1].key, nvram.machine_key);
+}
+
+#[test]
+fn the_device_follows_the_controller_and_the_kernel_the_architecture() {
+    let lab = lab();
+    let mut n = node(2, &["cpu"]);
+    n.controller = Controller::Virtio;
+    n.arch = Arch::Amd64;
+    let r = rendered(&lab, &n);
+    assert!(r.plan9_ini.contains("bootfile=sdF0!9fat!9k10cpuf\n"), "{}", r.plan9_ini);
+    assert!(!r.plan9_ini.contains("sdC0"));
+    assert_eq!(r.boot.kernel.as_deref(), Some("amd64/9k10cpuf"));
+    n.roles = vec!["cpu".into(), "venti".into()];
+    n.controller = Controller::Sata;
+    for f in &rendered(&lab, &n).files {
+        if let What::Bytes(b) = &f.what {
+            assert!(!String::from_utf8_lossy(b).contains("sdC0"), "{}", f.path);
+        }
+    }
+}
+
+#[test]
+fn rc_scripts_begin_right_and_have_unix_lines() {
+    let mut lab = lab();
+    lab.nodes.push(node(5, &["terminal"]));
+    for node in &lab.nodes {
+        for f in rendered(&lab, node).files {
+            let What::Bytes(bytes) = &f.what else { continue };
+            if f.secret {
+                continue;
+            }
+            let text = std::str::from_utf8(bytes).unwrap();
+            assert!(!text.contains('\r') && !text.contains("{{"), "{}", f.path);
+            assert!(text.is_empty() || text.ends_with('\n'), "{}", f.path);
+            let script = f.path.starts_with("rc/bin/") || f.path.ends_with("/cpurc") || f.path.ends_with("/cpustart");
+            if script {
+                assert!(text.starts_with("#!/bin/rc\n"), "{}", f.path);
+                assert_eq!(f.mode, Some(0o775), "{}", f.path);
+            }
+            let quotes = text.lines().filter(|l| !l.trim_start().starts_with('#')).collect::<String>();
+            assert_eq!(quotes.matches('\'').count() % 2, 0, "{}: an open quote", f.path);
+        }
+    }
+}
+
+#[test]
+fn the_sample_is_put_together_like_9legacy() {
+    let lab = lab();
+    for node in &lab.nodes {
+        let r = render(&lab, node, &catalog(), "sample", &secrets()).unwrap();
+        assert_eq!(r.plan9_ini, rendered(&lab, node).plan9_ini);
+        assert_eq!(r.boot, rendered(&lab, node).boot);
+    }
+}
+
+#[test]
+fn facts_are_those_of_the_role_files() {
+    let facts = catalog().facts();
+    let names: Vec<_> = facts.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["auth", "cpu", "fs", "replica", "terminal", "venti"]);
+    let of = |name: &str| facts.iter().find(|f| f.name == name).unwrap();
+    assert!(of("auth").at_most_one && !of("cpu").at_most_one);
+    assert_eq!(of("terminal").conflicts, ["cpu"]);
+    assert_eq!(of("replica").needs_in_lab, ["fs", "auth"]);
+    assert_eq!(of("venti").needs, ["cpu"]);
+}
+
+/// A lab folder with these files below it.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+/// The message of reading, or else of rendering node 2 with the role `own`.
+fn complaint(files: &[(&str, &str)]) -> String {
+    let dir = folder(files);
+    let lab = lab();
+    let own = node(2, &["cpu", "own"]);
+    let said = Catalog::load(dir.path())
+        .and_then(|c| render(&lab, &own, &c, "9legacy", &secrets()))
+        .map(|_| "nothing".to_owned())
+        .unwrap_or_else(|e| e.to_string());
+    said.replace(&format!("{}/", dir.path().display()), "")
+}
+
+#[test]
+fn a_new_role_is_a_folder() {
+    let dir = folder(&[
+        (
+            "roles/own/role.toml",
+            r#"
+            description = "A role of the lab's own"
+            needs = ["cpu"]
+            services = ["tcp17009"]
+            [[partition]]
+            name = "other"
+            size = "64 MiB"
+            [[user]]
+            name = "ownd"
+            leader = "ownd"
+            [[file]]
+            path = "lib/own/{{node.name}}"
+            source = "file"
+            mode = 0o640
+            uid = "ownd"
+            gid = "{{lab.hostowner}}"
+            [[fragment]]
+            slot = "cpurc"
+            source = "start"
+            "#,
+        ),
+        ("roles/own/file", "of {{node.ip}}\n"),
+        ("roles/own/start", "echo own, everywhere else\n"),
+        ("roles/own/9legacy/start", "echo own, on {{lab.distribution}}\n"),
+        ("roles/cpu/ipnet", "\tcpu=elsewhere.example\n"),
+        ("templates/9legacy/plumbing", "# the lab's own\n"),
+    ]);
+    let catalog = Catalog::load(dir.path()).unwrap();
+    let mut lab = lab();
+    lab.nodes[1].roles.push("own".into());
+    let r = render(&lab, &lab.nodes[1], &catalog, "9legacy", &secrets()).unwrap();
+    let file = |path: &str| r.files.iter().find(|f| f.path == path).unwrap_or_else(|| panic!("no {path}"));
+    let text = |path: &str| match &file(path).what {
+        What::Bytes(b) => String::from_utf8(b.clone()).unwrap(),
+        other => panic!("{path} is {other:?}"),
+    };
+    assert_eq!(text("lib/own/plan9n2"), "of 10.9.0.12\n");
+    let own = file("lib/own/plan9n2");
+    assert_eq!((own.mode, own.uid.as_str(), own.gid.as_str()), (Some(0o640), "ownd", "bootes"));
+    assert!(text("cfg/plan9n2/cpurc").contains("\necho own, on 9legacy\n"));
+    assert!(text("adm/users").contains("\nownd:ownd:ownd:\n"));
+    assert!(text("lib/ndb/local").contains("\tcpu=elsewhere.example\n"), "a built-in file is replaced");
+    assert_eq!(text("usr/bootes/lib/plumbing"), "# the lab's own\n");
+    assert_eq!((r.partitions[0].name.as_str(), r.partitions[0].size), ("other", 64 << 20));
+    assert!(r.files.iter().all(|f| f.path != "rc/bin/service/tcp17009"), "its listener stays on");
+    assert!(r.plan9_ini.contains("roles=cpu own\n"));
+}
+
+#[test]
+fn mistakes_of_authors_name_file_line_and_column() {
+    let role = |rest: &str| format!("description = 'x'\n{rest}");
+    let with = |rest: &str, file: &str| {
+        complaint(&[("roles/own/role.toml", &role(rest)), ("roles/own/f", file), ("roles/own/unused", "")])
+    };
+    let file = "[[file]]\npath = 'a/b'\nsource = 'f'\n";
+    assert_eq!(with(file, "x"), "nothing");
+    let said = with(file, "one\ntwo {{node.nmae}}\n");
+    assert_eq!(said, "roles/own/f:2:5: There is no variable \"node.nmae\" here; doc/roles.md lists what there is");
+    let said = with("[[file]]\npath = 'a'\nsource = 'g'", "");
+    assert_eq!(said, "roles/own/role.toml:4:10: There is no file \"g\" beside it");
+    let said = with("[[fragment]]\nslot = 'cpur'\nsource = 'f'", "");
+    assert_eq!(
+        said,
+        "roles/own/role.toml:3:8: The distribution \"9legacy\" has no slot \"cpur\"; did you mean \"cpurc\"?"
+    );
+    let said = with("[[file]]\npath = '../x'\nsource = 'f'", "");
+    assert!(said.starts_with("roles/own/role.toml:3:8: The path \"../x\" has \"..\" in it"), "{said}");
+    let said = with("[[file]]\npath = 'a/{{node.nam}}'\nsource = 'f'", "");
+    assert!(said.starts_with("roles/own/role.toml:3:8"), "{said}");
+    let said = with("[[file]]\npath = 'a'\nsource = 'f'\nremove = true", "");
+    assert!(said.starts_with("roles/own/role.toml:3:8: Exactly one of"), "{said}");
+    let said = with("[[file]]\npath = 'a'\nsourec = 'f'", "");
+    assert!(said.starts_with("roles/own/role.toml:4:1: Unknown field `sourec`"), "{said}");
+    let said = with("needs = ['cpuu']", "");
+    assert!(said.contains("`needs` names \"cpuu\", which is no role; did you mean \"cpu\"?"), "{said}");
+    let said = with(file, "a\r\n");
+    assert!(said.starts_with("roles/own/f:1:2: A carriage return"), "{said}");
+    let twice = format!("{file}{file}");
+    assert!(with(&twice, "").contains("a/b is written by the role own too"), "{}", with(&twice, ""));
+    let said = with("[[fragment]]\nslot = 'plan9_ini'\nsource = 'f'", "sysname=other");
+    assert!(said.contains("plan9.ini sets sysname twice, in line"), "{said}");
+    let said = with("[[file]]\npath = 'k'\nmake = 'keys'", "");
+    assert!(said.contains("none lists \"keys\" in its secrets"), "{said}");
+}
+
+#[test]
+fn nodes_that_make_no_sense_are_refused() {
+    let lab = lab();
+    let said = |roles: &[&str], distribution: &str| {
+        render(&lab, &node(2, roles), &catalog(), distribution, &secrets()).map(|_| ()).unwrap_err().to_string()
+    };
+    assert_eq!(said(&["cpuu"], "9legacy"), "There is no role \"cpuu\"; did you mean \"cpu\"?");
+    assert!(said(&["venti"], "9legacy").contains("add one of cpu, terminal"));
+    assert!(said(&["cpu", "terminal"], "9legacy").contains("cpu and terminal want a kernel each"));
+    assert!(said(&["cpu"], "inferno").contains("templates/ has 9legacy, sample"));
+    let mut other = lab.clone();
+    other.users[0].name = "nobody".into();
+    let e = render(&other, &other.nodes[0], &catalog(), "9legacy", &secrets()).unwrap_err();
+    assert!(matches!(e, RenderError::Node(_)) && e.to_string().contains("no password for nobody"), "{e}");
+}
+
+#[test]
+fn the_binary_carries_what_the_repository_has() {
+    // Fails when a file was added to roles/ or templates/ after src/render was
+    // compiled: `cargo clean -p p9img` and build again.
+    let here = Catalog::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let lab = lab();
+    for node in &lab.nodes {
+        let from = |c: &Catalog| show(&render(&lab, node, c, "9legacy", &secrets()).unwrap());
+        assert_eq!(from(&catalog()), from(&here));
+    }
+}
