@@ -55,20 +55,8 @@ fn check_names(draft: &Draft, notes: &Notes<'_>) {
         });
     }
     let mut users = Once::new(notes);
-    if let Some(owner) = &draft.hostowner {
-        users.see(owner.value.as_str(), &owner.span, || duplicate(String::new(), ""));
-    }
-    let owner = draft.hostowner.as_ref().map_or(super::HOSTOWNER, |o| o.value.as_str());
     for user in &draft.users {
         let Some(name) = &user.name else { continue };
-        if name.value == owner {
-            let problem = duplicate(
-                format!("User `{owner}` is the host owner"),
-                "take the user out: the host owner is always one",
-            );
-            notes.note_beside(&name.span, problem, draft.hostowner.as_ref().map(|o| &o.span));
-            continue;
-        }
         users.see(&name.value, &name.span, || {
             duplicate(format!("Two users are called `{}`", name.value), "take one of them out")
         });
@@ -81,7 +69,8 @@ fn check_names(draft: &Draft, notes: &Notes<'_>) {
 
 fn check_medium(draft: &Draft, notes: &Notes<'_>) {
     let Some(medium) = &draft.medium else { return };
-    let known: Vec<&str> = draft.media.iter().map(|(name, _)| name.value.as_str()).chain([SAMPLE]).collect();
+    let names = draft.media.iter().map(|(name, _)| name.value.as_str()).filter(|name| *name != SAMPLE);
+    let known: Vec<&str> = names.chain([SAMPLE]).collect();
     if !known.contains(&medium.value.as_str()) {
         notes.note(&medium.span, unknown_medium(&medium.value, &known));
     }

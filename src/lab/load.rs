@@ -4,7 +4,7 @@ use super::mistakes::{Kind, Mistakes, Notes, Problem};
 use super::model::{Format, Lab, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
-use super::{SAMPLE, check, draft, names};
+use super::{SAMPLE, check, draft, names, units};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Problem::new(Kind::File, format!("The lab file is larger than {LARGEST} bytes")));
+        return Err(Problem::new(Kind::File, format!("The lab file is larger than {}", units::show_size(LARGEST))));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

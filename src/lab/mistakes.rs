@@ -205,7 +205,9 @@ impl Mistake {
             writeln!(out, "{:gutter$} {frame}={frame:#} expected: {}", "", printable(text))?;
         }
         if let Some(first) = &self.first {
-            writeln!(out, "{:gutter$} {frame}={frame:#} the other one: {first}", "")?;
+            let what = if self.kind == Kind::Duplicate { "the first one" } else { "see also" };
+            let place = printable(&first.to_string());
+            writeln!(out, "{:gutter$} {frame}={frame:#} {what}: {place}", "")?;
         }
         if let Some(text) = &self.help {
             writeln!(out, "{:gutter$} {frame}={frame:#} {help}help: {}{help:#}", "", printable(text))?;
@@ -289,16 +291,19 @@ impl<'t> Notes<'t> {
     pub fn place(&self, span: &Range<usize>) -> Place {
         let index = self.line_of(span.start);
         let line = self.line(index);
-        let in_line = span.start.saturating_sub(self.lines[index]).min(line.len());
-        let column = line.char_indices().take_while(|(i, _)| *i < in_line).count();
-        let width = line.chars().count();
-        let covered = line.char_indices().filter(|(i, _)| (in_line..in_line + span.len()).contains(i)).count();
+        // The line can be the whole file: only std's fast counts go over all of it.
+        let in_line = line.floor_char_boundary(span.start.saturating_sub(self.lines[index]));
+        let end = line.floor_char_boundary(in_line.saturating_add(span.len()));
+        let (before, after) = line.split_at(in_line);
+        let column = before.chars().count();
+        let width = column + after.chars().count();
         let from = if width <= EXCERPT { 0 } else { column.saturating_sub(EXCERPT / 2).min(width - EXCERPT) };
+        let caret = column - from;
+        let start = before.char_indices().rev().take(caret).last().map_or(in_line, |(i, _)| i);
         // A tab or control character would put the caret elsewhere.
         let tame = |c: char| if c.is_control() { ' ' } else { c };
-        let excerpt: String = line.chars().skip(from).take(EXCERPT).map(tame).collect();
-        let caret = column - from;
-        let length = covered.clamp(1, EXCERPT.saturating_sub(caret).max(1));
+        let excerpt: String = line[start..].chars().take(EXCERPT).map(tame).collect();
+        let length = line[in_line..end].chars().count().clamp(1, EXCERPT.saturating_sub(caret).max(1));
         Place {
             file: self.file.to_owned(),
             line: index + 1,
@@ -311,6 +316,15 @@ impl<'t> Notes<'t> {
 
     pub fn note(&self, span: &Range<usize>, problem: Problem) {
         self.note_beside(span, problem, None);
+    }
+
+    /// As [`Self::note`], for a problem that costs something to describe.
+    pub fn note_with(&self, span: &Range<usize>, problem: impl FnOnce() -> Problem) {
+        if self.len() < MOST {
+            self.note(span, problem());
+        } else {
+            self.left_off.set(self.left_off.get() + 1);
+        }
     }
 
     /// Notes a mistake, pointing to `first` as the one it collides with.

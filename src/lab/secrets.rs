@@ -82,9 +82,11 @@ impl Secrets {
         users: &[U],
     ) -> Result<(Self, Written), SecretsError> {
         let path = dir.join(FILE);
+        // The host owner may be among the users too; it has one password.
+        let users: Vec<&str> = users.iter().map(AsRef::as_ref).filter(|user| *user != hostowner).collect();
         let (found, written) = match Found::read(&path)? {
-            Some(found) if found.lacks(users).is_empty() => (found, Written::Nothing),
-            _ => add_missing(dir, &path, users)?,
+            Some(found) if found.lacks(&users).is_empty() => (found, Written::Nothing),
+            _ => add_missing(dir, &path, &users)?,
         };
         let what = "It changed while it was read".to_owned();
         let secrets = found.complete(hostowner).ok_or(SecretsError::Unusable { path, what })?;
@@ -213,16 +215,16 @@ impl Found {
         (self.seed, self.hostowner.as_deref(), &self.users)
     }
 
-    fn lacks<U: AsRef<str>>(&self, users: &[U]) -> Vec<String> {
+    fn lacks(&self, users: &[&str]) -> Vec<String> {
         let mut lacks = Vec::new();
         lacks.extend(self.seed.is_none().then(|| "seed".to_owned()));
         lacks.extend(self.hostowner.is_none().then(|| "hostowner".to_owned()));
-        lacks.extend(users.iter().map(|u| u.as_ref().to_owned()).filter(|u| !self.users.contains_key(u)));
+        lacks.extend(users.iter().filter(|u| !self.users.contains_key(**u)).map(|u| (*u).to_owned()));
         lacks
     }
 
     /// Makes up what is not there.
-    fn fill<U: AsRef<str>>(&mut self, users: &[U]) -> Result<(), SecretsError> {
+    fn fill(&mut self, users: &[&str]) -> Result<(), SecretsError> {
         if self.seed.is_none() {
             let mut seed = [0; 32];
             draw(&mut seed)?;
@@ -231,9 +233,9 @@ impl Found {
         if self.hostowner.is_none() {
             self.hostowner = Some(new_password()?);
         }
-        for user in users.iter().map(AsRef::as_ref) {
-            if !self.users.contains_key(user) {
-                self.users.insert(user.to_owned(), new_password()?);
+        for user in users {
+            if !self.users.contains_key(*user) {
+                self.users.insert((*user).to_owned(), new_password()?);
             }
         }
         Ok(())
@@ -347,7 +349,7 @@ fn new_password() -> Result<String, SecretsError> {
 }
 
 /// Adds to the file what it lacks, or makes it.
-fn add_missing<U: AsRef<str>>(dir: &Path, path: &Path, users: &[U]) -> Result<(Found, Written), SecretsError> {
+fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Written), SecretsError> {
     let failed = |source| SecretsError::Write { path: path.into(), source };
     let folder = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     // Two first builds at once must agree: the second waits here, and then finds the

@@ -49,7 +49,7 @@ impl<'a, 't> Section<'a, 't> {
         if !name.is_empty() {
             let known = keys_of(name);
             for key in table.keys().filter(|k| !known.contains(&k.get_ref().as_ref())) {
-                notes.note(&key.span(), unknown_key(name, known, key.get_ref()));
+                notes.note_with(&key.span(), || unknown_key(name, known, key.get_ref()));
             }
         }
         Self { notes, name, table, span }
@@ -304,7 +304,9 @@ fn advice(message: &str) -> Option<&'static str> {
     Some(match message {
         "duplicate key" => "a key may be there once in a table: take one of them out",
         m if m.contains("must be quoted") => "put the text in double quotes",
-        m if m.contains("array") => "a list ends with `]` and has commas between its items",
+        m if m.contains("array") => {
+            "a list has commas between its items and ends with `]`; perhaps one above is not closed"
+        }
         m if m.contains("basic string") => "close the text with a double quote on the same line",
         m if m.contains("key with no value") => "write `KEY = VALUE`",
         _ => return None,

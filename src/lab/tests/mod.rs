@@ -1,5 +1,6 @@
 //! Labs right and wrong, and what is said of them.
 
+mod any;
 mod good;
 #[cfg(unix)]
 mod secrets;

@@ -50,7 +50,7 @@ fn missing_ones_are_added_and_the_rest_stays_as_written() {
     assert_eq!(secrets.password("ken"), Some("unix was here"));
     let after = fs::read_to_string(&path).unwrap();
     assert!(after.starts_with(&text), "{after}");
-    let (again, written) = Secrets::load_or_create(dir.path(), "eve", &["rob.p", "héctor"]).unwrap();
+    let (again, written) = Secrets::load_or_create(dir.path(), "eve", &["rob.p", "eve", "héctor"]).unwrap();
     assert_eq!((again, written), (secrets, Written::Nothing));
 }
 
