@@ -10,7 +10,15 @@
 //!
 //! [`FatFs`] opens any FAT volume; `doc/fat.md` describes the format.
 
+mod check;
+mod dump;
 pub mod format;
 mod layout;
+mod names;
+mod read;
 
 pub use layout::{Fat, FatFile, LayoutError, NO_LABEL, Options};
+pub use read::{FatFs, OpenError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Names as they are stored: one entry of eight and three bytes, which parts
+//! of a long name in UTF-16 may precede.
+
+use super::format::{ATTR_LONG, DIRENT, DirEntry, shown_name, u16_at};
+
+/// Offsets of the 13 UTF-16 units in a part of a long name.
+const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
+/// A long name has at most 255 units: 20 parts.
+const MAX_PARTS: u8 = 20;
+
+/// Collects the parts of a long name until the short entry that they precede.
+#[derive(Default)]
+pub(super) struct LongName {
+    /// Units of the parts so far, the last part of the name first.
+    parts: Vec<[u16; 13]>,
+    /// Number of the part that must come next; 0 when all are there.
+    next: u8,
+    checksum: u8,
+}
+
+impl LongName {
+    /// Takes a raw entry; true if it is a part of a long name.
+    pub fn take(&mut self, raw: &[u8; DIRENT]) -> bool {
+        if raw[11] & 0x3F != ATTR_LONG {
+            return false;
+        }
+        let number = raw[0] & 0x3F;
+        if raw[0] & 0x40 != 0 && (1..=MAX_PARTS).contains(&number) {
+            *self = Self { parts: Vec::new(), next: number, checksum: raw[13] };
+        } else if number == 0 || number != self.next || raw[13] != self.checksum {
+            *self = Self::default();
+            return true;
+        }
+        self.parts.push(UNITS.map(|at| u16_at(raw, at)));
+        self.next = number - 1;
+        true
+    }
+
+    /// The name of the entry that follows: the long one if it is complete and
+    /// belongs to it. Ready for the next afterwards.
+    pub fn finish(&mut self, entry: &DirEntry) -> Vec<u8> {
+        let this = std::mem::take(self);
+        let long = (!this.parts.is_empty() && this.next == 0 && this.checksum == checksum(&entry.name)).then(|| {
+            let units = this.parts.into_iter().rev().flatten().take_while(|u| *u != 0);
+            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>()
+        });
+        match long {
+            Some(name) if !name.is_empty() => name.into_bytes(),
+            _ => shown_name(&entry.name),
+        }
+    }
+}
+
+/// The byte that ties the parts to the short entry.
+fn checksum(name: &[u8; 11]) -> u8 {
+    name.iter().fold(0, |sum: u8, b| sum.rotate_right(1).wrapping_add(*b))
+}
+
+/// Whether a name can be a path element; others would lead elsewhere when
+/// they are extracted.
+pub(super) fn is_safe(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.iter().any(|b| *b < b' ' || matches!(b, b'/' | b'\\' | 0x7F))
+}
+
+/// A name that can be a path element, with `_` for what cannot be in one.
+pub(super) fn made_safe(mut name: Vec<u8>) -> Vec<u8> {
+    if is_safe(&name) {
+        return name;
+    }
+    if name.iter().all(|b| *b == b'.') {
+        return vec![b'_'; name.len().max(1)];
+    }
+    name.iter_mut().filter(|b| **b < b' ' || matches!(**b, b'/' | b'\\' | 0x7F)).for_each(|b| *b = b'_');
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u8, text: &str, sum: u8) -> [u8; DIRENT] {
+        let mut raw = [0xFF; DIRENT];
+        (raw[0], raw[11], raw[12], raw[13]) = (number, ATTR_LONG, 0, sum);
+        for (at, unit) in UNITS.iter().zip(text.encode_utf16().chain([0])) {
+            raw[*at..at + 2].copy_from_slice(&unit.to_le_bytes());
+        }
+        raw
+    }
+
+    fn entry() -> DirEntry {
+        DirEntry { name: *b"BCM271~1DTB", attr: 0, case: 0, time: 0, date: 0, start: 0, len: 0 }
+    }
+
+    #[test]
+    fn parts_make_a_long_name() {
+        let sum = checksum(&entry().name);
+        let (first, second) = ("bcm2711-rpi-4", "-β.dtb");
+        let mut long = LongName::default();
+        assert!(long.take(&part(0x42, second, sum)) && long.take(&part(1, first, sum)));
+        assert_eq!(long.finish(&entry()), format!("{first}{second}").into_bytes());
+        // Nothing is left over for the next entry.
+        assert_eq!(long.finish(&entry()), b"bcm271~1.dtb");
+        // A wrong checksum, a missing part, a part too many.
+        for parts in [
+            vec![part(0x42, second, sum ^ 1), part(1, first, sum ^ 1)],
+            vec![part(0x42, second, sum)],
+            vec![part(0x41, second, sum), part(1, first, sum)],
+            vec![part(0x40, second, sum)],
+        ] {
+            parts.iter().for_each(|p| assert!(long.take(p)));
+            assert_eq!(long.finish(&entry()), b"bcm271~1.dtb");
+        }
+    }
+
+    #[test]
+    fn no_name_leads_elsewhere() {
+        for (name, safe) in [("..", "__"), ("", "_"), ("a/../b", "a_.._b"), ("a\0b", "a_b"), ("ok.txt", "ok.txt")] {
+            assert_eq!(made_safe(name.into()), safe.as_bytes());
+            assert!(is_safe(safe.as_bytes()));
+        }
+    }
+}
