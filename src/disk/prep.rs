@@ -57,18 +57,19 @@ pub enum PrepError {
 /// The table's sector for a Plan 9 partition of `sectors` sectors.
 ///
 /// # Errors
-/// When [`verify`] finds fault, or the text does not fit.
+/// When [`verify`] finds fault.
 pub fn encode(entries: &[PrepEntry], sectors: u64) -> Result<[u8; 512], PrepError> {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|e| e.start);
     verify(&entries, sectors)?;
-    let text: String = entries.iter().map(|e| format!("part {} {} {}\n", e.name, e.start, e.end)).collect();
-    if text.len() > MAX_TEXT {
-        return Err(PrepError::TooLong(text.len()));
-    }
+    let text = text(&entries);
     let mut out = [0; 512];
     out[..text.len()].copy_from_slice(text.as_bytes());
     Ok(out)
+}
+
+fn text(entries: &[PrepEntry]) -> String {
+    entries.iter().map(|e| format!("part {} {} {}\n", e.name, e.start, e.end)).collect()
 }
 
 /// Decodes a table's sector: the entries up to the first line that the boot
@@ -142,7 +143,10 @@ pub fn verify(entries: &[PrepEntry], sectors: u64) -> Result<(), PrepError> {
             }
         }
     }
-    Ok(())
+    match text(entries).len() {
+        len if len > MAX_TEXT => Err(PrepError::TooLong(len)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

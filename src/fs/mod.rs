@@ -5,9 +5,43 @@
 pub mod fat;
 pub mod fossil;
 
+use crate::read_at::ReadAt;
 use crate::tree::Meta;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a volume cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil})")]
+    Unknown { fat: fat::OpenError, fossil: fossil::OpenError },
+    #[error("This was a FAT volume, but its boot sector is damaged")]
+    Fat(#[source] fat::OpenError),
+    #[error("This was a fossil volume, but it is damaged")]
+    Fossil(#[source] fossil::OpenError),
+}
+
+/// Opens a volume of any kind. `partition_lba` is where it begins on its disk,
+/// in sectors, if that is known; some checks need it.
+///
+/// # Errors
+/// When it is no file system that p9img knows, damaged, or unreadable.
+pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<dyn FileSystem>, OpenError> {
+    // A fossil begins with 127 KiB that it does not use, where a boot sector
+    // may be; a FAT volume seldom has fossil's magic at 128 KiB.
+    let fossil = match fossil::open(source.clone()) {
+        Ok(fossil) => return Ok(Box::new(fossil)),
+        Err(e) => e,
+    };
+    match (fat::FatFs::open(source, partition_lba), fossil) {
+        (Ok(fat), _) => Ok(Box::new(fat)),
+        (_, fossil @ fossil::OpenError::Super { .. }) => Err(OpenError::Fossil(fossil)),
+        (Err(fat), _) if fat.was_fat() => Err(OpenError::Fat(fat)),
+        (Err(fat), fossil) => Err(OpenError::Unknown { fat, fossil }),
+    }
+}
 
 /// A file or directory of an opened file system.
 #[derive(Clone, Debug)]
