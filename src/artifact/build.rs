@@ -1,0 +1,365 @@
+//! The build: many disks in, many artifacts out, in one pass.
+
+use super::folder::Folder;
+use super::ova::OvaSink;
+use super::pack::{DEFLATE_LEVEL, Method, Packed};
+use super::pipeline::{self, Form, Piece, Source};
+use super::qcow2::format::Compression;
+use super::qcow2::write::Qcow2Sink;
+use super::raw::RawSink;
+use super::share::{Place, Share};
+use super::sink::{Cluster, Output, Sink};
+use super::{CLUSTER, Error, SECTOR, digest, ovf, sums};
+use crate::lab::{Arch, Controller, Format, Mac, Nic};
+use crate::read_at::ReadAt;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+/// What an artifact says of its machine.
+#[derive(Clone, Debug)]
+pub struct NodeIdentity {
+    /// Name of the lab, part of the machine's UUID.
+    pub lab: String,
+    pub name: String,
+    /// A sentence for people, such as the node's roles.
+    pub annotation: String,
+    pub arch: Arch,
+    pub cpus: u32,
+    /// Bytes.
+    pub memory: u64,
+    pub mac: Mac,
+    pub nic: Nic,
+    pub controller: Controller,
+    /// Name of the lab's network.
+    pub network: String,
+}
+
+/// One node's disk and the artifacts to make of it.
+pub struct Job {
+    pub node: NodeIdentity,
+    pub disk: Arc<dyn ReadAt>,
+    /// Formats with the artifact's file name in the output folder.
+    pub outputs: Vec<(Format, String)>,
+}
+
+/// What all artifacts of a build have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads that compute and compress. Does not change a byte.
+    pub jobs: NonZeroUsize,
+    /// zlib level, 1 to 9.
+    pub level: u32,
+    /// Time of the members of an OVA, seconds since 1970.
+    pub epoch: u32,
+    /// Handlebars template of the OVF descriptor.
+    pub ovf_template: String,
+    /// False: write, digest, and throw away. For comparing with what is there.
+    pub commit: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            level: DEFLATE_LEVEL,
+            epoch: 0,
+            ovf_template: ovf::TEMPLATE.to_owned(),
+            commit: true,
+        }
+    }
+}
+
+/// Who watches a build. Called from the building thread only.
+pub trait Monitor: Sync {
+    /// `done` of `total` bytes of disks are written; the node is being written.
+    fn progress(&self, _node: &str, _done: u64, _total: u64) {}
+    /// Whether to stop. Asked often.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// A monitor that says nothing.
+pub struct Quiet;
+impl Monitor for Quiet {}
+
+/// A finished artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArtifactReport {
+    pub node: String,
+    pub format: Format,
+    pub path: PathBuf,
+    /// Bytes.
+    pub len: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// Clusters of 64 KiB that hold data.
+    pub clusters: u64,
+    /// Of these, the ones that an earlier node of this build holds too, so that
+    /// they were copied and not compressed again; 0 for raw images.
+    pub shared_clusters: u64,
+    /// Bytes that the clusters take in the file.
+    pub stored_bytes: u64,
+    /// Something that whoever uses the artifact should know.
+    pub note: Option<String>,
+}
+
+/// A format being written for a node.
+struct Out {
+    format: Format,
+    name: String,
+    method: Option<Method>,
+    sink: Box<dyn Sink>,
+    clusters: u64,
+    shared: u64,
+}
+
+struct Sealed {
+    job: usize,
+    position: usize,
+    out: Out,
+    len: u64,
+    sha256: [u8; 32],
+}
+
+const fn method(format: Format) -> Option<Method> {
+    match format {
+        Format::Raw => None,
+        Format::Qcow2 | Format::Ova => Some(Method::Deflate),
+        Format::Qcow2Zstd => Some(Method::Zstd),
+    }
+}
+
+/// Builds every output of every job in `folder`, then gives all of them their
+/// names at once and brings `SHA256SUMS` up to date. Reports come in the order
+/// of the jobs and their outputs.
+///
+/// # Errors
+/// The first error; then no artifact was replaced and nothing half-written is
+/// left behind.
+pub fn build(
+    folder: &Folder,
+    jobs: &[Job],
+    settings: &Settings,
+    monitor: &dyn Monitor,
+) -> Result<Vec<ArtifactReport>, Error> {
+    build_counted(folder, jobs, settings, monitor).map(|(reports, _)| reports)
+}
+
+/// As [`build`]; also returns how many times a cluster was compressed.
+pub(super) fn build_counted(
+    folder: &Folder,
+    jobs: &[Job],
+    settings: &Settings,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<ArtifactReport>, u64), Error> {
+    check_names(jobs)?;
+    let mut sources = Vec::new();
+    for job in jobs {
+        let len = job.disk.len();
+        if !len.is_multiple_of(SECTOR) {
+            return Err(Error::Length { node: job.node.name.clone(), len });
+        }
+        let mut methods: Vec<Method> = Vec::new();
+        for method in job.outputs.iter().filter_map(|(format, _)| method(*format)) {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        sources.push(Source::new(&job.node.name, job.disk.clone(), methods)?);
+    }
+    let (sealed, compressed) = write_all(folder, jobs, &sources, settings, monitor)?;
+    if monitor.cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let mut reports = Vec::new();
+    let mut outputs = Vec::new();
+    for Sealed { job, out, len, sha256, .. } in sealed {
+        let node = &jobs[job].node;
+        let fallback = out.format == Format::Ova && node.controller == Controller::Virtio;
+        reports.push(ArtifactReport {
+            node: node.name.clone(),
+            format: out.format,
+            path: folder.path().join(&out.name),
+            len,
+            sha256: digest::hex(&sha256),
+            clusters: out.clusters,
+            shared_clusters: out.shared,
+            stored_bytes: out.sink.data_bytes(),
+            note: fallback.then(|| {
+                "OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE"
+                    .to_owned()
+            }),
+        });
+        outputs.push((out.name, digest::hex(&sha256), out.sink.into_output()));
+    }
+    if settings.commit {
+        commit(folder, outputs)?;
+    }
+    Ok((reports, compressed))
+}
+
+/// Gives artifacts their names. A sum is gone before its file changes and back
+/// when the new file is there, so `SHA256SUMS` is never wrong, only short.
+fn commit(folder: &Folder, outputs: Vec<(String, String, Output)>) -> Result<(), Error> {
+    let names: BTreeSet<&str> = outputs.iter().map(|(name, ..)| name.as_str()).collect();
+    sums::forget(folder, &names)?;
+    let mut new = Vec::new();
+    for (name, sha256, output) in outputs {
+        output.commit()?;
+        new.push((name, sha256));
+    }
+    sums::add(folder, new)
+}
+
+fn check_names(jobs: &[Job]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for (_, name) in jobs.iter().flat_map(|job| &job.outputs) {
+        let good = (1..=90).contains(&name.len())
+            && !name.starts_with('.')
+            && !name.chars().any(|c| c == '/' || c.is_control())
+            && name != sums::FILE;
+        if !good {
+            return Err(Error::Name { name: name.clone() });
+        }
+        if !seen.insert(name) {
+            return Err(Error::Twice { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn open_outputs(folder: &Folder, job: &Job, settings: &Settings) -> Result<Vec<Out>, Error> {
+    let size = job.disk.len();
+    let mut outs = Vec::new();
+    for (format, name) in &job.outputs {
+        let output = Output::new(folder.create(name)?)?;
+        let sink: Box<dyn Sink> = match format {
+            Format::Raw => Box::new(RawSink::new(output, size)?),
+            Format::Qcow2 => Box::new(Qcow2Sink::new(output, size, Compression::Zlib)?),
+            Format::Qcow2Zstd => Box::new(Qcow2Sink::new(output, size, Compression::Zstd)?),
+            Format::Ova => Box::new(OvaSink::new(output, size, &job.node, &settings.ovf_template, settings.epoch)?),
+        };
+        let (format, name) = (*format, name.clone());
+        outs.push(Out { format, name, method: method(format), sink, clusters: 0, shared: 0 });
+    }
+    Ok(outs)
+}
+
+/// The node being written.
+struct Current {
+    job: usize,
+    outs: Vec<Out>,
+    content: Sha256,
+}
+
+impl Current {
+    fn open(folder: &Folder, jobs: &[Job], job: usize, settings: &Settings) -> Result<Option<Self>, Error> {
+        let Some(next) = jobs.get(job) else { return Ok(None) };
+        Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Sha256::new() }))
+    }
+
+    fn write(&mut self, share: &Share, piece: &Piece, stopped: &dyn Fn() -> bool) -> Result<(), Error> {
+        self.content.update(piece.index.to_le_bytes());
+        self.content.update(piece.digest);
+        for (method, form) in &piece.forms {
+            let taken = share.take(*method, piece.digest, self.job, stopped);
+            let (packed, shared) = match (taken, form) {
+                (Ok(Some(taken)), _) => (taken.packed, taken.shared),
+                (_, Form::Made(packed)) => (packed.clone(), false),
+                (Ok(None), Form::Shared) => return Err(Error::Interrupted),
+                (Err(e), Form::Shared) => return Err(self.outs[0].sink.file().error(e)),
+            };
+            for out in self.outs.iter_mut().filter(|out| out.method == Some(*method)) {
+                let cluster = Cluster { index: piece.index, bytes: &piece.bytes, packed: &packed };
+                let place = out.sink.cluster(&cluster)?;
+                out.clusters += 1;
+                out.shared += u64::from(shared);
+                if let Some(offset) = place {
+                    share.stored(*method, piece.digest, Place { file: out.sink.file().shared(), offset });
+                }
+            }
+        }
+        for out in self.outs.iter_mut().filter(|out| out.method.is_none()) {
+            out.sink.cluster(&Cluster { index: piece.index, bytes: &piece.bytes, packed: &Packed::Incompressible })?;
+            out.clusters += 1;
+        }
+        Ok(())
+    }
+
+    /// Ends the node's files and sends them to be sealed.
+    fn finish(self, sealers: &mpsc::Sender<(usize, usize, Out)>) -> Result<(), Error> {
+        let content: [u8; 32] = self.content.finalize().into();
+        for (position, mut out) in self.outs.into_iter().enumerate() {
+            out.sink.finish(content)?;
+            // Without a receiver a sealer has failed, and its error is waiting.
+            let _ = sealers.send((self.job, position, out));
+        }
+        Ok(())
+    }
+}
+
+/// Writes and seals all outputs; returns them in the order of the jobs.
+fn write_all(
+    folder: &Folder,
+    jobs: &[Job],
+    sources: &[Source],
+    settings: &Settings,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<Sealed>, u64), Error> {
+    let share = Share::new();
+    let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
+    let sealed: Mutex<Vec<Result<Sealed, Error>>> = Mutex::default();
+    let compressed = std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel::<(usize, usize, Out)>();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let outputs: usize = jobs.iter().map(|job| job.outputs.len()).sum();
+        for _ in 0..settings.jobs.get().min(outputs) {
+            let receiver = receiver.clone();
+            let sealed = &sealed;
+            scope.spawn(move || {
+                loop {
+                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((job, position, mut out)) = next else { return };
+                    let result = out.sink.seal().map(|(len, sha256)| Sealed { job, position, out, len, sha256 });
+                    sealed.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                }
+            });
+        }
+        drop(receiver);
+
+        let mut current = Current::open(folder, jobs, 0, settings)?;
+        let mut done = 0;
+        let compressed = pipeline::run(sources, &share, settings.jobs, settings.level, |piece, stopped| {
+            if monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            done += CLUSTER as u64;
+            let Some(piece) = piece else { return Ok(()) };
+            while let Some(node) = current.take_if(|node| node.job < piece.source) {
+                let next = node.job + 1;
+                node.finish(&sender)?;
+                current = Current::open(folder, jobs, next, settings)?;
+            }
+            if let Some(node) = current.as_mut() {
+                node.write(&share, &piece, stopped)?;
+            }
+            monitor.progress(&jobs[piece.source].node.name, done, total);
+            Ok(())
+        })?;
+        while let Some(node) = current {
+            let next = node.job + 1;
+            node.finish(&sender)?;
+            current = Current::open(folder, jobs, next, settings)?;
+        }
+        Ok::<_, Error>(compressed)
+    })?;
+    let sealed = sealed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut sealed = sealed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    sealed.sort_by_key(|s| (s.job, s.position));
+    Ok((sealed, compressed))
+}

@@ -1,0 +1,159 @@
+//! `manifest.json`: what went into a build and what came out, for programs and
+//! for whoever asks in a year. It holds no secret, no path of this machine and
+//! no time but the lab's own.
+
+use super::build::ArtifactReport;
+use super::folder::Folder;
+use super::{CLUSTER, DEFLATE_LEVEL, Error, ZSTD_LEVEL, zlib_version, zstd_version};
+use crate::lab::Format;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name of the file.
+pub const FILE: &str = "manifest.json";
+/// Number of this layout; a reader refuses what it does not know.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub schema: u32,
+    pub lab: String,
+    /// Seconds since 1970.
+    pub epoch: u32,
+    pub tools: Tools,
+    /// Media, role files, templates: their digests by what the lab calls them.
+    pub inputs: BTreeMap<String, serde_json::Value>,
+    /// The plan of each node by its name, partitions included.
+    pub nodes: BTreeMap<String, serde_json::Value>,
+    /// Artifacts by file name.
+    pub artifacts: BTreeMap<String, Artifact>,
+}
+
+/// What bytes depend on beside the inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tools {
+    pub p9img: String,
+    pub zlib: String,
+    pub zlib_level: u32,
+    pub zstd: String,
+    pub zstd_level: i32,
+    /// Bytes of a cluster.
+    pub cluster: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub node: String,
+    /// The word that users type for it.
+    pub format: String,
+    /// Bytes.
+    pub len: u64,
+    pub sha256: String,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self {
+            p9img: env!("CARGO_PKG_VERSION").to_owned(),
+            zlib: zlib_version(),
+            zlib_level: DEFLATE_LEVEL,
+            zstd: zstd_version(),
+            zstd_level: ZSTD_LEVEL,
+            cluster: CLUSTER,
+        }
+    }
+}
+
+impl Manifest {
+    pub fn new(lab: &str, epoch: u32) -> Self {
+        Self {
+            schema: SCHEMA,
+            lab: lab.to_owned(),
+            epoch,
+            tools: Tools::default(),
+            inputs: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what a build reported.
+    pub fn add(&mut self, reports: &[ArtifactReport]) {
+        for report in reports {
+            let name = report.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let format = match report.format {
+                Format::Raw => "raw",
+                Format::Qcow2 => "qcow2",
+                Format::Qcow2Zstd => "qcow2-zstd",
+                Format::Ova => "ova",
+            };
+            let artifact = Artifact {
+                node: report.node.clone(),
+                format: format.to_owned(),
+                len: report.len,
+                sha256: report.sha256.clone(),
+            };
+            self.artifacts.insert(name, artifact);
+        }
+    }
+
+    /// Writes `manifest.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, folder: &Folder) -> Result<(), Error> {
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|e| Error::Write { path: folder.path().join(FILE), source: e.into() })?;
+        text.push('\n');
+        folder.replace(FILE, text.as_bytes())
+    }
+
+    /// Reads `manifest.json`; nothing when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood.
+    pub fn load(folder: &std::path::Path) -> Result<Option<Self>, Error> {
+        let path = folder.join(FILE);
+        let error = |source| Error::Read { path: path.clone(), source };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(error(e)),
+        };
+        let manifest: Self = serde_json::from_slice(&bytes).map_err(|e| error(e.into()))?;
+        if manifest.schema != SCHEMA {
+            let message = format!("Schema {} of the manifest, expected {SCHEMA}", manifest.schema);
+            return Err(error(std::io::Error::new(std::io::ErrorKind::InvalidData, message)));
+        }
+        Ok(Some(manifest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::folder::Wait;
+    use super::*;
+
+    #[test]
+    fn survives_a_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::lock(dir.path(), Wait::No).unwrap();
+        assert_eq!(Manifest::load(dir.path()).unwrap(), None);
+        let mut manifest = Manifest::new("lab", 7);
+        manifest.nodes.insert("n".into(), serde_json::json!({"b": 1, "a": [2]}));
+        manifest.add(&[ArtifactReport {
+            node: "n".into(),
+            format: Format::Qcow2Zstd,
+            path: "/somewhere/n.qcow2".into(),
+            len: 3,
+            sha256: "00".into(),
+            clusters: 0,
+            shared_clusters: 0,
+            stored_bytes: 0,
+            note: None,
+        }]);
+        manifest.save(&folder).unwrap();
+        assert_eq!(Manifest::load(dir.path()).unwrap(), Some(manifest));
+        assert!(!std::fs::read_to_string(dir.path().join(FILE)).unwrap().contains("somewhere"));
+    }
+}
