@@ -153,7 +153,10 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
     let mut used = 0u64;
     for (name, size) in &node.partitions {
         used = used.saturating_add(*size);
-        if !known.contains(&name.value.as_str()) {
+        if name.value == "nvram" {
+            let problem = Problem::bad("The size of partition `nvram` cannot be chosen: it is one sector");
+            notes.note(&name.span, problem.help("take the line out"));
+        } else if !known.contains(&name.value.as_str()) {
             let what = format!("The node has no partition {}", quote(&name.value));
             let problem = Problem::new(Kind::UnknownName, what).expected(choice(&known));
             let elsewhere = facts.iter().find(|f| f.partitions.contains(&name.value));
@@ -175,7 +178,10 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
             1 => format!("Partition `{}` has {used}, but the disk has {disk}", name.value),
             _ => format!("The partitions have {used} together, but the disk has {disk}"),
         };
-        let help = format!("make the disk larger, or `{}` smaller than {}", name.value, units::show_size(*size));
+        let help = match node.partitions.len() {
+            1 => "make the disk larger or the partition smaller".into(),
+            _ => format!("make the disk larger, or `{}` smaller than {}", name.value, units::show_size(*size)),
+        };
         notes.note(&name.span, Problem::new(Kind::Conflict, what).help(help));
     }
 }

@@ -315,9 +315,8 @@ fn read_partitions(partitions: &Section<'_, '_>) -> Vec<(At<String>, u64)> {
             continue;
         }
         let size = value.parse_scalar(units::SIZE, |scalar| match units::size_value(scalar)? {
-            0 => {
-                Err(Problem::bad("A partition of 0 bytes").help("leave the line out for the size that the plan gives"))
-            }
+            0 if key.value != "swap" => Err(Problem::bad(format!("Partition {} cannot be empty", quote(&key.value)))
+                .help("leave the line out for the size that p9img gives; only `swap` may be 0, which is none")),
             bytes => whole_sectors("A partition", bytes),
         });
         all.extend(size.map(|size| (key, size.value)));

@@ -17,5 +17,6 @@ pub struct RoleFacts {
     pub partitions: Vec<String>,
 }
 
-/// Partitions that every node has.
-pub const BASE_PARTITIONS: &[&str] = &["9fat", "nvram", "fossil", "swap"];
+/// Partitions that every node has, of a size that the lab may choose. Beside them
+/// there is `nvram`, one sector always.
+pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "swap"];

@@ -102,6 +102,7 @@ fn every_key_reaches_the_model() {
         nic = "e1000"
         mac = "0A:00:27:00:00:0f"
         ip = "192.168.4.3"
+        partitions = { swap = 0 }
         "#,
     )
     .unwrap();
@@ -126,6 +127,7 @@ fn every_key_reaches_the_model() {
     assert_eq!(a.ip, Ipv4Addr::new(192, 168, 4, 4));
     assert_eq!((b.arch, b.cpus, b.memory, b.disk), (Arch::I386, 1, 1 << 30, 3 << 29));
     assert_eq!((b.controller, b.nic), (Controller::Virtio, Nic::E1000));
+    assert_eq!(b.partitions["swap"], 0);
     assert_eq!((b.mac.to_string().as_str(), b.ip), ("0a:00:27:00:00:0f", Ipv4Addr::new(192, 168, 4, 3)));
 }
 
@@ -220,4 +222,36 @@ fn words_are_what_the_model_serializes() {
     same::<Controller>();
     same::<Nic>();
     same::<Format>();
+}
+
+#[test]
+fn the_guide_has_every_key_and_its_labs_are_right() {
+    let guide = include_str!("../../../doc/lab.md");
+    let blocks = guide.split("```toml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
+    let labs: Vec<&str> = blocks.filter(|block| block.contains("[lab]")).collect();
+    for lab in &labs {
+        parse(lab).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    }
+    let whole: toml::Table = labs.last().unwrap().parse().unwrap();
+    for (section, keys) in KEYS {
+        let path: Vec<&str> = match *section {
+            "the lab file" => vec![],
+            "[media.NAME]" => vec!["media", "9legacy"],
+            header => vec![header.trim_matches(['[', ']'])],
+        };
+        let root = toml::Value::Table(whole.clone());
+        let table = path.iter().fold(&root, |value, name| &value[name]);
+        // Of an array of tables, one or the other has it.
+        let has = |key: &str| match table.as_array() {
+            Some(items) => items.iter().any(|item| item.get(key).is_some()),
+            None => table.get(key).is_some(),
+        };
+        for key in *keys {
+            assert!(has(key), "the last example of doc/lab.md has no {key} in {section}");
+            assert!(path.is_empty() || guide.contains(&format!("| `{key}` |")), "doc/lab.md has no row for {key}");
+        }
+    }
+    for word in Format::WORDS.iter().map(|(word, _)| word) {
+        assert!(guide.contains(&format!("| `{word}` |")), "{word}");
+    }
 }
