@@ -14,6 +14,8 @@ use crate::read_at::ReadAt as _;
 use std::collections::BTreeSet;
 use std::io;
 
+/// The loader's name as directory and boot sector have it.
+const LOADER: &[u8; 11] = b"9LOAD      ";
 /// Bytes of conventional memory that a boot sector can load into, from 0x10000
 /// to 0xA0000 (`/sys/src/boot/pc/pbs.s`).
 const LOADER_MAX: u32 = 0x9_0000;
@@ -24,7 +26,7 @@ const LOADER_ENTRIES: usize = SECTOR / super::format::DIRENT;
 
 pub(super) fn check(fs: &FatFs, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
     let mut c = Checker { fs, report, used: vec![0; fs.geometry.clusters as usize / 8 + 1] };
-    c.boot_sector();
+    c.boot_sector()?;
     c.tables()?;
     c.tree()?;
     c.lost()
@@ -42,7 +44,9 @@ impl Checker<'_> {
         (self.report)(Finding { kind, message });
     }
 
-    fn boot_sector(&mut self) {
+    fn boot_sector(&mut self) -> io::Result<()> {
+        let mut code = [0; SECTOR];
+        self.fs.source.read_at(0, &mut code)?;
         let (b, g) = (&self.fs.boot, &self.fs.geometry);
         let mut found: Vec<(&'static str, String)> = Vec::new();
         if !b.signed {
@@ -64,10 +68,10 @@ impl Checker<'_> {
                 format!("The boot sector counts {} hidden sectors, but the partition starts at {lba}", b.nhidden);
             found.push(("hidden", message));
         }
-        // 9legacy's boot sectors find the root directory by the volume id;
-        // 9front's have another jump and compute it.
+        // 9legacy's boot sectors, which look for 9LOAD, find the root directory
+        // by the volume id; others compute its place.
         let root = u64::from(b.nhidden) + g.root_start;
-        if b.version == *b"Plan9.00" && b.magic == [0xEB, 0x3C, 0x90] && u64::from(b.volid) != root {
+        if code.windows(LOADER.len()).any(|w| w == LOADER) && u64::from(b.volid) != root {
             let message =
                 format!("The volume id is {}, but the root directory is at sector {root} of the disk", b.volid);
             found.push(("volume-id", message));
@@ -75,6 +79,7 @@ impl Checker<'_> {
         for (kind, message) in found {
             self.say(kind, message);
         }
+        Ok(())
     }
 
     /// The copies of the table, and its first two entries.
@@ -237,7 +242,7 @@ impl Checker<'_> {
 
     /// What boot sector and loader rely on.
     fn boot_files(&mut self, entries: &[Entry]) -> io::Result<()> {
-        for name in [b"9LOAD      ", b"9BOOTFAT   "] {
+        for name in [LOADER, b"9BOOTFAT   "] {
             // The boot sector takes the first of this name.
             let Some(e) = entries.iter().find(|e| e.raw.name == *name) else { continue };
             let name = e.name.escape_ascii().to_string();

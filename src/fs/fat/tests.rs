@@ -29,7 +29,8 @@ fn image(files: &[FatFile], options: &Options) -> Vec<u8> {
 /// its file in 13-14, plan9.ini in 15.
 fn sample() -> Vec<u8> {
     let files = [file("9load", 5000), file("sub/a.txt", 700), file("empty", 0), file("plan9.ini", 300)];
-    image(&files, &Options { sectors_per_cluster: 1, ..Options::hard_disk(8000, 63, 1_700_000_000) })
+    let boot_code = Some([&[0; 460][..], b"9LOAD      "].concat());
+    image(&files, &Options { sectors_per_cluster: 1, boot_code, ..Options::hard_disk(8000, 63, 1_700_000_000) })
 }
 
 fn open(image: Vec<u8>) -> FatFs {

@@ -1,55 +1,13 @@
-//! The FAT writer against Plan 9's own formatter and against other people's tools.
+//! FAT against Plan 9's own formatter, `fsck.fat`, `mkfs.fat` and `mtools`.
 
+use crate::{bytes, medium_file, tool};
 use p9img::ReadAt;
+use p9img::fs::FileSystem as _;
 use p9img::fs::fat::format::{BootSector, DIRENT, DirEntry, Geometry, SECTOR, shown_name, unix_time};
-use p9img::fs::fat::{Fat, FatFile, Options};
+use p9img::fs::fat::{Fat, FatFile, FatFs, Options};
 use p9img::tree::Content;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-fn required() -> bool {
-    std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1")
-}
-
-/// A file of a real medium, or `None` with a loud word.
-fn medium_file(medium: &str, path: &str) -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let media =
-        std::env::var_os("P9IMG_TEST_MEDIA").map_or_else(|| home.join(".cache/p9img-test-media"), PathBuf::from);
-    let file = media.join(medium).join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    assert!(!required(), "{} is missing", file.display());
-    eprintln!("SKIPPED: {} is missing", file.display());
-    None
-}
-
-/// Runs a tool; `None` with a loud word when it is not installed.
-fn tool(name: &str, args: &[&str], image: &Path) -> Option<String> {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let args = args.iter().map(|a| if *a == "IMAGE" { image.as_os_str() } else { a.as_ref() });
-    match Command::new(name).args(args).env("PATH", path).env("LC_ALL", "C").env("TZ", "UTC").output() {
-        Ok(out) => {
-            let text = String::from_utf8_lossy(&out.stdout).into_owned();
-            let errors = String::from_utf8_lossy(&out.stderr);
-            assert!(out.status.success(), "{name}: {}\n{text}{errors}", out.status);
-            Some(text)
-        }
-        Err(e) => {
-            assert!(!required(), "{name}: {e}");
-            eprintln!("SKIPPED: {name}: {e}");
-            None
-        }
-    }
-}
-
-fn bytes(source: &dyn ReadAt) -> Vec<u8> {
-    let mut out = vec![0; source.len() as usize];
-    source.read_at(0, &mut out).unwrap();
-    out
-}
 
 /// `bootdisk.img` was made by `disk/format -t 3½QD -b /386/pbs` with four
 /// files (`/sys/src/lib/dist/pc/mkfile`): the same list gives the same bytes,
@@ -127,4 +85,82 @@ fn fsck_and_mtools_agree() {
         let times = tool("mdir", &["-i", "IMAGE", "::"], &image).unwrap();
         assert!(times.contains("2026-01-01   0:01"), "{times}");
     }
+}
+
+/// Every file with its bytes, by its path.
+fn listing(fs: &FatFs) -> BTreeMap<String, Vec<u8>> {
+    let mut out = BTreeMap::new();
+    let mut todo = vec![(fs.root().unwrap(), String::new())];
+    while let Some((dir, path)) = todo.pop() {
+        for node in fs.children(&dir).unwrap() {
+            let name = format!("{path}{}", String::from_utf8_lossy(&node.name));
+            if node.meta.mode.is_dir() {
+                todo.push((node, format!("{name}/")));
+            } else {
+                let mut body = vec![0; node.len as usize];
+                assert_eq!(fs.read(&node, 0, &mut body).unwrap(), body.len());
+                out.insert(name, body);
+            }
+        }
+    }
+    out
+}
+
+/// Volumes of other makers, with long names, folders, and files in pieces.
+#[test]
+fn volumes_of_mkfs_and_mtools_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("other.img");
+    let size = dir.path().join("body");
+    for (bits, kib) in [("12", "2000"), ("16", "20000"), ("32", "70000")] {
+        let _ = std::fs::remove_file(&image);
+        if tool("mkfs.fat", &["-F", bits, "-n", "LABEL", "-C", "IMAGE", kib], &image).is_none() {
+            return;
+        }
+        let mut want = BTreeMap::new();
+        let mut put = |name: &str, len: usize| {
+            let body: Vec<u8> = (0..len).map(|i| (i / 3) as u8 ^ name.len() as u8).collect();
+            std::fs::write(&size, &body).unwrap();
+            want.insert(name.to_owned(), body);
+            tool("mcopy", &["-i", "IMAGE", size.to_str().unwrap(), &format!("::/{name}")], &image)
+        };
+        let mut steps = vec![put("gap", 30_000), put("CMDLINE.TXT", 20)];
+        steps.push(put("gap2", 30_000));
+        steps.push(tool("mmd", &["-i", "IMAGE", "::/overlays", "::/overlays/x"], &image));
+        steps.push(put("overlays/a quite long name, not 8.3 — ünïcödé.dtbo", 3000));
+        (0..40).for_each(|i| steps.push(put(&format!("overlays/x/number {i}.overlay"), i * 100)));
+        want.remove("gap");
+        steps.push(tool("mdel", &["-i", "IMAGE", "::/gap"], &image));
+        let body: Vec<u8> = (0..100_000).map(|i| (i / 5) as u8).collect();
+        std::fs::write(&size, &body).unwrap();
+        want.insert("in pieces".into(), body);
+        steps.push(tool("mcopy", &["-i", "IMAGE", size.to_str().unwrap(), "::/in pieces"], &image));
+        if steps.iter().any(Option::is_none) {
+            return;
+        }
+        let fs = FatFs::open(Arc::new(std::fs::read(&image).unwrap()), None).unwrap();
+        assert_eq!(fs.geometry().fat_type.bits().to_string(), bits);
+        fs.check(&mut |finding| panic!("{bits}: {finding}")).unwrap();
+        // A name that fits 8.3 in one case is kept without its case.
+        let (mut found, lower) = (listing(&fs), |n: &String| n.to_lowercase());
+        for map in [&mut found, &mut want] {
+            *map = map.iter().map(|(name, body)| (lower(name), body.clone())).collect();
+        }
+        assert_eq!(found.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
+        assert!(found == want, "{bits}: some file has other bytes");
+        let mut text = Vec::new();
+        fs.dump(&mut text).unwrap();
+        assert!(String::from_utf8(text).unwrap().contains("in pieces (inpiec~1)"));
+    }
+}
+
+/// 9front's own boot volume has long names and no volume id.
+#[test]
+fn a_volume_of_9front_is_read() {
+    let Some(path) = medium_file("9front", "386/efiboot.fat") else { return };
+    let fs = FatFs::open(Arc::new(std::fs::read(path).unwrap()), None).unwrap();
+    fs.check(&mut |finding| panic!("{finding}")).unwrap();
+    let files = listing(&fs);
+    let names: Vec<_> = files.keys().map(|n| n.to_lowercase()).collect();
+    assert_eq!(names, ["efi/boot/bootaa64.efi", "efi/boot/bootia32.efi", "efi/boot/bootx64.efi"]);
 }
