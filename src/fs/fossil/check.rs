@@ -74,6 +74,8 @@ struct Checker<'a> {
     seen: Bits,
     in_epoch: Bits,
     uncopied: Bits,
+    /// A finding names it already.
+    named: Bits,
     /// Blocks to look into: address, type, tag.
     work: Vec<(u32, u8, u32)>,
 }
@@ -88,6 +90,7 @@ impl<'a> Checker<'a> {
             seen: Bits::new(n),
             in_epoch: Bits::new(n),
             uncopied: Bits::new(n),
+            named: Bits::new(n),
             work: Vec::new(),
         }
     }
@@ -119,6 +122,7 @@ impl<'a> Checker<'a> {
         for a in 0..self.blocks() {
             let l = self.label(a)?;
             if let Some(why) = l.flaw() {
+                self.named.add(a);
                 self.find("label", format!("Block {a}: the label cannot be right: {why}"));
             } else if l.tag == ROOT_TAG && l.kind == Label::DIR && (low..=high).contains(&l.epoch) {
                 roots.entry(l.epoch).or_default().push(a);
@@ -223,29 +227,38 @@ impl<'a> Checker<'a> {
         if l.flaw().is_some() {
             return Ok(());
         }
-        if l.state == 0 || l.state == Label::BAD {
-            self.find("label-state", format!("Block {to} is in use by block {at}, but its label says {}", state(&l)));
-            return Ok(());
-        }
-        if l.kind != kind {
-            self.find("label-type", format!("Block {to}: type {} in the label, but block {at} implies {kind}", l.kind));
-            return Ok(());
-        }
-        if l.tag != tag {
-            self.find(
+        let wrong = match () {
+            () if l.state == 0 || l.state == Label::BAD => {
+                Some(("label-state", format!("Block {to} is in use by block {at}, but its label says {}", state(&l))))
+            }
+            () if l.kind != kind => Some((
+                "label-type",
+                format!(
+                    "Block {to}: the label says type {}, but block {at}, which points to it, implies {kind}",
+                    l.kind
+                ),
+            )),
+            () if l.tag != tag => Some((
                 "label-tag",
-                format!("Block {to}: tag {:#x} in the label, but block {at} implies {tag:#x}", l.tag),
-            );
-            return Ok(());
-        }
-        if above.epoch < l.epoch || l.close <= above.epoch {
-            let m = format!(
-                "Block {at} of epoch {} points to block {to}, which lives from {} to {}",
-                above.epoch,
-                l.epoch,
-                closed(&l)
-            );
-            self.find("epoch-order", m);
+                format!(
+                    "Block {to}: the label says tag {:#x}, but block {at}, which points to it, implies {tag:#x}",
+                    l.tag
+                ),
+            )),
+            () if above.epoch < l.epoch || l.close <= above.epoch => Some((
+                "epoch-order",
+                format!(
+                    "Block {at} of epoch {} points to block {to}, which lives from {} to {}",
+                    above.epoch,
+                    l.epoch,
+                    closed(&l)
+                ),
+            )),
+            () => None,
+        };
+        if let Some((kind, message)) = wrong {
+            self.named.add(to);
+            self.find(kind, message);
             return Ok(());
         }
         if above.epoch == epoch && l.epoch == epoch && !self.in_epoch.add(to) {
@@ -283,7 +296,7 @@ impl<'a> Checker<'a> {
         for a in 0..self.blocks() {
             let l = self.label(a)?;
             let free = l.is_free() || l.close <= low || l.close == l.epoch || l.is_closed();
-            if !free && !self.seen.has(a) && l.flaw().is_none() {
+            if !free && !self.seen.has(a) && !self.named.has(a) {
                 let m =
                     format!("Block {a} is {}, but nothing leads to it: type {} tag {:#x}", state(&l), l.kind, l.tag);
                 self.find("lost", m);

@@ -122,11 +122,18 @@ impl Checker<'_> {
         }
     }
 
-    /// A data block that has not been read yet; `None` at a hole, or when a
-    /// finding says why not.
-    fn data(&mut self, path: &str, e: &Entry, bn: u64) -> Lookup<(u32, Vec<u8>)> {
+    /// A data block that has not been read yet; `None` when it was, and when
+    /// a finding says what is wrong.
+    fn data(&mut self, path: &str, e: &Entry, bn: u64) -> Lookup<Vec<u8>> {
         let leaf = self.volume.leaves(e, bn, 1);
-        let Some(Some(a)) = self.absorb("source-block", path, leaf)?.map(|l| l[0]) else { return Ok(None) };
+        let Some(leaf) = self.absorb("source-block", path, leaf)? else { return Ok(None) };
+        let Some(a) = leaf[0] else {
+            // A hole reads as zeros: entries that are not active, but no meta block.
+            if !e.is_dir() {
+                self.find("meta-block", format!("{path}: meta block {bn} is a hole"));
+            }
+            return Ok(None);
+        };
         if a >= self.volume.header.data_blocks() || !self.read.add(a) {
             return Ok(None);
         }
@@ -134,7 +141,7 @@ impl Checker<'_> {
         let block = self.volume.block(a, kind, e.tag);
         Ok(self.absorb("source-block", path, block)?.map(|mut b| {
             b.truncate(usize::from(e.dsize));
-            (a, b)
+            b
         }))
     }
 
@@ -146,12 +153,7 @@ impl Checker<'_> {
         let Some(meta) = self.absorb("entry-open", shown, meta)? else { return Ok(()) };
         let mut used = HashSet::new();
         for bn in 0..meta.blocks() {
-            let Some((_, bytes)) = self.data(shown, &meta, bn)? else {
-                if meta.is_local() {
-                    self.find("meta-block", format!("{shown}: meta block {bn} of {} cannot be read", meta.blocks()));
-                }
-                break;
-            };
+            let Some(bytes) = self.data(shown, &meta, bn)? else { break };
             let Some(m) = self.meta_block(shown, bn, &bytes) else { continue };
             let mut last: Option<Vec<u8>> = None;
             for i in 0..m.count {
@@ -174,7 +176,7 @@ impl Checker<'_> {
             }
         }
         for bn in 0..source.blocks() {
-            let Some((_, bytes)) = self.data(shown, &source, bn)? else { break };
+            let Some(bytes) = self.data(shown, &source, bn)? else { break };
             let from = bn * source.entries();
             let live = source.entry_count().saturating_sub(from).min(source.entries()) as usize;
             for i in 0..live {

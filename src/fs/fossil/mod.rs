@@ -23,3 +23,7 @@ pub use volume::OpenError;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_check;
+#[cfg(test)]
+mod tests_layout;
