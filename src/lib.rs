@@ -16,7 +16,9 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod artifact;
+pub mod assemble;
 pub mod auth;
+pub mod cli;
 pub mod disk;
 pub mod fs;
 pub mod guest;

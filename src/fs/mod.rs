@@ -4,6 +4,7 @@
 
 pub mod fat;
 pub mod fossil;
+pub mod tree;
 
 use crate::read_at::ReadAt;
 use crate::tree::Meta;

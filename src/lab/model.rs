@@ -26,6 +26,7 @@ pub struct Lab {
     pub network: Network,
     pub formats: Vec<Format>,
     /// Where artifacts go, resolved against the lab file's folder.
+    #[serde(skip)]
     pub out: PathBuf,
     pub media: BTreeMap<String, Medium>,
     pub tree: TreeRules,
@@ -58,7 +59,9 @@ pub struct Network {
 /// Where a medium is.
 #[derive(Clone, Debug, Serialize)]
 pub struct Medium {
-    /// Resolved against the lab file's folder.
+    /// Resolved against the lab file's folder. Left out of plans: the same
+    /// medium elsewhere gives the same images.
+    #[serde(skip)]
     pub path: PathBuf,
 }
 

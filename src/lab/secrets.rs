@@ -103,6 +103,18 @@ impl Secrets {
         Ok(found.and_then(|found| found.complete(hostowner)))
     }
 
+    /// Stands in for secrets that do not exist yet, so that a plan can be made
+    /// without writing them: what they shape has the same length and place.
+    pub fn stand_in<U: AsRef<str>>(hostowner: &str, users: &[U]) -> Self {
+        const NOT_MADE_YET: &str = "not-made-yet";
+        Self {
+            seed: [0; 32],
+            owner_name: hostowner.into(),
+            hostowner: NOT_MADE_YET.into(),
+            users: users.iter().map(|u| (u.as_ref().to_owned(), NOT_MADE_YET.to_owned())).collect(),
+        }
+    }
+
     /// The password of a user, the host owner included.
     pub fn password(&self, user: &str) -> Option<&str> {
         if user == self.owner_name {

@@ -32,6 +32,16 @@ pub struct Medium {
 }
 
 impl Medium {
+    /// The embedded sample.
+    pub fn sample() -> Self {
+        Self {
+            name: crate::lab::SAMPLE.into(),
+            distribution: Distribution::Sample,
+            tree: Arc::new(sample::tree()),
+            metadata_source: "p9img itself".into(),
+        }
+    }
+
     /// Reads the medium in the folder `path`. Files without an entry in the
     /// medium's own metadata get the time `epoch` (seconds since 1970).
     ///

@@ -1,1 +1,97 @@
-//! Every address, size, offset, id and time of every node, decided before a byte is written.
+//! Every address, size, offset, id and time of every node, decided before a
+//! byte is written. Pure data: two equal plans give equal artifacts.
+
+pub mod layout;
+
+pub use layout::{Layout, Part, Wanted};
+
+use crate::lab::Lab;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// What a build makes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Version of p9img, which decides the bytes with everything below.
+    pub p9img: &'static str,
+    pub lab: Lab,
+    pub medium: MediumPlan,
+    pub nodes: Vec<NodePlan>,
+}
+
+/// The medium as far as it shapes the images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MediumPlan {
+    pub name: String,
+    pub distribution: &'static str,
+    /// Files and directories on it.
+    pub entries: usize,
+    /// Where owners, modes and times came from.
+    pub metadata: String,
+}
+
+/// One node's disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodePlan {
+    pub name: String,
+    /// Derived from the lab's and the node's name.
+    pub uuid: Uuid,
+    pub roles: Vec<String>,
+    pub ip: std::net::Ipv4Addr,
+    pub mac: String,
+    /// The disk as Plan 9 names it, such as `sdC0`.
+    pub device: &'static str,
+    /// Path of the kernel on the medium; none for the sample.
+    pub kernel: Option<String>,
+    pub layout: Layout,
+    /// Files and directories in the root file system.
+    pub entries: usize,
+    /// Bytes of the fossil partition's data that are used, and that there are.
+    pub used: u64,
+    pub capacity: u64,
+    pub plan9_ini: String,
+    pub fossil_config: String,
+    /// What the roles add to the medium's tree.
+    pub files: Vec<FilePlan>,
+}
+
+/// One rendered file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FilePlan {
+    pub path: String,
+    /// `file`, `folder`, `removed`, or what it is a copy of.
+    pub what: String,
+    /// As stat(5) has it, in octal; none: as the original's.
+    pub mode: Option<String>,
+    pub uid: String,
+    pub gid: String,
+    /// Bytes of a rendered file.
+    pub len: Option<u64>,
+    /// SHA-256 of the bytes; none for what holds a secret.
+    pub sha256: Option<String>,
+    /// Which role or template it comes from.
+    pub from: String,
+}
+
+/// A name space of this program's own for derived ids (a UUID of version 5 in
+/// the URL name space).
+fn namespace() -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, b"p9img")
+}
+
+/// The id of a node: the same for the same lab and node names, everywhere.
+pub fn node_uuid(lab: &str, node: &str) -> Uuid {
+    Uuid::new_v5(&namespace(), format!("{lab}/{node}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_follow_from_names() {
+        assert_eq!(node_uuid("a", "b"), node_uuid("a", "b"));
+        assert_ne!(node_uuid("a", "b"), node_uuid("b", "a"));
+        assert_eq!(node_uuid("a", "b").get_version_num(), 5);
+    }
+}

@@ -8,6 +8,7 @@
 //! image.
 
 mod content;
+mod digest;
 mod meta;
 mod overlay;
 

@@ -1,0 +1,302 @@
+//! From the checked lab to each node's disk: renders the roles, lays their
+//! files over the medium's tree, makes the volumes and composes the disk.
+//! Nothing is written; every byte of the result is a function of its offset.
+
+use crate::disk::{Disk, DiskError, Mbr, Partition};
+use crate::fs::fat::{self, Fat, FatFile};
+use crate::fs::fossil::{self, Fossil};
+use crate::lab::{Arch, Lab, Node, Secrets};
+use crate::media::{Medium, PatternError, Selection};
+use crate::plan::layout::{self, LayoutError, SECTOR};
+use crate::plan::{FilePlan, Layout, MediumPlan, NodePlan, Plan, Wanted, node_uuid};
+use crate::read_at::ReadAt;
+use crate::render::{self, Catalog, RenderError, Rendered, RenderedFile};
+use crate::tree::{Content, Meta, Mode, Tree};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Bytes of code that fit into the MBR before its table of partitions.
+const MBR_CODE: u64 = 446;
+/// Bytes of a block of fossil's data.
+const FOSSIL_BLOCK: u64 = 8192;
+
+/// Why a node's disk cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error("Cannot render {node}")]
+    Render { node: String, source: RenderError },
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error("The medium {medium} has no file {path}, which {node} needs to start")]
+    NoBootFile { medium: String, path: String, node: String },
+    #[error("The file {path} of the medium {medium} has {len} bytes, but the MBR has room for {MBR_CODE}")]
+    MbrCode { medium: String, path: String, len: u64 },
+    #[error("Cannot read {path} of the medium")]
+    Read { path: String, source: io::Error },
+    #[error("Cannot lay out the medium's tree as a fossil volume")]
+    Base(#[source] fossil::LayoutError),
+    #[error("Cannot lay out the fossil partition of {node}")]
+    Fossil { node: String, source: fossil::LayoutError },
+    #[error(
+        "The disk of {node} is too small for its tree: fossil needs {needed} bytes, but its partition has \
+         {available}; enlarge disk by {} bytes at least", needed - available
+    )]
+    TooSmall { node: String, needed: u64, available: u64 },
+    #[error("Cannot lay out the 9fat partition of {node}")]
+    Fat { node: String, source: fat::LayoutError },
+    #[error("Cannot compose the disk of {node}")]
+    Disk { node: String, source: DiskError },
+}
+
+/// One node, ready to be written.
+pub struct Assembled {
+    pub plan: NodePlan,
+    pub disk: Arc<Disk>,
+}
+
+/// The part of a medium that nodes of one architecture share.
+struct Shared {
+    tree: Arc<Tree>,
+    base: Arc<fossil::Base>,
+}
+
+/// Assembles the nodes of a lab from one medium.
+pub struct Assembler<'a> {
+    lab: &'a Lab,
+    medium: &'a Medium,
+    catalog: &'a Catalog,
+    secrets: &'a Secrets,
+    shared: BTreeMap<Arch, Shared>,
+}
+
+impl<'a> Assembler<'a> {
+    /// Lays out what the nodes have in common.
+    ///
+    /// # Errors
+    /// When a pattern of the lab is not valid or fossil cannot hold the tree.
+    pub fn new(
+        lab: &'a Lab,
+        medium: &'a Medium,
+        catalog: &'a Catalog,
+        secrets: &'a Secrets,
+    ) -> Result<Self, AssembleError> {
+        let mut shared = BTreeMap::new();
+        for node in &lab.nodes {
+            if shared.contains_key(&node.arch) {
+                continue;
+            }
+            let default = || medium.distribution.default_include(node.arch);
+            let include = lab.tree.include.clone().unwrap_or_else(default);
+            let tree = Arc::new(Selection::new(&include, &lab.tree.exclude)?.apply(&medium.tree));
+            let base = Arc::new(fossil::Base::layout(&tree).map_err(AssembleError::Base)?);
+            shared.insert(node.arch, Shared { tree, base });
+        }
+        Ok(Self { lab, medium, catalog, secrets, shared })
+    }
+
+    /// The plan of `nodes` without building anything.
+    pub fn plan(&self, nodes: &[Assembled]) -> Plan {
+        Plan {
+            p9img: env!("CARGO_PKG_VERSION"),
+            lab: self.lab.clone(),
+            medium: MediumPlan {
+                name: self.medium.name.clone(),
+                distribution: self.medium.distribution.name(),
+                entries: self.medium.tree.len(),
+                metadata: self.medium.metadata_source.clone(),
+            },
+            nodes: nodes.iter().map(|n| n.plan.clone()).collect(),
+        }
+    }
+
+    /// A digest of everything of the medium that goes into images, in
+    /// hexadecimal; `jobs` threads compute it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn digest(&self, jobs: NonZeroUsize) -> io::Result<String> {
+        let trees: Vec<_> = self.shared.values().map(|s| s.tree.digest(jobs)).collect::<Result<_, _>>()?;
+        Ok(match &trees[..] {
+            [one] => one.clone(),
+            many => hex(&Sha256::digest(many.join("\n"))),
+        })
+    }
+
+    /// One node's disk.
+    ///
+    /// # Errors
+    /// When its roles cannot be rendered, the medium lacks a file, or the disk
+    /// is too small.
+    pub fn node(&self, node: &Node) -> Result<Assembled, AssembleError> {
+        let name = || node.name.clone();
+        let rendered = render::render(self.lab, node, self.catalog, self.medium.distribution.name(), self.secrets)
+            .map_err(|source| AssembleError::Render { node: name(), source })?;
+        let Some(shared) = self.shared.get(&node.arch) else {
+            unreachable!("every architecture of the lab was laid out");
+        };
+        let tree = self.overlay(&shared.tree, &rendered, node)?;
+        let layout = self.partitions(node, &rendered)?;
+        let fossil = self.fossil(&shared.base, &tree, &layout, &rendered, node)?;
+        let used = fossil.blocks_used() * FOSSIL_BLOCK;
+        let capacity = fossil.blocks() * FOSSIL_BLOCK;
+        let ninefat = self.ninefat(node, &rendered, &layout)?;
+        let mut volumes: BTreeMap<&str, Arc<dyn ReadAt>> = BTreeMap::new();
+        volumes.insert("fossil", Arc::new(fossil));
+        volumes.insert("9fat", Arc::new(ninefat));
+        volumes.insert("nvram", Arc::new(rendered.nvram.clone()));
+        let disk = self.disk(node, &rendered, &layout, &mut volumes)?;
+        let plan = NodePlan {
+            name: name(),
+            uuid: node_uuid(&self.lab.name, &node.name),
+            roles: node.roles.clone(),
+            ip: node.ip,
+            mac: node.mac.to_string(),
+            device: node.controller.device(),
+            kernel: rendered.boot.kernel.clone(),
+            layout,
+            entries: tree.len(),
+            used,
+            capacity,
+            plan9_ini: rendered.plan9_ini.clone(),
+            fossil_config: rendered.fossil_config.clone(),
+            files: rendered.files.iter().map(file_plan).collect(),
+        };
+        Ok(Assembled { plan, disk: Arc::new(disk) })
+    }
+
+    fn overlay(&self, base: &Arc<Tree>, rendered: &Rendered, node: &Node) -> Result<Arc<Tree>, AssembleError> {
+        let additions = rendered
+            .additions(&self.medium.tree, self.lab.epoch)
+            .map_err(|source| AssembleError::Render { node: node.name.clone(), source })?;
+        let parent = Meta::new(Mode::dir(0o775), "sys", "sys", self.lab.epoch);
+        Ok(Arc::new(Tree::overlay(base, &additions, &parent)))
+    }
+
+    fn partitions(&self, node: &Node, rendered: &Rendered) -> Result<Layout, AssembleError> {
+        let wanted: Vec<_> =
+            rendered.partitions.iter().map(|p| Wanted { name: p.name.clone(), size: p.size }).collect();
+        let data = |len| fossil::data_offset(len).unwrap_or(0);
+        Ok(layout::layout(&node.name, node.disk, &wanted, &node.partitions, data)?)
+    }
+
+    fn fossil(
+        &self,
+        base: &Arc<fossil::Base>,
+        tree: &Arc<Tree>,
+        layout: &Layout,
+        rendered: &Rendered,
+        node: &Node,
+    ) -> Result<Fossil, AssembleError> {
+        let options = fossil::Options {
+            len: layout.part("fossil").map_or(0, layout::Part::len),
+            config: rendered.fossil_config.clone(),
+            name: "main".into(),
+            epoch: self.lab.epoch,
+        };
+        Fossil::layout(base, tree, &options).map_err(|source| match source {
+            fossil::LayoutError::TooSmall { needed, available } => {
+                AssembleError::TooSmall { node: node.name.clone(), needed, available }
+            }
+            source => AssembleError::Fossil { node: node.name.clone(), source },
+        })
+    }
+
+    /// The loader first, as it must be; plan9.ini last, so that what differs
+    /// between nodes comes after what does not.
+    fn ninefat(&self, node: &Node, rendered: &Rendered, layout: &Layout) -> Result<Fat, AssembleError> {
+        let Some(part) = layout.part("9fat") else {
+            unreachable!("every disk has a 9fat");
+        };
+        let epoch = self.lab.epoch;
+        let mut files = vec![self.boot_file(node, &rendered.boot.loader, Some("9load"))?];
+        if let Some(kernel) = &rendered.boot.kernel {
+            files.push(self.boot_file(node, kernel, None)?);
+        }
+        files.push(FatFile::new("plan9.ini", Content::bytes(rendered.plan9_ini.as_bytes()), epoch));
+        let (_, boot_code) = self.boot_content(node, &rendered.boot.pbs)?;
+        let boot_code = self.read(&rendered.boot.pbs, &boot_code)?;
+        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let options = fat::Options {
+            boot_code: Some(boot_code),
+            ..fat::Options::hard_disk(address(part.end - part.start), address(layout.lba(part)), epoch)
+        };
+        Fat::layout(&files, &options).map_err(|source| AssembleError::Fat { node: node.name.clone(), source })
+    }
+
+    fn disk(
+        &self,
+        node: &Node,
+        rendered: &Rendered,
+        layout: &Layout,
+        volumes: &mut BTreeMap<&str, Arc<dyn ReadAt>>,
+    ) -> Result<Disk, AssembleError> {
+        let path = &rendered.boot.mbr;
+        let (_, code) = self.boot_content(node, path)?;
+        if code.len() > MBR_CODE {
+            let medium = self.medium.name.clone();
+            return Err(AssembleError::MbrCode { medium, path: path.clone(), len: code.len() });
+        }
+        let failed = |source| AssembleError::Disk { node: node.name.clone(), source };
+        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let start = layout.plan9_start;
+        let mbr = Mbr::plan9(self.read(path, &code)?, address(start), address(layout.sectors - start));
+        let parts = layout.parts.iter().map(|p| Partition {
+            name: p.name.clone(),
+            start_lba: layout.lba(p),
+            sectors: p.end - p.start,
+            volume: volumes.remove(p.name.as_str()),
+        });
+        Disk::new(layout.sectors * SECTOR, &mbr, parts.collect()).map_err(failed)
+    }
+
+    fn boot_file(&self, node: &Node, path: &str, name: Option<&str>) -> Result<FatFile, AssembleError> {
+        let (mtime, content) = self.boot_content(node, path)?;
+        let last = path.rsplit('/').next().unwrap_or(path);
+        Ok(FatFile::new(name.unwrap_or(last), content, mtime))
+    }
+
+    /// Boot files come from the whole medium, whatever goes into the images.
+    fn boot_content(&self, node: &Node, path: &str) -> Result<(u32, Content), AssembleError> {
+        let entry = self.medium.tree.find(path.as_bytes()).map(|id| self.medium.tree.entry(id));
+        entry.and_then(|e| Some((e.meta.mtime, e.content()?.clone()))).ok_or_else(|| AssembleError::NoBootFile {
+            medium: self.medium.name.clone(),
+            path: path.into(),
+            node: node.name.clone(),
+        })
+    }
+
+    fn read(&self, path: &str, content: &Content) -> Result<Vec<u8>, AssembleError> {
+        content.read_all().map_err(|source| AssembleError::Read { path: path.into(), source })
+    }
+}
+
+fn file_plan(f: &RenderedFile) -> FilePlan {
+    let bytes = match &f.what {
+        render::What::Bytes(b) => Some(b),
+        _ => None,
+    };
+    FilePlan {
+        path: f.path.clone(),
+        what: match &f.what {
+            render::What::Bytes(_) => "file".into(),
+            render::What::Copy(from) => format!("copy of {from}"),
+            render::What::Folder => "folder".into(),
+            render::What::Remove => "removed".into(),
+        },
+        mode: f.mode.map(|m| format!("{m:o}")),
+        uid: f.uid.clone(),
+        gid: f.gid.clone(),
+        len: bytes.map(|b| b.len() as u64),
+        sha256: bytes.filter(|_| !f.secret).map(|b| hex(&Sha256::digest(b))),
+        from: f.from.clone(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,70 @@
+//! `p9img fsck`: partition tables and file systems, checked.
+
+use super::args::{Cli, Fsck};
+use super::image::{self, Place};
+use super::{Outcome, say};
+use crate::fs::{FileSystem, Finding, OpenError};
+use anyhow::Context as _;
+use serde_json::json;
+
+pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
+    let mut run = Run { cli, args, findings: 0 };
+    match image::open(&args.place)? {
+        Place::Whole { fs, .. } => run.file_system("image", &*fs)?,
+        Place::Disk { disk, partition: Some(name), .. } => {
+            run.file_system(&name, &*image::open_partition(&disk, &name)?)?
+        }
+        Place::Disk { disk, partition: None, .. } => {
+            let mut found = Vec::new();
+            disk.check(&mut |f| found.push(f)).context("Cannot check the partition tables")?;
+            for finding in found {
+                run.report("disk", &finding)?;
+            }
+            for p in disk.partitions() {
+                let bytes = image::partition(&disk, &p.name)?;
+                match crate::fs::open(bytes, Some(p.lba())) {
+                    Ok(fs) => run.file_system(&p.name, &*fs)?,
+                    Err(OpenError::Unknown { .. }) => {}
+                    Err(e) => run.report(&p.name, &Finding { kind: "unreadable", message: e.to_string() })?,
+                }
+            }
+        }
+    }
+    Ok(if run.findings == 0 { Outcome::Good } else { Outcome::Differs })
+}
+
+struct Run<'a> {
+    cli: &'a Cli,
+    args: &'a Fsck,
+    findings: u64,
+}
+
+impl Run<'_> {
+    fn file_system(&mut self, name: &str, fs: &dyn FileSystem) -> anyhow::Result<()> {
+        if self.args.dump {
+            say::quiet_pipe(fs.dump(&mut std::io::stdout().lock()))?;
+        }
+        let before = self.findings;
+        let mut printed = Ok(());
+        fs.check(&mut |finding| {
+            if printed.is_ok() {
+                printed = self.report(name, &finding);
+            }
+        })
+        .with_context(|| format!("Cannot check {name}"))?;
+        printed?;
+        if self.findings == before && !self.cli.quiet && !self.args.json {
+            say::line(format_args!("{name}: {} is sound", fs.kind()))?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, partition: &str, f: &Finding) -> anyhow::Result<()> {
+        self.findings += 1;
+        if self.args.json {
+            let record = json!({"partition": partition, "kind": f.kind, "message": f.message});
+            return Ok(say::line(format_args!("{record}"))?);
+        }
+        Ok(say::line(format_args!("{partition}: {f}"))?)
+    }
+}

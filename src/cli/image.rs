@@ -1,0 +1,95 @@
+//! Places inside images: `IMAGE[:PARTITION[:PATH]]`.
+
+use super::Usage;
+use crate::disk::{self, DiskImage};
+use crate::fs::{self, FileSystem};
+use crate::media::Medium;
+use crate::read_at::ReadAt;
+use anyhow::Context as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An opened image or medium and the rest of the place.
+pub enum Place {
+    /// A disk with partitions.
+    Disk { disk: DiskImage, partition: Option<String>, path: Option<String> },
+    /// A file system without partitions, or a medium.
+    Whole { fs: Box<dyn FileSystem>, path: Option<String> },
+}
+
+/// Opens what `place` names.
+///
+/// # Errors
+/// When there is no such image or it is none.
+pub fn open(place: &str) -> anyhow::Result<Place> {
+    if let Some(rest) = after(place, "sample").filter(|_| !Path::new(place).exists()) {
+        let medium = Medium::sample();
+        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest });
+    }
+    let (image, rest) = split(place)?;
+    if image.is_dir() {
+        let medium = Medium::open("medium", image, 0)?;
+        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest });
+    }
+    let bytes: Arc<dyn ReadAt> =
+        crate::artifact::open(image).with_context(|| format!("Cannot open the image {}", image.display()))?;
+    let disk = match disk::open_disk(bytes.clone()) {
+        Ok(disk) => disk,
+        Err(disk::OpenDiskError::NoPartitions) => {
+            let fs = fs::open(bytes, None).with_context(|| format!("Cannot read {}", image.display()))?;
+            return Ok(Place::Whole { fs, path: rest });
+        }
+        Err(e) => return Err(e).with_context(|| format!("Cannot read {} as a disk", image.display())),
+    };
+    let (partition, path) = match rest {
+        None => (None, None),
+        Some(rest) => match rest.split_once(':') {
+            Some((p, path)) => (Some(p.to_owned()), Some(path.to_owned())),
+            None => (Some(rest), None),
+        },
+    };
+    Ok(Place::Disk { disk, partition: partition.filter(|p| !p.is_empty()), path })
+}
+
+/// `place` without `head`, if it begins with that and a colon follows or nothing.
+fn after(place: &str, head: &str) -> Option<Option<String>> {
+    let rest = place.strip_prefix(head)?;
+    match rest.strip_prefix(':') {
+        Some(rest) => Some(Some(rest.to_owned())),
+        None => rest.is_empty().then_some(None),
+    }
+}
+
+/// File names may hold colons: the shortest prefix that exists is the image.
+fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
+    let ends = place.match_indices(':').map(|(i, _)| i).chain([place.len()]);
+    for end in ends {
+        let image = Path::new(&place[..end]);
+        if image.exists() {
+            return Ok((image, place.get(end + 1..).map(str::to_owned)));
+        }
+    }
+    let image = place.split(':').next().unwrap_or(place);
+    Err(anyhow::anyhow!("There is no image {image}: give a disk image, a medium's folder, or `sample`"))
+}
+
+/// Opens the file system of one partition.
+///
+/// # Errors
+/// When there is no such partition or it holds no file system that is known.
+pub fn open_partition(disk: &DiskImage, name: &str) -> anyhow::Result<Box<dyn FileSystem>> {
+    let lba = disk.find(name).map_err(|e| Usage(e.to_string()))?.lba();
+    fs::open(partition(disk, name)?, Some(lba)).with_context(|| format!("Cannot read the partition {name}"))
+}
+
+/// The bytes of one partition.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn partition(disk: &DiskImage, name: &str) -> anyhow::Result<Arc<dyn ReadAt>> {
+    match disk.partition(name) {
+        Ok(window) => Ok(Arc::new(window)),
+        Err(e @ disk::OpenDiskError::NoSuchPartition { .. }) => Err(Usage(e.to_string()).into()),
+        Err(e) => Err(e.into()),
+    }
+}

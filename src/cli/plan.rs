@@ -1,0 +1,69 @@
+//! `p9img plan`: what a build would make.
+
+use super::args::{Cli, Plan};
+use super::{Outcome, say, setup};
+use crate::assemble::{Assembled, Assembler};
+use crate::lab::secrets::Secrets;
+use crate::plan::{self, NodePlan};
+
+pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
+    let catalog = setup::catalog(cli)?;
+    let lab = setup::lab(cli, &catalog, &args.overrides)?;
+    let nodes = setup::nodes(&lab, &args.nodes)?;
+    let medium = setup::medium(&lab)?;
+    // A plan writes nothing: secrets that do not exist yet are stood in for.
+    let users: Vec<&str> = lab.users.iter().map(|u| u.name.as_str()).collect();
+    let known = Secrets::load(&lab.dir, &lab.hostowner)?;
+    // A user who was added to the lab since gets a password with the next build.
+    let complete = known.filter(|s| users.iter().all(|u| s.password(u).is_some()));
+    let secrets = complete.unwrap_or_else(|| Secrets::stand_in(&lab.hostowner, &users));
+    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets)?;
+    let assembled: Vec<Assembled> = nodes.into_iter().map(|n| assembler.node(n)).collect::<Result<_, _>>()?;
+    let plan = assembler.plan(&assembled);
+    if args.json {
+        say::line(format_args!("{}", serde_json::to_string_pretty(&plan)?))?;
+    } else {
+        show(cli, &plan)?;
+    }
+    Ok(Outcome::Good)
+}
+
+fn show(cli: &Cli, plan: &plan::Plan) -> anyhow::Result<()> {
+    let (lab, medium) = (&plan.lab, &plan.medium);
+    say::line(format_args!("lab       {} (authentication domain {})", lab.name, lab.authdom))?;
+    say::line(format_args!(
+        "medium    {} ({}, {} files and folders)",
+        medium.name, medium.distribution, medium.entries
+    ))?;
+    say::line(format_args!("metadata  {}", medium.metadata))?;
+    say::line(format_args!("network   {} {}", lab.network.name, lab.network.subnet))?;
+    for node in &plan.nodes {
+        show_node(cli, node)?;
+    }
+    Ok(())
+}
+
+fn show_node(cli: &Cli, n: &NodePlan) -> anyhow::Result<()> {
+    say::line(format_args!("\n{}  {}  {} {}  disk {}", n.name, n.roles.join(" + "), n.ip, n.mac, n.device))?;
+    for p in &n.layout.parts {
+        let note = if p.name == "fossil" {
+            format!("  {} in use, {} files and folders", say::size(n.used), n.entries)
+        } else {
+            String::new()
+        };
+        say::line(format_args!("  {:<8} {:>10}..{:<10} {:>10}{note}", p.name, p.start, p.end, say::size(p.len())))?;
+    }
+    if cli.verbose == 0 {
+        say::line(format_args!("  {} files of its roles (-v lists them)", n.files.len()))?;
+        return Ok(());
+    }
+    for f in &n.files {
+        let digest = f.sha256.as_deref().map_or("-", |d| &d[..12]);
+        let mode = f.mode.as_deref().unwrap_or("-");
+        say::line(format_args!(
+            "  {digest:<12} {mode:>4} {:<8} {:<8} /{} ({}; {})",
+            f.uid, f.gid, f.path, f.what, f.from
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Printing for people.
+
+use anstyle::{AnsiColor, Style};
+use std::io::{self, Write as _};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Prints an error with its causes, one a line.
+pub fn error(e: &anyhow::Error) {
+    if let Some(mistakes) = e.downcast_ref::<super::setup::LabMistakes>() {
+        return report(&mistakes.0);
+    }
+    let mut err = anstream::stderr().lock();
+    // Nothing is left to do if stderr itself is gone.
+    let _ = writeln!(err, "{ERROR}error{ERROR:#}: {e}");
+    let mut last = e.to_string();
+    for cause in e.chain().skip(1) {
+        let text = cause.to_string();
+        if !last.contains(&text) {
+            let _ = writeln!(err, "  because: {text}");
+        }
+        last = text;
+    }
+}
+
+/// Prints the report of a file's mistakes.
+pub fn report(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Prints something that the user should know, on stderr.
+pub fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{NOTE}note{NOTE:#}: {text}");
+}
+
+/// Prints one line of the result.
+///
+/// # Errors
+/// When stdout cannot be written; a reader that has gone away is no error.
+pub fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
+    quiet_pipe(writeln!(anstream::stdout().lock(), "{text}"))
+}
+
+/// A closed pipe ends the output, not the program in error.
+pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other,
+    }
+}
+
+/// Bytes for people: `1.3 GiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let step = (0..4).rev().find(|i| bytes >> (10 * (i + 1)) > 0).map_or(0, |i| i + 1);
+    match step {
+        0 => format!("{bytes} B"),
+        _ => format!("{:.1} {}", bytes as f64 / f64::from(1u32 << 10).powi(step), UNITS[step as usize]),
+    }
+}
+
+/// Seconds since 1970 as UTC for people: `2026-01-01 00:00:00`.
+pub fn time(seconds: u32) -> String {
+    let t = time::OffsetDateTime::from_unix_timestamp(i64::from(seconds)).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let (date, clock) = (t.date(), t.time());
+    format!("{date} {:02}:{:02}:{:02}", clock.hour(), clock.minute(), clock.second())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_read_well() {
+        let sizes = [0, 1023, 1024, 1536, 2 << 30, 1 << 40].map(super::size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "2.0 GiB", "1.0 TiB"]);
+    }
+}

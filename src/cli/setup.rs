@@ -1,0 +1,96 @@
+//! What several commands begin with: the roles, the lab, the medium.
+
+use super::Usage;
+use super::args::{Cli, Overrides};
+use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
+use crate::media::Medium;
+use crate::render::Catalog;
+use std::path::Path;
+
+/// The built-in roles and those beside the lab file.
+///
+/// # Errors
+/// When a role or template there makes no sense.
+pub fn catalog(cli: &Cli) -> anyhow::Result<Catalog> {
+    let dir = cli.lab.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(Catalog::load(dir)?)
+}
+
+/// The lab without what the command line changes.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn load(cli: &Cli, catalog: &Catalog) -> Result<Lab, Mistakes> {
+    Lab::load(&cli.lab, &catalog.facts())
+}
+
+/// The lab with what the command line and `SOURCE_DATE_EPOCH` change.
+///
+/// # Errors
+/// Every mistake in the lab, or the one in the arguments.
+pub fn lab(cli: &Cli, catalog: &Catalog, overrides: &Overrides) -> anyhow::Result<Lab> {
+    let mut lab = load(cli, catalog).map_err(|m| LabMistakes(m.render(colored())))?;
+    if let Some(epoch) = source_date_epoch()? {
+        lab = lab.with_epoch(epoch);
+    }
+    if let Some(medium) = &overrides.media {
+        lab = lab.with_medium(medium).map_err(|p| Usage(format!("--media: {p}")))?;
+    }
+    let formats: Vec<Format> = overrides
+        .format
+        .iter()
+        .map(|word| lab::words::parse(word).map_err(|p| Usage(format!("--format: {p}"))))
+        .collect::<Result<_, _>>()?;
+    if !formats.is_empty() {
+        lab = lab.with_formats(&formats);
+    }
+    if let Some(out) = &overrides.out {
+        lab = lab.with_out(out);
+    }
+    Ok(lab)
+}
+
+/// The lab file's mistakes, already rendered for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LabMistakes(pub String);
+
+/// Whether stderr shows colours.
+pub fn colored() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one input that reproducible builds take from the environment")]
+fn source_date_epoch() -> anyhow::Result<Option<u32>> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let epoch = lab::units::source_date_epoch(&text.to_string_lossy());
+    epoch.map(Some).map_err(|p| Usage(format!("SOURCE_DATE_EPOCH: {p}")).into())
+}
+
+/// The nodes that the arguments name; all without names.
+///
+/// # Errors
+/// When a name is no node's.
+pub fn nodes<'a>(lab: &'a Lab, names: &[String]) -> anyhow::Result<Vec<&'a Node>> {
+    for name in names {
+        if !lab.nodes.iter().any(|n| n.name == *name) {
+            let known: Vec<_> = lab.nodes.iter().map(|n| n.name.as_str()).collect();
+            return Err(Usage(format!("The lab has no node {name:?}: it has {}", known.join(", "))).into());
+        }
+    }
+    Ok(lab.nodes.iter().filter(|n| names.is_empty() || names.contains(&n.name)).collect())
+}
+
+/// Opens the lab's medium.
+///
+/// # Errors
+/// When it is not there or holds no Plan 9.
+pub fn medium(lab: &Lab) -> anyhow::Result<Medium> {
+    if lab.medium == SAMPLE {
+        return Ok(Medium::sample());
+    }
+    let Some(medium) = lab.media.get(&lab.medium) else {
+        return Err(Usage(format!("The lab knows no medium {:?}", lab.medium)).into());
+    };
+    Ok(Medium::open(&lab.medium, &medium.path, lab.epoch)?)
+}

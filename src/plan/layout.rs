@@ -1,0 +1,196 @@
+//! Where each partition of a node's disk begins and ends.
+//!
+//! ```text
+//! 0        2048 sectors                                              end of disk
+//! │ MBR …  │ Plan 9 partition (type 0x39)                                  │
+//!          │ 9fat │ nvram │ fossil ……………………… │ swap │ arenas │ isect │ bloom │
+//! ```
+//!
+//! What every node has comes first and what a role asks for comes last, so the
+//! shared part of two disks lies at the same place. fossil begins where its
+//! *data* falls on a cluster boundary: then the shared files fill the same
+//! clusters even on nodes whose fossil is of another size, and a cluster is
+//! compressed once for all of them.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Bytes in a sector.
+pub const SECTOR: u64 = 512;
+/// First sector of the Plan 9 partition: 1 MiB, as partitioning tools align today.
+pub const PLAN9_START: u64 = 2048;
+/// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
+pub const CLUSTER: u64 = 65536;
+/// Bytes in a fossil block.
+const BLOCK: u64 = 8192;
+
+/// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.
+const NINEFAT: u64 = 32 << 20;
+/// prep(8)'s maximum for swap.
+const SWAP_MAX: u64 = 512 << 20;
+
+/// One partition, in sectors from the start of the Plan 9 partition; `end` is exclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    pub name: String,
+    pub start: u64,
+    pub end: u64,
+}
+
+impl Part {
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        (self.end - self.start) * SECTOR
+    }
+    pub fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+}
+
+/// The partitions of one disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Layout {
+    /// Sectors of the whole disk.
+    pub sectors: u64,
+    /// First sector of the Plan 9 partition.
+    pub plan9_start: u64,
+    pub parts: Vec<Part>,
+}
+
+impl Layout {
+    pub fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|p| p.name == name)
+    }
+    /// Absolute sector of a partition's start.
+    pub fn lba(&self, part: &Part) -> u64 {
+        self.plan9_start + part.start
+    }
+}
+
+/// A partition that a role asks for; sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wanted {
+    pub name: String,
+    pub size: u64,
+}
+
+/// Why a disk cannot be partitioned.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LayoutError {
+    #[error(
+        "The partitions of {node} need {needed} bytes beside fossil ({list}), but its disk has {disk}: \
+         enlarge disk, or shrink them under [node.partitions]"
+    )]
+    NoRoom { node: String, needed: u64, disk: u64, list: String },
+    #[error("{node} has no partition {name:?} to size: it has {known}")]
+    UnknownPartition { node: String, name: String, known: String },
+}
+
+/// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
+/// in bytes; `data_offset` tells for a fossil partition of so many bytes where
+/// its data begins.
+///
+/// # Errors
+/// When the partitions beside fossil fill the disk, or `sizes` names one that
+/// is not there.
+pub fn layout(
+    node: &str,
+    disk: u64,
+    wanted: &[Wanted],
+    sizes: &BTreeMap<String, u64>,
+    data_offset: impl Fn(u64) -> u64,
+) -> Result<Layout, LayoutError> {
+    let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
+    let round = |n: u64, to: u64| n.div_ceil(to) * to;
+    // Small disks get a small 9fat, but not below prep(8)'s minimum of 10 MB.
+    let ninefat = round(own("9fat", NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER);
+    let mut after = vec![Wanted { name: "swap".into(), size: own("swap", (disk / 16).min(SWAP_MAX)) }];
+    after.extend(wanted.iter().map(|w| Wanted { name: w.name.clone(), size: own(&w.name, w.size) }));
+    let known: Vec<_> = ["9fat", "fossil"].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
+    if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
+        return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
+    }
+    after.retain(|w| w.size > 0);
+    let sectors = disk / SECTOR;
+    let head = ninefat + SECTOR;
+    let tail: u64 = after.iter().map(|w| round(w.size, CLUSTER)).sum();
+    // Up to one cluster goes to aligning fossil, one to aligning what follows.
+    let fixed = PLAN9_START * SECTOR + head + tail + 2 * CLUSTER;
+    let room = (sectors * SECTOR).checked_sub(fixed).filter(|r| *r >= 16 * CLUSTER);
+    let fossil = match (sizes.get("fossil"), room) {
+        (Some(asked), Some(room)) if *asked <= room => asked / BLOCK * BLOCK,
+        (None, Some(room)) => room / BLOCK * BLOCK,
+        (asked, _) => {
+            let mut list = vec![format!("9fat {ninefat}")];
+            list.extend(asked.map(|a| format!("fossil {a}")));
+            list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
+            let needed = fixed + asked.copied().unwrap_or(16 * CLUSTER);
+            return Err(LayoutError::NoRoom { node: node.into(), needed, disk, list: list.join(", ") });
+        }
+    };
+    let mut parts = vec![
+        Part { name: "9fat".into(), start: 0, end: ninefat / SECTOR },
+        Part { name: "nvram".into(), start: ninefat / SECTOR, end: head / SECTOR },
+    ];
+    let base = PLAN9_START * SECTOR;
+    let start = round(base + head + data_offset(fossil), CLUSTER) - data_offset(fossil) - base;
+    let mut at = start + fossil;
+    parts.push(Part { name: "fossil".into(), start: start / SECTOR, end: at / SECTOR });
+    for w in after {
+        let start = round(base + at, CLUSTER) - base;
+        at = start + w.size / SECTOR * SECTOR;
+        parts.push(Part { name: w.name, start: start / SECTOR, end: at / SECTOR });
+    }
+    Ok(Layout { sectors, plan9_start: PLAN9_START, parts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As fossil sizes its label table: one 8 KiB block of labels for 585 of data.
+    fn data_offset(len: u64) -> u64 {
+        let n = len / BLOCK;
+        let data = 585 * (n - 19) / 586;
+        (19 + data.div_ceil(585)) * BLOCK
+    }
+
+    fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
+        let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s }).collect();
+        let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
+        layout("n", disk, &wanted, &sizes, data_offset)
+    }
+
+    #[test]
+    fn partitions_are_ordered_inside_the_disk_and_data_is_aligned() {
+        for disk in [64 << 20, 2_000_000_000, 2 << 30, (2 << 30) + 512 * 77, 64 << 30] {
+            for wanted in [&[][..], &[("arenas", 16 << 20), ("isect", 1 << 20), ("bloom", 1 << 20)]] {
+                let l = lay(disk, wanted, &[]).unwrap();
+                let mut at = 0;
+                for p in &l.parts {
+                    assert!(p.start >= at && p.end > p.start, "{l:?}");
+                    at = p.end;
+                }
+                assert!(l.plan9_start + at <= disk / SECTOR, "{l:?}");
+                let fossil = l.part("fossil").unwrap();
+                assert_eq!((l.lba(fossil) * SECTOR + data_offset(fossil.len())) % CLUSTER, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_of_the_lab_win() {
+        let l = lay(2 << 30, &[], &[("9fat", 64 << 20), ("swap", 0), ("fossil", 512 << 20)]).unwrap();
+        assert_eq!(l.part("9fat").unwrap().len(), 64 << 20);
+        assert_eq!(l.part("fossil").unwrap().len(), 512 << 20);
+        assert!(l.part("swap").is_none());
+    }
+
+    #[test]
+    fn too_small_and_unknown_are_refused() {
+        assert!(matches!(lay(64 << 20, &[("arenas", 512 << 20)], &[]), Err(LayoutError::NoRoom { .. })));
+        assert!(matches!(lay(2 << 30, &[], &[("fossil", 3 << 30)]), Err(LayoutError::NoRoom { .. })));
+        let e = lay(2 << 30, &[], &[("arenas", 1 << 20)]).unwrap_err();
+        assert_eq!(e.to_string(), "n has no partition \"arenas\" to size: it has 9fat, fossil, swap");
+    }
+}

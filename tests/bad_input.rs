@@ -1,0 +1,155 @@
+//! Bad input gives one clear error and the designed exit code, and leaves
+//! nothing behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+struct Lab {
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
+        Self { dir }
+    }
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+    fn edit(self, from: &str, to: &str) -> Self {
+        let file = self.path().join("lab.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "the default lab has {from:?}");
+        fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        self
+    }
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_p9img")).args(args).current_dir(self.path()).output().unwrap()
+    }
+    /// Runs and expects `code`, and every one of `words` on stderr; nothing built.
+    fn refuses(&self, args: &[&str], code: i32, words: &[&str]) {
+        let out = self.run(args);
+        let err = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {err}");
+        for w in words {
+            assert!(err.contains(w), "{args:?} should say {w:?}:\n{err}");
+        }
+        assert!(!err.contains("panicked"), "{err}");
+        let left: Vec<_> = fs::read_dir(self.path().join("output"))
+            .map(|d| d.map(|e| e.unwrap().file_name()).filter(|n| !n.to_string_lossy().ends_with("lock")).collect())
+            .unwrap_or_default();
+        assert!(left.is_empty(), "{args:?} left {left:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_lab() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        (r#"["cpu", "fs", "auth"]"#, r#"["cpu", "fs", "auht"]"#, &["auht", "auth", "lab.toml:"]),
+        ("hostowner =", "hostowned =", &["hostowned", "hostowner", "lab.toml:"]),
+        (r#"name  = "plan9n2""#, r#"name  = "plan9n1""#, &["plan9n1", "lab.toml:"]),
+        ("10.9.0.12", "10.9.0.11", &["10.9.0.11"]),
+        ("52:54:00:09:00:02", "52:54:00:09:00:01", &["52:54:00:09:00:01"]),
+        (r#""10.9.0.12""#, r#""10.8.0.12""#, &["10.8.0.12", "10.9.0.0/24"]),
+        (r#"controller = "ide""#, r#"controller = "scsi""#, &["scsi", "ide"]),
+        (r#"disk       = "2 GiB""#, r#"disk       = "2 parsecs""#, &["parsecs"]),
+        ("[lab]", "[lab", &["lab.toml:"]),
+    ];
+    for (from, to, words) in cases {
+        let lab = Lab::new().edit(from, to);
+        lab.refuses(&["check"], 1, words);
+        lab.refuses(&["build", "--all"], 1, words);
+    }
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let lab = Lab::new()
+        .edit("hostowner =", "hostowned =")
+        .edit("10.9.0.12", "10.9.0.11")
+        .edit(r#"nic        = "e1000""#, r#"nic        = "e10000""#);
+    lab.refuses(&["check"], 1, &["hostowned", "10.9.0.11", "e10000"]);
+    let json = lab.run(&["check", "--json"]);
+    let mistakes: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(mistakes.to_string().contains("e10000"), "{mistakes}");
+}
+
+#[test]
+fn media_that_are_none() {
+    let lab = Lab::new();
+    lab.refuses(&["build", "--all", "--media", "./nowhere"], 1, &["nowhere", "386/9load"]);
+    lab.refuses(&["build", "--all", "--media", "."], 1, &["no Plan 9 system", "386/9load"]);
+    lab.refuses(&["build", "--all", "--media", "nosuchname"], 2, &["nosuchname"]);
+}
+
+#[test]
+fn wrong_usage() {
+    let lab = Lab::new();
+    lab.refuses(&["build"], 2, &["--all"]);
+    lab.refuses(&["build", "plan9n9"], 2, &["plan9n9", "plan9n1"]);
+    lab.refuses(&["build", "--all", "--format", "qcow3"], 2, &["qcow3", "qcow2"]);
+    lab.refuses(&["frobnicate"], 2, &["frobnicate"]);
+    lab.refuses(&["--lab", "none.toml", "check"], 1, &["none.toml"]);
+    lab.refuses(&["ls", "none.img"], 1, &["none.img"]);
+}
+
+#[test]
+fn a_disk_too_small_says_by_how_much_before_writing() {
+    let lab = Lab::new().edit(r#"disk       = "2 GiB""#, r#"disk       = "64 MiB""#);
+    // 64 MiB hold the sample, but not the venti role's arenas.
+    lab.refuses(&["build", "plan9n4"], 1, &["plan9n4", "arenas", "67108864"]);
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written() {
+    let lab = Lab::new();
+    fs::write(lab.path().join("file"), "").unwrap();
+    lab.refuses(&["build", "--all", "--out", "file/sub"], 1, &["file/sub"]);
+}
+
+#[test]
+fn truncated_and_damaged_images_give_errors() {
+    let lab = Lab::new();
+    let build = lab.run(&["build", "plan9n1", "--format", "raw,qcow2,ova", "--out", "good"]);
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    for name in ["plan9n1.qcow2", "plan9n1.ova"] {
+        let good = fs::read(lab.path().join("good").join(name)).unwrap();
+        for round in 0..30 {
+            let mut bad = good.clone();
+            if round % 3 == 0 {
+                bad.truncate((next() % good.len() as u64) as usize);
+            } else {
+                for _ in 0..1 + round % 5 {
+                    let near_start = if round % 2 == 0 { 4096.min(good.len()) } else { good.len() };
+                    let at = (next() % near_start as u64) as usize;
+                    bad[at] ^= 1 << (next() % 8);
+                }
+            }
+            let file = lab.path().join("bad.img");
+            fs::write(&file, &bad).unwrap();
+            for args in [
+                &["ls", "bad.img"][..],
+                &["ls", "-lR", "bad.img:fossil"],
+                &["cat", "bad.img:9fat:plan9.ini"],
+                &["extract", "bad.img:fossil", "x"],
+                &["fsck", "bad.img"],
+            ] {
+                let out = lab.run(args);
+                let code = out.status.code();
+                assert!(matches!(code, Some(0..=3)), "{name} round {round} {args:?}: {:?}", out.status);
+                let err = String::from_utf8_lossy(&out.stderr);
+                assert!(!err.contains("panicked"), "{name} round {round} {args:?}: {err}");
+            }
+            let _ = fs::remove_dir_all(lab.path().join("x"));
+        }
+    }
+}
