@@ -8,11 +8,38 @@
 use p9img::fs::{FileSystem, Node};
 use p9img::read_at::{ReadAt, check_range};
 use p9img::tree::{Content, Meta, Mode, Tree};
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Stamps everything that the targets make, seconds since 1970.
 pub const EPOCH: u32 = 1_767_225_600;
+
+/// A folder for parsers that read files, one for each process. `fuzz/run`
+/// removes it, and keeps it in memory where the host has such a place.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("p9img-fuzz-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a folder for scratch files");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file that only its owner may read.
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("a file in the folder")).expect("a folder");
+        let options = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+        options.expect("a scratch file").write_all(bytes).expect("room for a scratch file");
+    }
+}
 
 /// A valid image, and where wounds hurt: the lines of 16 bytes that are not
 /// all zeros. The files of [`tree`] are zeros, so these are the structures.
