@@ -6,10 +6,10 @@
 //! reached shows cross links and loops at once, and what is left over in the
 //! table is lost.
 
-use super::format::{ATTR_LABEL, SECTOR};
+use super::format::{ATTR_LABEL, SECTOR, short_name};
 use super::names::is_safe;
 use super::read::{Entry, FatFs, Link, MAX_DEPTH, Place};
-use crate::fs::Finding;
+use crate::fs::{FileSystem as _, Finding};
 use crate::read_at::ReadAt as _;
 use std::collections::BTreeSet;
 use std::io;
@@ -21,6 +21,9 @@ const LOADER: &[u8; 11] = b"9LOAD      ";
 const LOADER_MAX: u32 = 0x9_0000;
 /// Bytes of plan9.ini that the loader reads (`/sys/src/9/pcboot/conf.c`).
 const PLAN9_INI_MAX: u32 = 4096;
+/// Variables that kernels keep (`/sys/src/9/pc/main.c`), less those that the
+/// loader adds.
+const PLAN9_INI_VARIABLES: usize = 60;
 /// Entries in the one sector of the root directory that a boot sector searches.
 const LOADER_ENTRIES: usize = SECTOR / super::format::DIRENT;
 
@@ -265,12 +268,40 @@ impl Checker<'_> {
                 self.say("loader-length", message);
             }
         }
-        if let Some(ini) = entries.iter().find(|e| e.raw.name == *b"PLAN9   INI")
-            && ini.raw.len > PLAN9_INI_MAX
-        {
-            self.say("plan9-ini", format!("plan9.ini has {} bytes; the loader reads {PLAN9_INI_MAX}", ini.raw.len));
+        match entries.iter().find(|e| e.raw.name == *b"PLAN9   INI" && !e.is_dir()) {
+            Some(e) if e.raw.len > PLAN9_INI_MAX => {
+                self.say("plan9-ini", format!("plan9.ini has {} bytes; the loader reads {PLAN9_INI_MAX}", e.raw.len));
+            }
+            Some(e) => self.plan9_ini(e, entries),
+            None => {}
         }
         Ok(())
+    }
+
+    /// What plan9.ini says must be possible.
+    fn plan9_ini(&mut self, ini: &Entry, entries: &[Entry]) {
+        let mut text = vec![0; ini.raw.len as usize];
+        // What makes it unreadable has been found with its chain.
+        let Ok(read) = self.fs.find(b"plan9.ini").and_then(|node| self.fs.read(&node, 0, &mut text)) else { return };
+        let text = String::from_utf8_lossy(&text[..read]);
+        let lines = || text.lines().map(str::trim_end).filter(|l| !l.starts_with('#'));
+        let variables = lines().filter(|l| l.contains('=')).count();
+        // Of a menu only one block counts.
+        if variables > PLAN9_INI_VARIABLES && !lines().any(|l| l.starts_with('[')) {
+            let message = format!("plan9.ini has {variables} variables; kernels take {PLAN9_INI_VARIABLES}");
+            self.say("plan9-ini", message);
+        }
+        for value in lines().filter_map(|l| l.strip_prefix("bootfile=")) {
+            let file = match value.split('!').collect::<Vec<_>>()[..] {
+                [file] if !matches!(file, "manual" | "ask") => file,
+                [_, "9fat", file] => file,
+                _ => continue,
+            };
+            let there = |name| entries.iter().any(|e| e.raw.name == name && !e.is_dir());
+            if !file.contains('/') && !short_name(file.as_bytes()).is_ok_and(there) {
+                self.say("bootfile", format!("plan9.ini starts {value}, but there is no {file} in this volume"));
+            }
+        }
     }
 
     /// Clusters that are in use but that no chain has reached.

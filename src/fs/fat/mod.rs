@@ -13,9 +13,12 @@
 mod check;
 mod dump;
 pub mod format;
+mod geometry;
 mod layout;
 mod names;
+mod place;
 mod read;
+mod sizes;
 
 pub use layout::{Fat, FatFile, LayoutError, NO_LABEL, Options};
 pub use read::{FatFs, OpenError};

@@ -1,7 +1,70 @@
 //! Names as they are stored: one entry of eight and three bytes, which parts
 //! of a long name in UTF-16 may precede.
 
-use super::format::{ATTR_LONG, DIRENT, DirEntry, shown_name, u16_at};
+use super::format::{ATTR_LONG, DIRENT, DirEntry, REMOVED, u16_at};
+use thiserror::Error;
+
+/// Why a name is not 8.3.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadName {
+    #[error("it is empty")]
+    Empty,
+    #[error("{0} bytes before the dot are more than 8")]
+    LongBase(usize),
+    #[error("{0} bytes after the dot are more than 3")]
+    LongExtension(usize),
+    #[error("it has more than one dot")]
+    Dots,
+    #[error("it begins with a dot")]
+    LeadingDot,
+    #[error("it holds {:?}", char::from(*.0))]
+    Byte(u8),
+}
+
+/// The upper-cased 8.3 form of `name`, padded with blanks.
+///
+/// # Errors
+/// When it has none. `disk/format` would cut such a name instead.
+pub fn short_name(name: &[u8]) -> Result<[u8; 11], BadName> {
+    let mut halves = name.split(|b| *b == b'.');
+    let base = halves.next().unwrap_or_default();
+    let extension = halves.next().unwrap_or_default();
+    let legal = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'()-@^_`{}~".contains(b);
+    match () {
+        () if name.is_empty() => return Err(BadName::Empty),
+        () if base.is_empty() => return Err(BadName::LeadingDot),
+        () if halves.next().is_some() => return Err(BadName::Dots),
+        () if base.len() > 8 => return Err(BadName::LongBase(base.len())),
+        () if extension.len() > 3 => return Err(BadName::LongExtension(extension.len())),
+        () => {}
+    }
+    let mut out = [b' '; 11];
+    out[..base.len()].copy_from_slice(base);
+    out[8..8 + extension.len()].copy_from_slice(extension);
+    if let Some(bad) = base.iter().chain(extension).find(|b| !legal(b)) {
+        return Err(BadName::Byte(*bad));
+    }
+    out.make_ascii_uppercase();
+    Ok(out)
+}
+
+/// A short name as Plan 9's loader shows it (`/sys/src/9/pcboot/dosboot.c`):
+/// lower case, dot, no padding.
+pub fn shown_name(name: &[u8; 11]) -> Vec<u8> {
+    let trim = |part: &[u8]| part.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
+    let (base, extension) = name.split_at(8);
+    let mut out = base[..trim(base)].to_vec();
+    // 05 stands for a name that truly begins with E5.
+    if out.first() == Some(&0x05) {
+        out[0] = REMOVED;
+    }
+    if trim(extension) > 0 {
+        out.push(b'.');
+        out.extend_from_slice(&extension[..trim(extension)]);
+    }
+    out.make_ascii_lowercase();
+    out
+}
 
 /// Offsets of the 13 UTF-16 units in a part of a long name.
 const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
@@ -77,6 +140,27 @@ pub(super) fn made_safe(mut name: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_eight_and_three() {
+        assert_eq!(short_name(b"plan9.ini").unwrap(), *b"PLAN9   INI");
+        assert_eq!(short_name(b"9load").unwrap(), *b"9LOAD      ");
+        assert_eq!(short_name(b"a.").unwrap(), *b"A          ");
+        assert_eq!(shown_name(b"PLAN9   INI"), b"plan9.ini");
+        assert_eq!(shown_name(b"9LOAD      "), b"9load");
+        for (name, want) in [
+            ("", BadName::Empty),
+            ("cmdline.text", BadName::LongExtension(4)),
+            ("bootcode9.bin", BadName::LongBase(9)),
+            ("a.b.c", BadName::Dots),
+            (".profile", BadName::LeadingDot),
+            ("a b", BadName::Byte(b' ')),
+            ("a+b", BadName::Byte(b'+')),
+        ] {
+            assert_eq!(short_name(name.as_bytes()).unwrap_err(), want, "{name}");
+        }
+        assert_eq!(BadName::Byte(b' ').to_string(), "it holds ' '");
+    }
 
     fn part(number: u8, text: &str, sum: u8) -> [u8; DIRENT] {
         let mut raw = [0xFF; DIRENT];

@@ -218,6 +218,26 @@ fn each_damage_is_one_finding() {
 }
 
 #[test]
+fn plan9_ini_names_files_that_are_there() {
+    let found = |ini: &str| {
+        let files = [file("9pccpuf", 10), FatFile::new("plan9.ini", Content::bytes(ini.as_bytes()), 0)];
+        findings(&open(image(&files, &Options::hard_disk(8000, 63, 0))))
+            .into_iter()
+            .map(|f| f.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert!(found("bootfile=sdC0!9fat!9pccpuf\r\nbootfile=9PCCPUF\n#bootfile=9pc\nbootfile=manual\n").is_empty());
+    assert!(found("bootfile=ether0!/386/9pc\nbootfile=/amd64/9pc64\n").is_empty());
+    assert_eq!(
+        found("bootfile=sdC0!9fat!9pcf\n"),
+        ["plan9.ini starts sdC0!9fat!9pcf, but there is no 9pcf in this volume [bootfile]"]
+    );
+    let many = "a=b\n".repeat(61);
+    assert_eq!(found(&many), ["plan9.ini has 61 variables; kernels take 60 [plan9-ini]"]);
+    assert!(found(&format!("[menu]\n{many}")).is_empty());
+}
+
+#[test]
 fn a_boot_sector_out_of_order_is_refused() {
     let refused = |damage: fn(&mut Vec<u8>)| {
         let mut image = sample();
