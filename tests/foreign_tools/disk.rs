@@ -14,6 +14,7 @@ const FAT_SECTORS: u32 = 81_920;
 fn disk() -> Disk {
     let files = [
         FatFile::new("9load", Content::bytes(vec![0x90; 377_964]), 1_767_225_600),
+        FatFile::new("9pccpuf", Content::bytes(vec![0xEB; 5000]), 1_767_225_600),
         FatFile::new("plan9.ini", Content::bytes(*b"bootfile=sdC0!9fat!9pccpuf\n"), 1_767_225_600),
     ];
     let fat = Fat::layout(&files, &Options::hard_disk(FAT_SECTORS, START, 0)).unwrap();
