@@ -389,3 +389,72 @@ fn damage_is_an_error_and_never_a_panic() {
 fn artifact_file(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
+
+/// The error of opening an image, or of reading its first bytes.
+fn complaint(image: Vec<u8>) -> String {
+    match artifact::from(Arc::new(image)) {
+        Err(e) => e.to_string(),
+        Ok(disk) => disk.read_at(0, &mut [0; 512]).unwrap_err().to_string(),
+    }
+}
+
+fn patched(good: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut bad = good.to_vec();
+    bad[at..at + bytes.len()].copy_from_slice(bytes);
+    bad
+}
+
+#[test]
+fn one_damaged_field_has_one_error() {
+    let dir = tempfile::tempdir().unwrap();
+    // Data in two L2 ranges and two grain tables.
+    let disk = Scattered::of(1 << 30, vec![(0, disks::text(1, 70_000)), (600 << 20, disks::text(2, 70_000))]);
+    let reports = build_in(dir.path(), &[job("n", Arc::new(disk), &ALL[1..])], 1);
+
+    let good = artifact_file(&reports[0].path);
+    let u64_at = |at: usize| u64::from_be_bytes(good[at..at + 8].try_into().unwrap());
+    let l1 = u64_at(40) as usize;
+    let l2 = (u64_at(l1) & !(1 << 63)) as usize;
+    let end = (good.len() as u64).to_be_bytes();
+    for (at, value, expect) in [
+        (40, &end[..], "qcow2 L1 table: read of 16 bytes at offset"),
+        (36, &1u32.to_be_bytes(), "qcow2 L1 table has 1 entries, but a disk of 1073741824 bytes needs 2"),
+        (l1 + 8, &good[l1..l1 + 8], "qcow2 L1 table points twice to the L2 table at 0x"),
+        (l1, &(l2 as u64 + 512).to_be_bytes(), "qcow2 L1 entry 0 points to 0x"),
+        (l1, &(1u64 << 40).to_be_bytes(), "qcow2 L2 table: read of 65536 bytes at offset 1099511627776"),
+        (l2, &(1u64 << 40).to_be_bytes(), "qcow2 cluster 0 lies at 0x10000000000, which is not a cluster of a file"),
+        (l2, &(1u64 << 62 | 1 << 40).to_be_bytes(), "qcow2 cluster 0 lies at 0x10000000000, behind the end"),
+        (1 << 16, &[0xff; 4], "qcow2 cluster 0 does not inflate"),
+    ] {
+        let message = complaint(patched(&good, at, value));
+        assert!(message.starts_with(expect), "{at}: {message}");
+    }
+    let zstd = artifact_file(&reports[1].path);
+    assert!(complaint(patched(&zstd, 1 << 16, &[0xff; 4])).starts_with("qcow2 cluster 0 does not inflate"));
+
+    let ova = artifact_file(&reports[2].path);
+    let find = |what: &[u8]| ova.windows(what.len()).position(|w| w == what).unwrap();
+    let vmdk = find(b"KDMV");
+    assert!(complaint(patched(&ova, 0, b"x")).starts_with("OVA member at byte 0 has a wrong checksum"));
+    assert!(complaint(ova[..vmdk + 100_000].to_vec()).starts_with("OVA is cut off"));
+    assert!(complaint(ova[..vmdk - 512].to_vec()).starts_with("OVA has no VMDK before byte"));
+    let good = ova[vmdk..ova.len() - 1024].to_vec();
+    let footer = good.len() - 1024;
+    let sector = u64::from_le_bytes(good[footer + 56..footer + 64].try_into().unwrap());
+    let gd = sector as usize * 512;
+    let first = good[gd..gd + 4].to_vec();
+    for (at, value, expect) in [
+        (footer + 56, &u64::MAX.to_le_bytes()[..], "VMDK footer does not say where the grain directory is"),
+        (footer + 56, &(1u64 << 40).to_le_bytes(), "VMDK grain directory: read of 128 bytes at offset"),
+        (footer - 500, &[9], "VMDK has no footer"),
+        (gd + 4, &first, "VMDK grain directory points twice to the table at sector"),
+        (gd, &(1u32 << 30).to_le_bytes(), "VMDK grain table: read of 2048 bytes at offset 549755813888"),
+        (128 * 512, &[1], "VMDK grain 0 at sector 128 says it belongs to sector 1 of the disk"),
+        (128 * 512 + 10, &[2], "VMDK grain 0 at sector 128 has"),
+        (128 * 512 + 14, &[0xff; 4], "VMDK grain 0 at sector 128 does not inflate"),
+    ] {
+        let message = complaint(patched(&good, at, value));
+        assert!(message.starts_with(expect), "{at}: {message}");
+    }
+    assert!(complaint(good[..good.len() - 1024].to_vec()).starts_with("VMDK has no footer"));
+}

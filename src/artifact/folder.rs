@@ -5,6 +5,10 @@
 //! whoever looks finds a complete artifact or none. Because the lock proves
 //! that no other build is running, hidden files found when it is taken are
 //! what a killed build left behind, and are removed.
+//!
+//! A build does not wait until its gigabytes are on the platter: killing it at
+//! any moment is safe, cutting the power right behind it is what
+//! `sha256sum -c SHA256SUMS` is for.
 
 use super::Error;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -46,7 +50,7 @@ impl Folder {
             .truncate(false)
             .write(true)
             .open(&lock_path)
-            .map_err(|source| Error::Lock { path: lock_path.clone(), source })?;
+            .map_err(|e| Error::write(&lock_path, e))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if wait == Wait::No => return Err(Error::Busy { path: path.to_owned() }),
