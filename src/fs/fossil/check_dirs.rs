@@ -7,6 +7,7 @@
 use super::check::{Bits, Report};
 use super::entry::Entry;
 use super::format::{ENTRY_LEN, Label};
+use super::limits::is_control;
 use super::meta::{DirEntry, MODE_SNAPSHOT, MetaBlock};
 use super::volume::{EntryAt, Volume};
 use crate::fs::Finding;
@@ -198,8 +199,8 @@ impl Checker<'_> {
             let next = self.volume.superblock.qid;
             self.find("qid", format!("{path}: qid {} is not below the next one to give out, {next}", de.qid));
         }
-        if de.name.is_empty() || de.name.contains(&b'/') || de.name.contains(&0) {
-            self.find("name", format!("{path}: nobody can walk to this name"));
+        if de.name.is_empty() || de.name.iter().any(|b| *b == b'/' || is_control(*b)) {
+            self.find("name", format!("{path:?}: Plan 9's kernel refuses this name"));
         }
         let Some(at) = self.open(&path, source, used, (de.entry, de.generation, de.is_dir()))? else { return Ok(()) };
         if de.is_dir() {

@@ -7,16 +7,12 @@
 
 use super::area::Area;
 use super::entry::{ENTRIES, Entry, dir_size};
-use super::format::{
-    BLOCK, CONFIG, CONFIG_MAGIC, ENTRY_LEN, Header, MAX_DATA_BLOCKS, MAX_FILE_BLOCKS, ROOT_TAG, Super,
-};
+use super::format::{BLOCK, ENTRY_LEN, Header, MAX_DATA_BLOCKS, MAX_FILE_BLOCKS, ROOT_TAG, Super};
+use super::limits::{LayoutError, MAX_NAME, Options, bad_name, bad_user, check_options};
 use super::meta::{DirEntry, MAX_ENTRY, meta_blocks};
 use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
 use std::sync::Arc;
-use thiserror::Error;
 
-/// Longest name in bytes.
-pub const MAX_NAME: usize = 1023;
 /// Tag of the first source.
 const FIRST_TAG: u32 = 33;
 /// qid of `active`, which is the tree's root.
@@ -26,49 +22,6 @@ const FIRST_QID: u64 = 5;
 /// A node's blocks start at a multiple of this many (64 KiB), so that the
 /// base's last cluster of an image is the same for all nodes.
 const ALIGN: u32 = 8;
-
-/// Why a tree cannot become a fossil volume.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum LayoutError {
-    #[error("/{path}: fossil cannot hold this name: {why}")]
-    BadName { path: String, why: &'static str },
-    #[error("/{path}: the name has {len} bytes, but fossil holds at most {MAX_NAME}; use a shorter one")]
-    NameTooLong { path: String, len: usize },
-    #[error("/{path}: the name of its {what} {why}")]
-    BadUser { path: String, what: &'static str, why: &'static str },
-    #[error("/{path}: name, owner and group need {len} bytes, but a block has room for {MAX_ENTRY}; use shorter ones")]
-    EntryTooBig { path: String, len: usize },
-    #[error("/{path}: {len} bytes are more than the {max} that a file may have")]
-    FileTooBig { path: String, len: u64, max: u64 },
-    #[error("The files need more than the {max} blocks that a fossil volume may have")]
-    TooManyBlocks { max: u64 },
-    #[error("The partition has {available} bytes, but its files need {needed}: make it {} larger", needed - available)]
-    TooSmall { needed: u64, available: u64 },
-    #[error("The partition has {len} bytes, but fossil divides at most {max}; make it smaller")]
-    PartitionTooBig { len: u64, max: u64 },
-    #[error("The fossil configuration has {len} bytes, but there is room for {}; shorten it", CONFIG.len)]
-    ConfigTooLong { len: usize },
-    #[error("The fossil configuration must start with the line `fossil config` and hold no zero byte")]
-    BadConfig,
-    #[error("The volume name has {len} bytes, but there is room for {}; shorten it", Super::MAX_NAME)]
-    VolumeNameTooLong { len: usize },
-    #[error("The tree is not laid over the medium that the base was made from")]
-    OtherBase,
-}
-
-/// What a volume is told beside its files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Length of the partition in bytes.
-    pub len: u64,
-    /// Configuration text; its first line is `fossil config`.
-    pub config: String,
-    /// Volume name, usually `main`.
-    pub name: String,
-    /// Time of the root, archive and snapshot directories, in seconds since
-    /// 1970-01-01 UTC.
-    pub epoch: u32,
-}
 
 /// The sources of one entry of a tree; `meta` is for directories only.
 #[derive(Clone, Copy)]
@@ -190,19 +143,6 @@ pub fn needed_len(base: &Arc<Base>, tree: &Arc<Tree>) -> Result<u64, LayoutError
 /// block; `None` when fossil cannot divide such a partition.
 pub fn data_offset(len: u64) -> Option<u64> {
     Header::for_partition(len).map(|h| h.byte(h.data))
-}
-
-fn check_options(o: &Options) -> Result<(), LayoutError> {
-    if o.config.len() as u64 > CONFIG.len {
-        return Err(LayoutError::ConfigTooLong { len: o.config.len() });
-    }
-    if !o.config.as_bytes().starts_with(CONFIG_MAGIC) || o.config.contains('\0') {
-        return Err(LayoutError::BadConfig);
-    }
-    if o.name.len() > Super::MAX_NAME {
-        return Err(LayoutError::VolumeNameTooLong { len: o.name.len() });
-    }
-    Ok(())
 }
 
 fn ids(tree: &Tree) -> impl DoubleEndedIterator<Item = EntryId> + use<> {
@@ -423,25 +363,4 @@ fn mark_temporary(entry: &mut Entry, meta: &Meta) {
     if meta.mode.is_temporary() {
         entry.flags |= Entry::NO_ARCHIVE;
     }
-}
-
-fn bad_name(name: &[u8]) -> Option<&'static str> {
-    match name {
-        b"" => Some("it is empty"),
-        b"." | b".." => Some("it has a meaning of its own"),
-        n if n.contains(&b'/') => Some("it contains a slash"),
-        n if n.contains(&0) => Some("it contains a zero byte"),
-        _ => None,
-    }
-}
-
-fn bad_user(meta: &Meta) -> Option<(&'static str, &'static str)> {
-    [("owner", &meta.uid), ("group", &meta.gid), ("last user", &meta.muid)].into_iter().find_map(|(what, name)| {
-        let why = match name {
-            n if n.contains('\0') => "contains a zero byte",
-            n if n.len() > MAX_NAME => "has more than 1023 bytes",
-            _ => return None,
-        };
-        Some((what, why))
-    })
 }

@@ -11,13 +11,15 @@ mod dump;
 mod entry;
 mod format;
 mod layout;
+mod limits;
 mod meta;
 mod read;
 mod volume;
 mod write;
 
 pub use format::MAX_FILE_BLOCKS;
-pub use layout::{Base, Fossil, LayoutError, MAX_NAME, Options, data_offset, needed_len};
+pub use layout::{Base, Fossil, data_offset, needed_len};
+pub use limits::{LayoutError, MAX_NAME, Options};
 pub use read::{FossilReader, MAX_NESTING, open};
 pub use volume::OpenError;
 

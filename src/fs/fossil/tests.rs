@@ -153,7 +153,7 @@ fn modes_owners_and_odd_names_come_back() {
     let mut t = Tree::new(Meta { muid: "b".into(), ..Meta::new(Mode::dir(0o555), "a", "c", 7) });
     let long = [0xff; 255];
     let modes = [0o600 | DMAPPEND, 0o640 | DMEXCL, 0o777 | DMTMP, 0];
-    let names: [&[u8]; 4] = [b" sp\ta ce\n", b"\x01", "日本".as_bytes(), &long];
+    let names: [&[u8]; 4] = [b" sp a  ce ", b"~\x80", "日本".as_bytes(), &long];
     let mut both: Vec<_> = names.into_iter().zip(modes).collect();
     both.sort();
     for (name, mode) in both {
