@@ -2,6 +2,7 @@
 //! nothing behind.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -100,6 +101,42 @@ fn a_disk_too_small_says_by_how_much_before_writing() {
     let lab = Lab::new().edit(r#"disk       = "2 GiB""#, r#"disk       = "64 MiB""#);
     // 64 MiB hold the sample, but not the venti role's arenas.
     lab.refuses(&["build", "plan9n4"], 1, &["plan9n4", "arenas", "67108864"]);
+}
+
+#[test]
+fn a_fossil_too_small_for_its_tree_says_by_how_much() {
+    let lab =
+        Lab::new().edit(r#"ip    = "10.9.0.12""#, "ip    = \"10.9.0.12\"\npartitions = { fossil = \"1280 KiB\" }");
+    fs::create_dir_all(lab.path().join("medium")).unwrap();
+    let all = lab.run(&["extract", "sample", "medium/x"]);
+    assert!(all.status.success(), "{all:?}");
+    fs::write(lab.path().join("medium/x/sys/big"), vec![1u8; 3 << 20]).unwrap();
+    lab.refuses(&["build", "plan9n2", "--media", "medium/x"], 1, &["plan9n2", "1310720", "enlarge disk by"]);
+}
+
+#[test]
+fn a_file_of_the_medium_that_cannot_be_read() {
+    let lab = Lab::new();
+    let all = lab.run(&["extract", "sample", "medium"]);
+    assert!(all.status.success(), "{all:?}");
+    let secret = lab.path().join("medium/sys/unreadable");
+    fs::write(&secret, "x").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
+    let program = lab.path().join("p9img");
+    fs::copy(env!("CARGO_BIN_EXE_p9img"), &program).unwrap();
+    let mut command = Command::new(&program);
+    if fs::File::open(&secret).is_ok() {
+        // The super-user reads everything: be nobody for this.
+        fs::set_permissions(lab.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    }
+    command.args(["build", "plan9n2", "--media", "./medium"]).current_dir(lab.path());
+    let out = command.output().unwrap();
+    let err = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{err}");
+    assert!(err.contains("sys/unreadable"), "{err}");
+    assert!(!lab.path().join("output/plan9n2.qcow2").exists());
 }
 
 #[test]

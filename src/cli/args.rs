@@ -156,7 +156,6 @@ pub struct Plan {
 #[derive(Debug, Args)]
 pub struct Build {
     /// Nodes to build
-    #[arg(required_unless_present = "all")]
     pub nodes: Vec<String>,
     /// Build every node of the lab
     #[arg(long, conflicts_with = "nodes")]

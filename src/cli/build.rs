@@ -13,6 +13,9 @@ use serde_json::json;
 use std::num::NonZeroUsize;
 
 pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
+    if args.nodes.is_empty() && !args.all {
+        return Err(Usage("Which nodes? Name some, or build every node with --all".into()).into());
+    }
     let stop = interrupt::flag()?;
     let catalog = setup::catalog(cli)?;
     let lab = setup::lab(cli, &catalog, &args.overrides)?;

@@ -20,7 +20,7 @@ pub fn run(args: &Cat) -> anyhow::Result<Outcome> {
         Place::Disk { disk, partition: Some(name), path: Some(path) } => {
             file(&*image::open_partition(&disk, &name)?, &path)?;
         }
-        Place::Whole { fs, path: Some(path) } => file(&*fs, &path)?,
+        Place::Whole { fs, path: Some(path), .. } => file(&*fs, &path)?,
     }
     Ok(Outcome::Good)
 }

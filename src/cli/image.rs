@@ -14,7 +14,12 @@ pub enum Place {
     /// A disk with partitions.
     Disk { disk: DiskImage, partition: Option<String>, path: Option<String> },
     /// A file system without partitions, or a medium.
-    Whole { fs: Box<dyn FileSystem>, path: Option<String> },
+    Whole {
+        fs: Box<dyn FileSystem>,
+        path: Option<String>,
+        /// Bytes of the image; of a medium without end.
+        len: u64,
+    },
 }
 
 /// Opens what `place` names.
@@ -24,20 +29,21 @@ pub enum Place {
 pub fn open(place: &str) -> anyhow::Result<Place> {
     if let Some(rest) = after(place, "sample").filter(|_| !Path::new(place).exists()) {
         let medium = Medium::sample();
-        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest });
+        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
     }
     let (image, rest) = split(place)?;
     if image.is_dir() {
         let medium = Medium::open("medium", image, 0)?;
-        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest });
+        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
     }
     let bytes: Arc<dyn ReadAt> =
         crate::artifact::open(image).with_context(|| format!("Cannot open the image {}", image.display()))?;
     let disk = match disk::open_disk(bytes.clone()) {
         Ok(disk) => disk,
         Err(disk::OpenDiskError::NoPartitions) => {
+            let len = bytes.len();
             let fs = fs::open(bytes, None).with_context(|| format!("Cannot read {}", image.display()))?;
-            return Ok(Place::Whole { fs, path: rest });
+            return Ok(Place::Whole { fs, path: rest, len });
         }
         Err(e) => return Err(e).with_context(|| format!("Cannot read {} as a disk", image.display())),
     };

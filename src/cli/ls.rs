@@ -4,7 +4,7 @@ use super::args::{Cli, Ls};
 use super::image::{self, Place};
 use super::{Outcome, say};
 use crate::disk::DiskImage;
-use crate::fs::{FileSystem, Node};
+use crate::fs::{FileSystem, Node, walk};
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub fn run(_cli: &Cli, args: &Ls) -> anyhow::Result<Outcome> {
             let fs = image::open_partition(&disk, &name)?;
             files(&*fs, path.as_deref().unwrap_or(""), args)?;
         }
-        Place::Whole { fs, path } => files(&*fs, path.as_deref().unwrap_or(""), args)?,
+        Place::Whole { fs, path, .. } => files(&*fs, path.as_deref().unwrap_or(""), args)?,
     }
     Ok(Outcome::Good)
 }
@@ -41,21 +41,12 @@ fn files(fs: &dyn FileSystem, path: &str, args: &Ls) -> anyhow::Result<()> {
     if args.directory || !node.meta.mode.is_dir() {
         return show(path.as_bytes(), &node, args);
     }
-    below(fs, &node, path.as_bytes(), args, 0)
-}
-
-/// Deeper than any real tree; an image that claims more is damaged.
-const MAX_DEPTH: usize = 1000;
-
-fn below(fs: &dyn FileSystem, dir: &Node, path: &[u8], args: &Ls, depth: usize) -> anyhow::Result<()> {
-    anyhow::ensure!(depth < MAX_DEPTH, "Directories are nested deeper than {MAX_DEPTH}: the image is damaged");
-    let context = || format!("Cannot list /{}", String::from_utf8_lossy(path));
-    for child in fs.children(dir).with_context(context)? {
-        let full = [path, &child.name].join(&b"/"[..usize::from(!path.is_empty())]);
-        show(if args.recursive { &full } else { &child.name }, &child, args)?;
-        if args.recursive && child.meta.mode.is_dir() {
-            below(fs, &child, &full, args, depth + 1)?;
-        }
+    let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+    if args.recursive {
+        return walk(fs, &node, &mut |below, child| show(&[prefix.as_bytes(), below].concat(), child, args));
+    }
+    for child in fs.children(&node).with_context(|| format!("Cannot list /{path}"))? {
+        show(&child.name, &child, args)?;
     }
     Ok(())
 }

@@ -5,6 +5,9 @@
 pub mod fat;
 pub mod fossil;
 pub mod tree;
+mod walk;
+
+pub use walk::walk;
 
 use crate::read_at::ReadAt;
 use crate::tree::Meta;

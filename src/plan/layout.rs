@@ -78,8 +78,8 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LayoutError {
     #[error(
-        "The partitions of {node} need {needed} bytes beside fossil ({list}), but its disk has {disk}: \
-         enlarge disk, or shrink them under [node.partitions]"
+        "The partitions of {node} need {needed} bytes ({list}, the rest for fossil at the least), but its disk has \
+         {disk}: enlarge disk by {} bytes, or shrink them under [node.partitions]", needed.saturating_sub(*disk)
     )]
     NoRoom { node: String, needed: u64, disk: u64, list: String },
     #[error("{node} has no partition {name:?} to size: it has {known}")]
@@ -124,7 +124,7 @@ pub fn layout(
             let mut list = vec![format!("9fat {ninefat}")];
             list.extend(asked.map(|a| format!("fossil {a}")));
             list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
-            let needed = fixed + asked.copied().unwrap_or(16 * CLUSTER);
+            let needed = fixed + asked.copied().unwrap_or(0).max(16 * CLUSTER);
             return Err(LayoutError::NoRoom { node: node.into(), needed, disk, list: list.join(", ") });
         }
     };
