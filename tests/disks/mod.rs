@@ -138,7 +138,7 @@ pub fn identity(name: &str) -> NodeIdentity {
     }
 }
 
-pub fn required() -> bool {
+fn required() -> bool {
     std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1")
 }
 
