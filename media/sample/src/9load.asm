@@ -6,7 +6,7 @@
 ; chain of clusters, and prints one line with the node's name and roles on the
 ; serial line and the screen. Then it turns the machine off.
 ;
-; The partition boot sector loads it to 1000:0000 with dl = drive. All memory
+; The partition boot sector loads it to 1000:0000, ours with dl = drive. All memory
 ; it uses is in that segment:
 ;
 ;       0000    this program
@@ -32,7 +32,10 @@ INI_LONGEST     equ 4096                ; as much as Plan 9's loader takes
         mov     es, ax
         sti
         cld
-        mov     [drive], dl
+        test    dl, 0x80                ; 9legacy's boot sector leaves no drive
+        jnz     .drive
+        mov     dl, 0x80
+.drive: mov     [drive], dl
         call    serial_init
         call    screen_init
 
