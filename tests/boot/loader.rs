@@ -1,6 +1,6 @@
 //! The sample's boot sectors and loader on small disks, right and wrong ones.
 
-use crate::{SAMPLE_LIMIT, expect_sample_line, have};
+use crate::{SAMPLE_LIMIT, expect_sample_line, have, medium};
 use p9img::disk::{Disk, Mbr, Partition};
 use p9img::fs::fat::{Fat, FatFile, Options};
 use p9img::guest::{DiskFormat, Machine};
@@ -117,6 +117,22 @@ fn the_loader_follows_a_chain_that_crosses_sectors_of_the_fat() {
         bytes[entry + 26..][..2].copy_from_slice(&341_u16.to_le_bytes());
         boots_to(&bytes, Controller::Ide, LINE);
     }
+}
+
+/// The sample's loader takes the place of the real one.
+#[test]
+fn the_boot_sectors_of_9legacy_start_the_loader() {
+    let test = "the_boot_sectors_of_9legacy_start_the_loader";
+    let Some(media) = have(test, &["qemu-system-x86_64"]).then(|| medium(test, "9legacy")).flatten() else { return };
+    let mut bytes = disk(INI.as_bytes(), LARGE, 4);
+    let mbr = std::fs::read(media.join("386/mbr")).unwrap();
+    let pbs = std::fs::read(media.join("386/pbslba")).unwrap();
+    bytes[..446].fill(0);
+    bytes[..mbr.len()].copy_from_slice(&mbr);
+    let boot = START as usize * 512;
+    bytes[boot + 62..boot + 510].fill(0);
+    bytes[boot + 62..boot + pbs.len()].copy_from_slice(&pbs[62..]);
+    boots_to(&bytes, Controller::Ide, LINE);
 }
 
 #[test]
