@@ -9,13 +9,15 @@ use p9img::render::{Catalog, RenderError, Rendered, What, render};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
-fn catalog() -> Catalog {
-    Catalog::embedded().unwrap()
+fn catalog() -> &'static Catalog {
+    static EMBEDDED: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap());
+    &EMBEDDED
 }
 
 fn rendered(lab: &Lab, node: &Node) -> Rendered {
-    render(lab, node, &catalog(), "9legacy", &secrets()).unwrap_or_else(|e| panic!("{e}"))
+    render(lab, node, catalog(), "9legacy", &secrets()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Everything but secrets, as text.
@@ -152,7 +154,7 @@ fn rc_scripts_begin_right_and_have_unix_lines() {
 fn the_sample_is_put_together_like_9legacy() {
     let lab = lab();
     for node in &lab.nodes {
-        let r = render(&lab, node, &catalog(), "sample", &secrets()).unwrap();
+        let r = render(&lab, node, catalog(), "sample", &secrets()).unwrap();
         assert_eq!(r.plan9_ini, rendered(&lab, node).plan9_ini);
         assert_eq!(r.boot, rendered(&lab, node).boot);
     }
@@ -287,7 +289,7 @@ fn mistakes_of_authors_name_file_line_and_column() {
 fn nodes_that_make_no_sense_are_refused() {
     let lab = lab();
     let said = |roles: &[&str], distribution: &str| {
-        render(&lab, &node(2, roles), &catalog(), distribution, &secrets()).map(|_| ()).unwrap_err().to_string()
+        render(&lab, &node(2, roles), catalog(), distribution, &secrets()).map(|_| ()).unwrap_err().to_string()
     };
     assert_eq!(said(&["cpuu"], "9legacy"), "There is no role \"cpuu\"; did you mean \"cpu\"?");
     assert!(said(&["venti"], "9legacy").contains("add one of cpu, terminal"));
@@ -295,7 +297,7 @@ fn nodes_that_make_no_sense_are_refused() {
     assert!(said(&["cpu"], "inferno").contains("templates/ has 9legacy, sample"));
     let mut other = lab.clone();
     other.users[0].name = "nobody".into();
-    let e = render(&other, &other.nodes[0], &catalog(), "9legacy", &secrets()).unwrap_err();
+    let e = render(&other, &other.nodes[0], catalog(), "9legacy", &secrets()).unwrap_err();
     assert!(matches!(e, RenderError::Node(_)) && e.to_string().contains("no password for nobody"), "{e}");
 }
 
@@ -307,6 +309,6 @@ fn the_binary_carries_what_the_repository_has() {
     let lab = lab();
     for node in &lab.nodes {
         let from = |c: &Catalog| show(&render(&lab, node, c, "9legacy", &secrets()).unwrap());
-        assert_eq!(from(&catalog()), from(&here));
+        assert_eq!(from(catalog()), from(&here));
     }
 }
