@@ -5,7 +5,7 @@
 use crate::disk::{Disk, DiskError, Mbr, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
-use crate::lab::{Arch, Lab, Node, Secrets};
+use crate::lab::{Arch, Format, Lab, Node, Secrets};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError, SECTOR};
 use crate::plan::{FilePlan, Layout, MediumPlan, NodePlan, Plan, Wanted, node_uuid};
@@ -127,12 +127,12 @@ impl<'a> Assembler<'a> {
         })
     }
 
-    /// One node's disk.
+    /// One node's disk, for `formats`.
     ///
     /// # Errors
     /// When its roles cannot be rendered, the medium lacks a file, or the disk
     /// is too small.
-    pub fn node(&self, node: &Node) -> Result<Assembled, AssembleError> {
+    pub fn node(&self, node: &Node, formats: &[Format]) -> Result<Assembled, AssembleError> {
         let name = || node.name.clone();
         let rendered = render::render(self.lab, node, self.catalog, self.medium.distribution.name(), self.secrets)
             .map_err(|source| AssembleError::Render { node: name(), source })?;
@@ -157,6 +157,7 @@ impl<'a> Assembler<'a> {
             ip: node.ip,
             mac: node.mac.to_string(),
             device: node.controller.device(),
+            formats: formats.to_vec(),
             kernel: rendered.boot.kernel.clone(),
             layout,
             entries: tree.len(),

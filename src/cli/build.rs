@@ -26,8 +26,9 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     let medium = setup::medium(&lab)?;
     let secrets = secrets(cli, &lab)?;
     let assembler = Assembler::new(&lab, &medium, &catalog, &secrets)?;
-    let assembled: Vec<_> = nodes.iter().map(|n| assembler.node(n)).collect::<Result<_, _>>()?;
-    let jobs: Vec<Job> = nodes.iter().zip(&assembled).map(|(n, a)| job(&lab, n, a)).collect();
+    let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
+    let assembled: Vec<_> = variants.iter().map(|(n, f)| assembler.node(n, f)).collect::<Result<_, _>>()?;
+    let jobs: Vec<Job> = variants.iter().zip(&assembled).map(|((n, f), a)| job(&lab, n, f, a)).collect();
 
     let mut settings = Settings { epoch: lab.epoch, ..Settings::default() };
     if let Some(jobs) = args.jobs.and_then(|n| NonZeroUsize::new(n.into())) {
@@ -62,7 +63,7 @@ fn secrets(cli: &Cli, lab: &Lab) -> anyhow::Result<Secrets> {
     Ok(secrets)
 }
 
-fn job(lab: &Lab, node: &Node, assembled: &Assembled) -> Job {
+fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled) -> Job {
     let identity = NodeIdentity {
         lab: lab.name.clone(),
         name: node.name.clone(),
@@ -75,7 +76,7 @@ fn job(lab: &Lab, node: &Node, assembled: &Assembled) -> Job {
         controller: node.controller,
         network: lab.network.name.clone(),
     };
-    let outputs = lab.formats.iter().map(|f| (*f, format!("{}.{}", node.name, extension(*f)))).collect();
+    let outputs = formats.iter().map(|f| (*f, format!("{}.{}", node.name, extension(*f)))).collect();
     Job { node: identity, disk: assembled.disk.clone(), outputs }
 }
 
@@ -102,7 +103,7 @@ fn manifest(
     // A manifest that cannot be read, or is another lab's, says nothing of this one.
     if let Some(old) = Manifest::load(folder.path()).ok().flatten().filter(|m| m.lab == lab.name) {
         let known = |node: &String| lab.nodes.iter().any(|n| n.name == *node);
-        manifest.nodes = old.nodes.into_iter().filter(|(name, _)| known(name)).collect();
+        manifest.nodes = old.nodes;
         let there = |name: &String| folder.path().join(name).exists();
         manifest.artifacts = old.artifacts.into_iter().filter(|(name, a)| known(&a.node) && there(name)).collect();
     }
@@ -110,8 +111,14 @@ fn manifest(
     medium["sha256"] = json!(digest);
     manifest.inputs.insert("medium".into(), medium);
     manifest.inputs.insert("lab".into(), serde_json::to_value(lab)?);
+    manifest.nodes.retain(|name, _| lab.nodes.iter().any(|n| Some(n.name.as_str()) == name.split('@').next()));
+    let built = |name: &String| plan.nodes.iter().any(|n| n.name == *name.split('@').next().unwrap_or(name));
+    manifest.nodes.retain(|name, _| !built(name));
     for node in &plan.nodes {
-        manifest.nodes.insert(node.name.clone(), serde_json::to_value(node)?);
+        // A node with several controllers has several plans: the first has its name alone.
+        let taken = manifest.nodes.contains_key(&node.name);
+        let name = if taken { format!("{}@{}", node.name, node.device) } else { node.name.clone() };
+        manifest.nodes.insert(name, serde_json::to_value(node)?);
     }
     manifest.add(reports);
     Ok(manifest.save(folder)?)

@@ -3,6 +3,7 @@
 use super::args::{Cli, Fsck};
 use super::image::{self, Place};
 use super::{Outcome, say};
+use crate::disk;
 use crate::fs::{FileSystem, Finding, OpenError};
 use anyhow::Context as _;
 use serde_json::json;
@@ -20,7 +21,10 @@ pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
             for finding in found {
                 run.report("disk", &finding)?;
             }
-            for p in disk.partitions() {
+            // The MBR's Plan 9 partition is what the others are parts of.
+            let whole =
+                |p: &disk::PartInfo| p.name.starts_with("plan9") && disk.partitions().iter().any(|p| p.in_plan9);
+            for p in disk.partitions().iter().filter(|p| !whole(p)) {
                 let bytes = image::partition(&disk, &p.name)?;
                 match crate::fs::open(bytes, Some(p.lba())) {
                     Ok(fs) => run.file_system(&p.name, &*fs)?,

@@ -18,7 +18,11 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     let complete = known.filter(|s| users.iter().all(|u| s.password(u).is_some()));
     let secrets = complete.unwrap_or_else(|| Secrets::stand_in(&lab.hostowner, &users));
     let assembler = Assembler::new(&lab, &medium, &catalog, &secrets)?;
-    let assembled: Vec<Assembled> = nodes.into_iter().map(|n| assembler.node(n)).collect::<Result<_, _>>()?;
+    let assembled: Vec<Assembled> = nodes
+        .into_iter()
+        .flat_map(|n| lab.variants(n))
+        .map(|(n, f)| assembler.node(&n, &f))
+        .collect::<Result<_, _>>()?;
     let plan = assembler.plan(&assembled);
     if args.json {
         say::line(format_args!("{}", serde_json::to_string_pretty(&plan)?))?;

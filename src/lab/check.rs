@@ -228,6 +228,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         epoch: draft.epoch.map_or(super::EPOCH, |at| at.value),
         timezone: text(draft.timezone, "GMT"),
         formats: formats.unwrap_or_else(|| vec![Format::Qcow2, Format::Ova]),
+        controllers: draft.controllers.into_iter().collect(),
         out: dir.join(text(draft.out, "output")),
         media: media.collect(),
         tree: TreeRules { include: draft.include.map(plain), exclude: draft.exclude.map(plain).unwrap_or_default() },

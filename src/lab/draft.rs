@@ -33,6 +33,7 @@ pub(crate) struct Draft {
     pub epoch: Option<At<u32>>,
     pub timezone: Option<At<String>>,
     pub formats: Option<Vec<At<Format>>>,
+    pub controllers: Vec<(Format, Controller)>,
     pub out: Option<At<String>>,
     pub users: Vec<UserDraft>,
     pub network: NetworkDraft,
@@ -96,6 +97,7 @@ pub(crate) fn read(root: &Section<'_, '_>, facts: &[RoleFacts]) -> Draft {
     draft.users = root.sections("user", "[[user]]").iter().map(read_user).collect();
     draft.network = root.section("network", "[network]").map(|s| read_network(&s)).unwrap_or_default();
     draft.defaults = root.section("defaults", "[defaults]").map(|s| read_hardware(&s)).unwrap_or_default();
+    draft.controllers = root.section("format", "").map(|s| read_formats(&s)).unwrap_or_default();
     draft.media = root.section("media", "").map(|s| read_media(&s)).unwrap_or_default();
     if let Some(tree) = root.section("tree", "[tree]") {
         let patterns = |key| tree.get(key)?.strings("patterns such as `\"sys/src/**\"`", names::pattern);
@@ -192,11 +194,22 @@ fn subnet(text: &str) -> Result<ipnet::Ipv4Net, Problem> {
     Ok(net)
 }
 
+fn word<W: words::Word>(value: Option<Value<'_, '_>>) -> Option<W> {
+    Some(value?.parse(&choice(&W::WORDS.iter().map(|(w, _)| *w).collect::<Vec<_>>()), words::parse)?.value)
+}
+
+fn read_formats(formats: &Section<'_, '_>) -> Vec<(Format, Controller)> {
+    let mut all = Vec::new();
+    for (key, value) in formats.entries() {
+        let format = words::parse::<Format>(&key.value).map_err(|problem| formats.notes.note(&key.span, problem)).ok();
+        let controller = value.section("[format.NAME]").and_then(|s| word(s.require("controller", "\"sata\"")));
+        all.extend(format.zip(controller));
+    }
+    all
+}
+
 fn read_hardware(section: &Section<'_, '_>) -> Hardware {
     let value = |key| section.get(key);
-    fn word<W: words::Word>(value: Option<Value<'_, '_>>) -> Option<W> {
-        Some(value?.parse(&choice(&W::WORDS.iter().map(|(w, _)| *w).collect::<Vec<_>>()), words::parse)?.value)
-    }
     let size = |key, check: fn(u64) -> Result<u64, Problem>| {
         let found = value(key)?.parse_scalar(units::SIZE, |s| units::size_value(s).and_then(check))?;
         Some(found.value)

@@ -25,6 +25,8 @@ pub struct Lab {
     pub timezone: String,
     pub network: Network,
     pub formats: Vec<Format>,
+    /// Controllers that formats have instead of their nodes'.
+    pub controllers: BTreeMap<Format, Controller>,
     /// Where artifacts go, resolved against the lab file's folder.
     #[serde(skip)]
     pub out: PathBuf,
@@ -35,6 +37,31 @@ pub struct Lab {
     /// Folder that holds the lab file; roles/, templates/ and secrets.toml beside it.
     #[serde(skip)]
     pub dir: PathBuf,
+}
+
+impl Lab {
+    /// What a node's disk is attached to in a format. An OVA knows no virtio
+    /// disk that Plan 9 drives: there it is on IDE.
+    pub fn controller(&self, node: &Node, format: Format) -> Controller {
+        match (self.controllers.get(&format).copied().unwrap_or(node.controller), format) {
+            (Controller::Virtio, Format::Ova) => Controller::Ide,
+            (controller, _) => controller,
+        }
+    }
+
+    /// A node once for each controller that its formats need, with those
+    /// formats: its disk names the controller, so each has a disk of its own.
+    pub fn variants(&self, node: &Node) -> Vec<(Node, Vec<Format>)> {
+        let mut out: Vec<(Node, Vec<Format>)> = Vec::new();
+        for format in &self.formats {
+            let controller = self.controller(node, *format);
+            match out.iter_mut().find(|(n, _)| n.controller == controller) {
+                Some((_, formats)) => formats.push(*format),
+                None => out.push((Node { controller, ..node.clone() }, vec![*format])),
+            }
+        }
+        out
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -13,12 +13,13 @@ use toml::de::{DeTable, DeValue};
 
 /// The sections of a lab file, as their header is written, with their keys.
 pub const KEYS: &[(&str, &[&str])] = &[
-    ("the lab file", &["lab", "user", "network", "defaults", "node", "media", "tree"]),
+    ("the lab file", &["lab", "user", "network", "defaults", "format", "node", "media", "tree"]),
     ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
     ("[defaults]", &["arch", "cpus", "memory", "disk", "controller", "nic"]),
     ("[[node]]", &["name", "roles", "mac", "ip", "arch", "cpus", "memory", "disk", "controller", "nic", "partitions"]),
+    ("[format.NAME]", &["controller"]),
     ("[media.NAME]", &["path"]),
     ("[tree]", &["include", "exclude"]),
 ];

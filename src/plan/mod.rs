@@ -5,7 +5,7 @@ pub mod layout;
 
 pub use layout::{Layout, Part, Wanted};
 
-use crate::lab::Lab;
+use crate::lab::{Format, Lab};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -41,6 +41,8 @@ pub struct NodePlan {
     pub mac: String,
     /// The disk as Plan 9 names it, such as `sdC0`.
     pub device: &'static str,
+    /// The artifacts that hold this disk.
+    pub formats: Vec<Format>,
     /// Path of the kernel on the medium; none for the sample.
     pub kernel: Option<String>,
     pub layout: Layout,

@@ -50,6 +50,7 @@ pub fn lab() -> Lab {
             dns: vec![[10, 9, 0, 1].into()],
             domain: "plan9.lab".into(),
         },
+        controllers: BTreeMap::new(),
         formats: vec![],
         out: PathBuf::from("output"),
         media: BTreeMap::new(),

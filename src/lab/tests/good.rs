@@ -236,6 +236,7 @@ fn the_guide_has_every_key_and_its_labs_are_right() {
     for (section, keys) in KEYS {
         let path: Vec<&str> = match *section {
             "the lab file" => vec![],
+            "[format.NAME]" => vec!["format", "ova"],
             "[media.NAME]" => vec!["media", "9legacy"],
             header => vec![header.trim_matches(['[', ']'])],
         };
@@ -254,4 +255,18 @@ fn the_guide_has_every_key_and_its_labs_are_right() {
     for word in Format::WORDS.iter().map(|(word, _)| word) {
         assert!(guide.contains(&format!("| `{word}` |")), "{word}");
     }
+}
+
+#[test]
+fn a_format_can_have_a_controller_of_its_own() {
+    use crate::lab::{Controller, Format};
+    let text = "[lab]\nname = \"l\"\nformats = [\"raw\", \"qcow2\", \"ova\"]\n[defaults]\ncontroller = \"virtio\"\n\
+                [format.raw]\ncontroller = \"sata\"\n[[node]]\nname = \"n\"\nroles = [\"cpu\"]\n";
+    let facts = [RoleFacts { name: "cpu".into(), ..RoleFacts::default() }];
+    let lab = Lab::parse(text, "lab.toml", Path::new(""), &facts).unwrap();
+    let variants = lab.variants(&lab.nodes[0]);
+    let short: Vec<_> = variants.iter().map(|(n, f)| (n.controller, f.as_slice())).collect();
+    let expected: [(Controller, &[Format]); 3] =
+        [(Controller::Sata, &[Format::Raw]), (Controller::Virtio, &[Format::Qcow2]), (Controller::Ide, &[Format::Ova])];
+    assert_eq!(short, expected);
 }
