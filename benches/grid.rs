@@ -1,0 +1,220 @@
+//! How long, and in how much memory, against what people would use otherwise.
+//!
+//! `just bench` builds the four nodes of the default lab from a 9legacy tree
+//! to qcow2 and OVA, and next to it runs, four times on the same files, the
+//! usual tools: `mke2fs -d`, `qemu-img convert -c` and `qemu-img convert` to a
+//! streamOptimized VMDK. Everything is measured in one run on one machine and
+//! printed as ratios, which travel better than seconds. Medians of `--rounds`
+//! rounds (5); the first, unmeasured, warms the page cache.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio, exit};
+use std::time::{Duration, Instant};
+
+/// Top folders of a 9legacy tree that go into a 386 node by default.
+const FOLDERS: [&str; 10] = ["386", "sys", "lib", "rc", "acme", "adm", "cfg", "cron", "mail", "usr"];
+const NODES: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Sample {
+    time: Duration,
+    /// Largest resident set, bytes.
+    memory: u64,
+}
+
+/// Runs a command to its end and takes its time and memory.
+fn measure(command: &mut Command) -> io::Result<Sample> {
+    let begin = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let (status, memory) = wait(child.id())?;
+    let time = begin.elapsed();
+    if !status.success() {
+        let mut said = String::new();
+        if let Some(mut stderr) = child.stderr {
+            io::Read::read_to_string(&mut stderr, &mut said)?;
+        }
+        return Err(io::Error::other(format!("{command:?} ended with {status}: {said}")));
+    }
+    Ok(Sample { time, memory })
+}
+
+/// Waits for a child as `Child::wait` does, and returns its peak memory, too.
+fn wait(id: u32) -> io::Result<(ExitStatus, u64)> {
+    let mut status = 0;
+    // SAFETY: `rusage` is plain numbers, valid when zero.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to locals of the right types.
+    match unsafe { libc::wait4(id as libc::pid_t, &raw mut status, 0, &raw mut usage) } {
+        // Linux counts in units of 1024 bytes.
+        pid if pid > 0 => Ok((ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn median(samples: &[Sample]) -> Sample {
+    let mut times: Vec<_> = samples.iter().map(|s| s.time).collect();
+    let mut memory: Vec<_> = samples.iter().map(|s| s.memory).collect();
+    times.sort();
+    memory.sort_unstable();
+    Sample { time: times[samples.len() / 2], memory: memory[samples.len() / 2] }
+}
+
+/// The folder with everything that is measured.
+struct Bench {
+    scratch: tempfile::TempDir,
+    rounds: usize,
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// A lab in a folder of its own, as the repository's but with `disk`.
+    fn lab(&self, name: &str, disk: &str) -> io::Result<()> {
+        let lab = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab.toml"))?;
+        let old = "disk       = \"2 GiB\"";
+        assert!(lab.contains(old), "lab.toml has no line {old}");
+        fs::create_dir(self.path(name))?;
+        fs::write(self.path(name).join("lab.toml"), lab.replace(old, &format!("disk = \"{disk}\"")))
+    }
+
+    fn p9img(&self, lab: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
+        command.current_dir(self.path(lab)).arg("--quiet").args(arguments);
+        command
+    }
+
+    /// One node's disk with the usual tools.
+    fn usual(&self) -> io::Result<Sample> {
+        let begin = Instant::now();
+        let [disk, qcow2, vmdk] = ["usual.img", "usual.qcow2", "usual.vmdk"].map(|n| self.path(n));
+        let steps = [
+            measure(Command::new("mke2fs").args(["-q", "-F", "-d"]).arg(self.path("tree")).arg(&disk).arg("2G"))?,
+            measure(
+                Command::new("qemu-img").args(["convert", "-c", "-f", "raw", "-O", "qcow2"]).arg(&disk).arg(&qcow2),
+            )?,
+            measure(
+                Command::new("qemu-img")
+                    .args(["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"])
+                    .arg(&disk)
+                    .arg(&vmdk),
+            )?,
+        ];
+        let time = begin.elapsed();
+        for file in [disk, qcow2, vmdk] {
+            fs::remove_file(file)?;
+        }
+        Ok(Sample { time, memory: steps.iter().map(|s| s.memory).max().unwrap_or(0) })
+    }
+
+    fn repeat(&self, mut once: impl FnMut() -> io::Result<Sample>) -> io::Result<Sample> {
+        once()?;
+        (0..self.rounds).map(|_| once()).collect::<io::Result<Vec<_>>>().map(|s| median(&s))
+    }
+}
+
+struct Table(String, bool);
+
+impl Table {
+    fn row(&mut self, what: &str, value: String, target: &str, good: bool) {
+        self.1 &= good;
+        writeln!(self.0, "{what:<56} {value:>12}  {target:<12} {}", if good { "good" } else { "OVER" }).unwrap();
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1048576.0)
+}
+
+fn ratio(a: Duration, b: Duration) -> f64 {
+    a.as_secs_f64() / b.as_secs_f64()
+}
+
+fn grid(bench: &Bench, medium: &Path, table: &mut Table) -> io::Result<()> {
+    fs::create_dir(bench.path("tree"))?;
+    for folder in FOLDERS.iter().filter(|f| medium.join(f).exists()) {
+        measure(Command::new("cp").arg("-a").arg(medium.join(folder)).arg(bench.path("tree")))?;
+    }
+    bench.lab("small", "2 GiB")?;
+    bench.lab("large", "64 GiB")?;
+    let medium = medium.to_str().ok_or_else(|| io::Error::other("the medium's path is not UTF-8"))?;
+    let build = ["build", "--all", "--media", medium];
+
+    let small = bench.repeat(|| measure(&mut bench.p9img("small", &build)))?;
+    eprintln!("p9img, four nodes of 2 GiB: {:.2} s, {}", small.time.as_secs_f64(), mib(small.memory));
+    let large = bench.repeat(|| measure(&mut bench.p9img("large", &build)))?;
+    eprintln!("p9img, four nodes of 64 GiB: {:.2} s, {}", large.time.as_secs_f64(), mib(large.memory));
+    let usual = bench.repeat(|| {
+        let mut sum = Sample { time: Duration::ZERO, memory: 0 };
+        for _ in 0..NODES {
+            let one = bench.usual()?;
+            sum = Sample { time: sum.time + one.time, memory: sum.memory.max(one.memory) };
+        }
+        Ok(sum)
+    })?;
+    eprintln!("mke2fs and qemu-img, four times: {:.2} s, {}", usual.time.as_secs_f64(), mib(usual.memory));
+
+    let r = ratio(small.time, usual.time);
+    table.row("four nodes, time against mke2fs + qemu-img", format!("{r:.3}"), "≤ 0.10", r <= 0.10);
+    table.row("four nodes, peak memory", mib(small.memory), "≤ 256 MiB", small.memory <= 256 << 20);
+    let r = ratio(large.time, small.time);
+    table.row("64 GiB disks against 2 GiB, time", format!("{r:.2}"), "≤ 1.20", r <= 1.2);
+    let r = large.memory as f64 / small.memory as f64;
+    table.row("64 GiB disks against 2 GiB, peak memory", format!("{r:.2}"), "≤ 1.10", r <= 1.1);
+    Ok(())
+}
+
+fn sample(bench: &Bench, table: &mut Table) -> io::Result<()> {
+    bench.lab("sample", "2 GiB")?;
+    for command in ["plan", "check"] {
+        let s = bench.repeat(|| measure(&mut bench.p9img("sample", &[command])))?;
+        let ms = s.time.as_secs_f64() * 1000.0;
+        table.row(&format!("p9img {command}, sample medium"), format!("{ms:.1} ms"), "< 100 ms", ms < 100.0);
+    }
+    Ok(())
+}
+
+fn main() {
+    let mut rounds = 5;
+    let mut medium = std::env::var_os("P9IMG_TEST_MEDIA")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache/p9img-test-media")))
+        .map(|m| m.join("9legacy"));
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--rounds" => rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(rounds),
+            "--media" => medium = arguments.next().map(PathBuf::from),
+            "--bench" => {} // cargo says so
+            _ => {
+                eprintln!("usage: just bench [--rounds N] [--media 9LEGACY-TREE]");
+                exit(2);
+            }
+        }
+    }
+    let scratch = tempfile::Builder::new().prefix("p9img-bench").tempdir().expect("a folder for scratch files");
+    let bench = Bench { scratch, rounds: rounds.max(1) };
+    let mut table = Table(String::new(), true);
+    let done = sample(&bench, &mut table).and_then(|()| match medium.filter(|m| m.is_dir()) {
+        Some(medium) => grid(&bench, &medium, &mut table),
+        None => {
+            eprintln!("SKIPPED the grid: no 9legacy tree (--media, or P9IMG_TEST_MEDIA)");
+            Ok(())
+        }
+    });
+    print!("{}", table.0);
+    if let Err(error) = done {
+        eprintln!("{error}");
+        drop(bench);
+        exit(1);
+    }
+    if !table.1 {
+        drop(bench);
+        exit(3);
+    }
+}
