@@ -2,6 +2,7 @@
 
 use super::args::{Cli, Extract};
 use super::image::{self, Place};
+use super::progress::Spinner;
 use super::{Outcome, Usage, cat, say};
 use crate::fs::{FileSystem, Node, walk};
 use anyhow::Context as _;
@@ -40,7 +41,9 @@ pub fn run(cli: &Cli, args: &Extract) -> anyhow::Result<Outcome> {
         .with_context(|| format!("Cannot write in {}", parent.display()))?;
     let inside = work.path().join("x");
     let mut copy = Copy { fs: &*fs, files: 0, left: len.saturating_mul(MOST_TIMES).max(LEAST) };
+    let spinner = Spinner::new(cli.quiet, format!("Extracting {}", args.place));
     copy.all(&node, &inside)?;
+    drop(spinner);
     fs::rename(&inside, dest).with_context(|| format!("Cannot create {}", dest.display()))?;
     if !cli.quiet {
         say::note(&format!("{} files in {}", copy.files, dest.display()));

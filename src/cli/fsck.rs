@@ -2,8 +2,8 @@
 
 use super::args::{Cli, Fsck};
 use super::image::{self, Place};
+use super::progress::Spinner;
 use super::{Outcome, say};
-use crate::disk;
 use crate::fs::{FileSystem, Finding, OpenError};
 use anyhow::Context as _;
 use serde_json::json;
@@ -21,10 +21,7 @@ pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
             for finding in found {
                 run.report("disk", &finding)?;
             }
-            // The MBR's Plan 9 partition is what the others are parts of.
-            let whole =
-                |p: &disk::PartInfo| p.name.starts_with("plan9") && disk.partitions().iter().any(|p| p.in_plan9);
-            for p in disk.partitions().iter().filter(|p| !whole(p)) {
+            for p in disk.partitions().iter().filter(|p| !image::is_container(&disk, p)) {
                 let bytes = image::partition(&disk, &p.name)?;
                 match crate::fs::open(bytes, Some(p.lba())) {
                     Ok(fs) => run.file_system(&p.name, &*fs)?,
@@ -49,6 +46,7 @@ impl Run<'_> {
             say::quiet_pipe(fs.dump(&mut std::io::stdout().lock()))?;
         }
         let before = self.findings;
+        let spinner = Spinner::new(self.cli.quiet, format!("Checking {name}"));
         let mut printed = Ok(());
         fs.check(&mut |finding| {
             if printed.is_ok() {
@@ -56,6 +54,7 @@ impl Run<'_> {
             }
         })
         .with_context(|| format!("Cannot check {name}"))?;
+        drop(spinner);
         printed?;
         if self.findings == before && !self.cli.quiet && !self.args.json {
             say::line(format_args!("{name}: {} is sound", fs.kind()))?;

@@ -22,7 +22,10 @@ pub fn run(_cli: &Cli, args: &Ls) -> anyhow::Result<Outcome> {
 
 fn partitions(disk: &DiskImage, args: &Ls) -> anyhow::Result<()> {
     for p in disk.partitions() {
-        let fs = image::open_partition(disk, &p.name).map(|f| f.kind()).ok();
+        let fs = match image::is_container(disk, p) {
+            true => None,
+            false => image::open_partition(disk, &p.name).map(|f| f.kind()).ok(),
+        };
         if args.json {
             say::line(format_args!(
                 "{}",

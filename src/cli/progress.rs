@@ -3,8 +3,9 @@
 use crate::artifact::Monitor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Work shorter than this shows no bar.
@@ -44,5 +45,41 @@ impl Monitor for Progress {
 
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// A sign of life for work whose length is not known; drawn after a second,
+/// gone when dropped.
+pub struct Spinner {
+    done: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Spinner {
+    pub fn new(quiet: bool, message: String) -> Self {
+        if quiet || !std::io::stderr().is_terminal() {
+            return Self { done: None, thread: None };
+        }
+        let (done, wait) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            if wait.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let bar = ProgressBar::new_spinner().with_message(message);
+                bar.enable_steady_tick(Duration::from_millis(200));
+                // Ends when the sender is dropped.
+                let _ = wait.recv();
+                bar.finish_and_clear();
+            }
+        });
+        Self { done: Some(done), thread: Some(thread) }
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.done = None;
+        if let Some(thread) = self.thread.take() {
+            // A spinner that failed to draw is no reason to fail.
+            let _ = thread.join();
+        }
     }
 }
