@@ -5,6 +5,7 @@
 use crate::disk::{Disk, DiskError, Mbr, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
+use crate::hex::hex;
 use crate::lab::{Arch, Format, Lab, Node, Secrets};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError, SECTOR};
@@ -296,8 +297,4 @@ fn file_plan(f: &RenderedFile) -> FilePlan {
         sha256: bytes.filter(|_| !f.secret).map(|b| hex(&Sha256::digest(b))),
         from: f.from.clone(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

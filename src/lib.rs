@@ -22,6 +22,7 @@ pub mod cli;
 pub mod disk;
 pub mod fs;
 pub mod guest;
+mod hex;
 pub mod lab;
 pub mod media;
 pub mod pieces;

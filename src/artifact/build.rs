@@ -9,7 +9,8 @@ use super::qcow2::write::Qcow2Sink;
 use super::raw::RawSink;
 use super::share::{Place, Share};
 use super::sink::{Cluster, Output, Sink};
-use super::{CLUSTER, Error, SECTOR, digest, ovf, sums};
+use super::{CLUSTER, Error, SECTOR, ovf, sums};
+use crate::hex::hex;
 use crate::lab::{Arch, Controller, Format, Mac, Nic};
 use crate::read_at::ReadAt;
 use serde::Serialize;
@@ -186,7 +187,7 @@ pub(super) fn build_counted(
             format: out.format,
             path: folder.path().join(&out.name),
             len,
-            sha256: digest::hex(&sha256),
+            sha256: hex(&sha256),
             clusters: out.clusters,
             shared_clusters: out.shared,
             stored_bytes: out.sink.data_bytes(),
@@ -195,7 +196,7 @@ pub(super) fn build_counted(
                     .to_owned()
             }),
         });
-        outputs.push((out.name, digest::hex(&sha256), out.sink.into_output()));
+        outputs.push((out.name, hex(&sha256), out.sink.into_output()));
     }
     if settings.commit {
         commit(folder, outputs)?;

@@ -28,8 +28,3 @@ pub fn file(output: &Output, start: u64, len: Option<u64>) -> Result<(u64, [u8; 
     }
     Ok((len, hash.finalize().into()))
 }
-
-/// Lower-case hexadecimal.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|b| format!("{b:02x}")).collect()
-}

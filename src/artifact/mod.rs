@@ -20,6 +20,7 @@ mod digest;
 mod error;
 pub mod folder;
 pub mod manifest;
+mod mapped;
 mod open;
 pub mod ova;
 pub mod ovf;

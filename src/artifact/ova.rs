@@ -10,6 +10,7 @@ use super::ovf::{self, Disk};
 use super::sink::{Cluster, Output, Sink};
 use super::vmdk::write::VmdkWriter;
 use super::{Error, digest, round_up};
+use crate::hex::hex;
 use crate::read_at::{ReadAt, Window};
 use std::io;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ fn vmdk_name(node: &NodeIdentity) -> String {
 /// The manifest: no space before the parenthesis, one after the equals sign,
 /// or importers refuse it.
 fn manifest(node: &NodeIdentity, ovf: &[u8; 32], vmdk: &[u8; 32]) -> String {
-    let line = |name: String, digest: &[u8]| format!("SHA256({name})= {}\n", digest::hex(digest));
+    let line = |name: String, digest: &[u8]| format!("SHA256({name})= {}\n", hex(digest));
     line(ovf_name(node), ovf) + &line(vmdk_name(node), vmdk)
 }
 

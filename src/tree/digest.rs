@@ -1,8 +1,8 @@
 //! One digest for a whole tree: what a manifest says of its inputs.
 
 use super::{Entry, Tree};
+use crate::hex::hex;
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 
@@ -54,15 +54,6 @@ fn content(entry: &Entry) -> io::Result<String> {
         at += n as u64;
     }
     Ok(hex(&hash.finalize()))
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut s, b| {
-        // Writing to a string cannot fail.
-        let _ = write!(s, "{b:02x}");
-        s
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! needed, a piece at a time. Refcounts are for writers and not looked at.
 
 use super::super::cache::Cache;
+use super::super::mapped::{Extents, read_units};
 use super::format::{COMPRESSED, Compression, HEADER_LEN, Header, MAGIC, OFFSET_MASK, ZERO, bad, compressed_place};
 use crate::read_at::{Extent, ReadAt, check_range};
 use std::io::{self, Read as _};
@@ -168,48 +169,31 @@ impl ReadAt for Qcow2 {
         self.header.size
     }
 
-    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("qcow2 disk", offset, buf.len(), self.len())?;
-        let size = self.cluster_size();
-        while !buf.is_empty() {
-            let within = (offset % size) as usize;
-            let n = buf.len().min(size as usize - within);
-            let (piece, rest) = buf.split_at_mut(n);
-            self.read_piece(offset / size, within, piece)?;
-            offset += n as u64;
-            buf = rest;
-        }
-        Ok(())
+        read_units(self.cluster_size(), offset, buf, |unit, within, piece| self.read_piece(unit, within, piece))
     }
 
     /// The mapped clusters. A table that cannot be read counts as data, so
     /// that reading it reports the damage.
     fn extents(&self) -> Vec<Extent> {
         let size = self.cluster_size();
-        let mut out: Vec<Extent> = Vec::new();
-        let mut add = |offset: u64, len: u64| {
-            let len = len.min(self.len().saturating_sub(offset));
-            match out.last_mut() {
-                _ if len == 0 => {}
-                Some(last) if last.end() == offset => last.len += len,
-                _ => out.push(Extent { offset, len }),
-            }
-        };
+        let mut extents = Extents::new(self.len());
         for index in 0..self.l1.len() {
             let start = index as u64 * size * (size / 8);
             match self.table(index) {
                 Ok(None) => {}
-                Err(_) => add(start, size * (size / 8)),
+                Err(_) => extents.add(start, size * (size / 8)),
                 Ok(Some(table)) => {
                     for (i, entry) in table.iter().enumerate() {
                         if !matches!(self.mapping(*entry, 0), Ok(Mapping::Zeros)) {
-                            add(start + i as u64 * size, size);
+                            extents.add(start + i as u64 * size, size);
                         }
                     }
                 }
             }
         }
-        out
+        extents.finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The text inside a VMDK that says what kind of disk it is.
 
+use crate::hex::hex;
 use crate::lab::Controller;
 
 /// What the descriptor says of a disk.
@@ -30,7 +31,7 @@ impl Descriptor<'_> {
     pub fn text(&self) -> String {
         let (cylinders, heads, sectors) = geometry(self.capacity);
         let cid = self.cid();
-        let long = super::super::digest::hex(&self.content[4..16]);
+        let long = hex(&self.content[4..16]);
         let uuid = super::super::ovf::disk_uuid(&self.content);
         // VMware has no AHCI adapter type; the OVF says which controller it is.
         let adapter = match self.controller {

@@ -6,6 +6,7 @@
 
 use super::super::SECTOR;
 use super::super::cache::Cache;
+use super::super::mapped::{Extents, read_units};
 use super::format::{
     FLAG_COMPRESSED, FLAG_MARKERS, GD_AT_END, GRAIN_MARKER, HEADER_LEN, Header, MAGIC, MARKER_FOOTER, TABLE_ENTRIES,
     bad,
@@ -158,46 +159,29 @@ impl ReadAt for Vmdk {
         self.header.capacity * SECTOR
     }
 
-    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("VMDK disk", offset, buf.len(), self.len())?;
-        let size = self.grain_bytes();
-        while !buf.is_empty() {
-            let within = (offset % size) as usize;
-            let n = buf.len().min(size as usize - within);
-            let (piece, rest) = buf.split_at_mut(n);
-            self.read_piece(offset / size, within, piece)?;
-            offset += n as u64;
-            buf = rest;
-        }
-        Ok(())
+        read_units(self.grain_bytes(), offset, buf, |unit, within, piece| self.read_piece(unit, within, piece))
     }
 
     /// The mapped grains. A table that cannot be read counts as data, so that
     /// reading it reports the damage.
     fn extents(&self) -> Vec<Extent> {
         let size = self.grain_bytes();
-        let mut out: Vec<Extent> = Vec::new();
-        let mut add = |offset: u64, len: u64| {
-            let len = len.min(self.len().saturating_sub(offset));
-            match out.last_mut() {
-                _ if len == 0 => {}
-                Some(last) if last.end() == offset => last.len += len,
-                _ => out.push(Extent { offset, len }),
-            }
-        };
+        let mut extents = Extents::new(self.len());
         for index in 0..self.directory.len() {
             let start = index as u64 * size * u64::from(TABLE_ENTRIES);
             match self.table(index) {
                 Ok(None) => {}
-                Err(_) => add(start, size * u64::from(TABLE_ENTRIES)),
+                Err(_) => extents.add(start, size * u64::from(TABLE_ENTRIES)),
                 Ok(Some(table)) => {
                     for (i, _) in table.iter().enumerate().filter(|(_, sector)| **sector > LAST_ZERO) {
-                        add(start + i as u64 * size, size);
+                        extents.add(start + i as u64 * size, size);
                     }
                 }
             }
         }
-        out
+        extents.finish()
     }
 }
 
