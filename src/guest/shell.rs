@@ -14,8 +14,15 @@ pub struct Shell<'a> {
 pub struct Output {
     /// Lines end in a newline alone.
     pub text: String,
-    /// `$status`: empty when all went well.
+    /// `$status`: of a pipeline, the status of each part between bars.
     pub status: String,
+}
+
+impl Output {
+    /// Whether every part of the command ended without complaint.
+    pub fn succeeded(&self) -> bool {
+        self.status.split('|').all(str::is_empty)
+    }
 }
 
 impl<'a> Shell<'a> {
@@ -54,5 +61,24 @@ impl<'a> Shell<'a> {
 
     pub fn console(&mut self) -> &mut Console {
         self.console
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn output_lies_between_the_echo_and_the_mark() {
+        let limit = Duration::from_secs(5);
+        let heard = "init: starting /bin/rc\r\nterm% {ls | wc}; echo P9IMG^-END'('^$\"status^')'\r\n\
+                     one\r\ntwo\r\nP9IMG-END(|wc 12: broken)\r\nterm% ";
+        let mut console = Console::new(io::sink(), vec![Box::new(heard.as_bytes())]);
+        let mut shell = Shell::new(&mut console, "term% ", limit).unwrap();
+        let output = shell.run("ls | wc", limit).unwrap();
+        assert_eq!(output, Output { text: "one\ntwo\n".into(), status: "|wc 12: broken".into() });
+        assert!(!output.succeeded());
+        assert!(Output { text: String::new(), status: "||".into() }.succeeded());
     }
 }

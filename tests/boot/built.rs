@@ -21,6 +21,8 @@ pub struct Node {
     pub roles: String,
     pub ip: String,
     pub mac: [u8; 6],
+    /// The files that roles add to the medium's, or take away.
+    pub files: Vec<Value>,
 }
 
 /// A copy of the repository's lab, and what was built from it.
@@ -77,6 +79,10 @@ impl Lab {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    pub fn node(&self, name: &str) -> &Node {
+        self.nodes.iter().find(|n| n.name == name).unwrap()
+    }
+
     /// An artifact as a disk; an OVA's is taken out of it.
     pub fn disk(&self, node: &str, artifact: Artifact) -> Disk {
         let output = self.folder.path().join("output");
@@ -94,7 +100,7 @@ impl Lab {
     }
 
     /// A place for a scratch file.
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
@@ -103,7 +109,13 @@ fn node(json: &Value) -> Node {
     let text = |key: &str| json[key].as_str().unwrap_or_else(|| panic!("no {key} in {json}")).to_owned();
     let roles: Vec<&str> = json["roles"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
     let mac: Vec<u8> = text("mac").split(':').map(|h| u8::from_str_radix(h, 16).unwrap()).collect();
-    Node { name: text("name"), roles: roles.join(" "), ip: text("ip"), mac: mac.try_into().unwrap() }
+    Node {
+        name: text("name"),
+        roles: roles.join(" "),
+        ip: text("ip"),
+        mac: mac.try_into().unwrap(),
+        files: json["files"].as_array().unwrap().clone(),
+    }
 }
 
 fn extract_vmdk(ova: &Path, out: &Path) {

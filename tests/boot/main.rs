@@ -5,6 +5,7 @@
 //! user does, and boot every artifact: from the embedded medium, and from
 //! 9legacy where it is there.
 
+mod archive;
 mod built;
 mod legacy;
 mod loader;
