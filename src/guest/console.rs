@@ -99,7 +99,15 @@ impl Console {
     /// # Errors
     /// When the machine has ended.
     pub fn send_line(&mut self, line: &str) -> Result<(), ConsoleError> {
-        let typed = self.input.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.input.flush());
+        self.send(format!("{line}\n").as_bytes())
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// When the machine has ended.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), ConsoleError> {
+        let typed = self.input.write_all(bytes).and_then(|()| self.input.flush());
         typed.map_err(|source| ConsoleError::Type { source, tail: self.tail() })
     }
 

@@ -97,22 +97,26 @@ impl Machine {
             arg(flag);
             arg(&value);
         }
-        for a in ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"] {
+        // The monitor shares the line with the serial port, behind Ctrl-A, so
+        // that QEMU can be asked to end.
+        for a in ["-chardev", "stdio,id=serial0,mux=on,signal=off"] {
+            arg(a);
+        }
+        for a in ["-mon", "chardev=serial0,mode=readline", "-serial", "chardev:serial0"] {
             arg(a);
         }
         if self.stay_after_power_off {
             arg("-no-shutdown");
         }
-        match &self.monitor {
-            None => ["-monitor", "none"].into_iter().for_each(|a| args.push(a.into())),
-            Some(path) => args.extend(["-monitor".into(), option("unix:", path, ",server=on,wait=off")]),
+        if let Some(path) = &self.monitor {
+            args.extend(["-monitor".into(), option("unix:", path, ",server=on,wait=off")]);
         }
         if self.controller == Controller::Sata {
             args.extend(["-device".into(), "ahci,id=ahci0".into()]);
         }
         for (i, disk) in self.disks.iter().enumerate() {
-            let snapshot = if disk.keep_writes { "off" } else { "on" };
-            let rest = format!(",if=none,id=disk{i},format={},snapshot={snapshot},cache=unsafe", disk.format.name());
+            let keep = if disk.keep_writes { "snapshot=off" } else { "snapshot=on,cache=unsafe" };
+            let rest = format!(",if=none,id=disk{i},format={},{keep}", disk.format.name());
             let device = match self.controller {
                 Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
                 Controller::Sata => format!("ide-hd,drive=disk{i},bus=ahci0.{i}"),
@@ -192,13 +196,25 @@ pub enum GuestError {
     StillRunning { after: Duration, tail: String },
 }
 
-/// A running machine. It is ended when this goes out of scope.
+/// A running machine. It is ended when this goes out of scope; what it wrote
+/// to disks that keep their writes is whole only after [`Guest::quit`] or
+/// [`Guest::wait_for_power_off`].
 pub struct Guest {
     child: Child,
     pub console: Console,
 }
 
 impl Guest {
+    /// Turns the machine off at once, as pulling the plug would, but lets QEMU
+    /// write what it still holds of its disk images.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`, or QEMU reports a failure.
+    pub fn quit(&mut self, limit: Duration) -> Result<(), GuestError> {
+        self.console.send(b"\x01x")?;
+        self.wait_for_power_off(limit)
+    }
+
     /// Waits until the guest has powered itself off and QEMU has ended.
     ///
     /// # Errors

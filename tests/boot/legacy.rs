@@ -213,7 +213,9 @@ fn writing_and_halting_leave_fossil_sound() {
             let sum = good(sh.run(&format!("cat /sys/log/{round}/* | sha1sum"), SHORT));
             sums.push((round, sum));
             sh.send("fshalt").unwrap();
-            sh.console().wait_for("done halting", LONG).unwrap_or_else(|e| panic!("{e}"));
+            let halting = sh.console().wait_for("done halting", LONG).unwrap_or_else(|e| panic!("{e}"));
+            assert!(!halting.contains("not synced") && !halting.contains("not halted"), "{halting}");
+            guest.quit(SHORT).unwrap_or_else(|e| panic!("{e}"));
         }
         let mut machine = plain(lab.disk("plan9n3", Artifact::Qcow2), node);
         machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
