@@ -30,11 +30,11 @@ struct Seen {
 /// Compares every entry of the node's tree: what the medium has with the
 /// medium's files, what the plan adds with the plan. Panics with a list of
 /// differences.
-pub fn compare(archive: &Path, media: &Path, node: &Node) {
+pub fn compare(archive: &Path, media: &Path, epoch: u32, node: &Node) {
     let mut seen = read(archive);
     let changes: BTreeMap<&str, &Value> =
         node.files.iter().map(|f| (f["path"].as_str().unwrap().trim_matches('/'), f)).collect();
-    let medium = Medium::open("9legacy", media, 0).unwrap();
+    let medium = Medium::open("9legacy", media, epoch).unwrap();
     let include = medium.distribution.default_include(Arch::I386);
     let tree = Selection::new(&include, &[]).unwrap().apply(&medium.tree);
 

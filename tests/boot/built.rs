@@ -30,6 +30,8 @@ pub struct Lab {
     folder: TempDir,
     /// `--media PATH`, or nothing for the lab's own medium.
     media: Vec<PathBuf>,
+    /// What stamps the files that the medium's records do not know.
+    pub epoch: u32,
     pub nodes: Vec<Node>,
 }
 
@@ -46,9 +48,10 @@ impl Lab {
         }
         std::fs::write(folder.path().join("lab.toml"), text).unwrap();
         let media = media.map(Path::to_owned).into_iter().collect();
-        let mut lab = Self { folder, media, nodes: Vec::new() };
+        let mut lab = Self { folder, media, epoch: 0, nodes: Vec::new() };
         lab.run(&["build", "--all", "--out", "output", "--format", formats]);
         let plan: Value = serde_json::from_slice(&lab.run(&["plan", "--json"])).unwrap();
+        lab.epoch = plan["lab"]["epoch"].as_u64().unwrap().try_into().unwrap();
         lab.nodes = plan["nodes"].as_array().unwrap().iter().map(node).collect();
         lab
     }

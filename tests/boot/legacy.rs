@@ -128,6 +128,7 @@ fn check(sh: &mut Shell, device: &str) {
 }
 
 #[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn flchk_finds_nothing_on_the_other_nodes() {
     let Some(lab) = grid("flchk_finds_nothing_on_the_other_nodes") else { return };
     let node = lab.node("plan9n1");
@@ -153,6 +154,7 @@ fn serve(sh: &mut Shell, device: &str) {
 }
 
 #[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn every_file_of_the_medium_reads_back_in_the_guest() {
     let test = "every_file_of_the_medium_reads_back_in_the_guest";
     let (Some(lab), Some(media)) = (grid(test), ready(test)) else { return };
@@ -170,11 +172,12 @@ fn every_file_of_the_medium_reads_back_in_the_guest() {
         // mkfs archives the whole tree: names, modes, owners, times, bytes.
         good(sh.run("echo + >/env/all; disk/mkfs -a -s /n/idle /env/all >/dev/sdD0/data", LONG));
     }
-    archive::compare(&out, &media, node);
+    archive::compare(&out, &media, lab.epoch, node);
     std::fs::remove_file(out).unwrap();
 }
 
 #[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn writing_and_halting_leave_fossil_sound() {
     let Some(lab) = grid("writing_and_halting_leave_fossil_sound") else { return };
     let node = lab.node("plan9n3");
