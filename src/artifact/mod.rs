@@ -3,8 +3,8 @@
 //! [`build()`] takes the nodes' disks and writes every artifact in one run. A
 //! disk is read once, in clusters of 64 KiB; a cluster of zeros is not stored;
 //! a cluster whose content an earlier node, or another format, compressed
-//! already is copied, not compressed again ([`share`]). Workers read and
-//! compress, one writer emits in order ([`pipeline`]), so the bytes depend
+//! already is copied, not compressed again (`share`). Workers read and
+//! compress, one writer emits in order (`pipeline`), so the bytes depend
 //! neither on the number of threads nor on their timing.
 //!
 //! Artifacts appear under their names together and complete ([`folder`]):

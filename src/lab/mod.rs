@@ -2,8 +2,8 @@
 //!
 //! [`model`] is the lab after every default is filled in and every mistake is
 //! refused; the stages after this one never see the text. The way there:
-//! [`value`] walks the TOML and knows where each value stands, [`draft`] judges
-//! each value alone (with [`names`], [`units`] and [`words`]), [`check`] judges
+//! `value` walks the TOML and knows where each value stands, `draft` judges
+//! each value alone (with [`names`], [`units`] and [`words`]), `check` judges
 //! them together, and [`mistakes`] reports all that any of them found.
 //! `secrets.toml`, beside the lab, is read by [`secrets`].
 

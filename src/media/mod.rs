@@ -2,7 +2,7 @@
 //!
 //! A [`Medium`] is a whole tree with Plan 9's names, owners, modes and times,
 //! and what kind of system it holds. [`directory`] reads one from a folder of
-//! the host; [`select`] picks what goes into an image.
+//! the host; `select` picks what goes into an image.
 
 pub mod directory;
 mod distribution;
