@@ -166,9 +166,14 @@ impl<'a> Assembler<'a> {
             capacity,
             plan9_ini: rendered.plan9_ini.clone(),
             fossil_config: rendered.fossil_config.clone(),
-            files: rendered.files.iter().map(file_plan).collect(),
+            files: rendered.files.iter().filter(|f| !self.keeps(f)).map(file_plan).collect(),
         };
         Ok(Assembled { plan, disk: Arc::new(disk) })
+    }
+
+    /// Whether the medium's own file stays in place of a rendered one.
+    fn keeps(&self, file: &RenderedFile) -> bool {
+        file.keep && self.medium.tree.find(file.path.as_bytes()).is_some()
     }
 
     fn overlay(&self, base: &Arc<Tree>, rendered: &Rendered, node: &Node) -> Result<Arc<Tree>, AssembleError> {

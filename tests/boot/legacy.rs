@@ -132,12 +132,13 @@ fn check(sh: &mut Shell, device: &str) {
 fn flchk_finds_nothing_on_the_other_nodes() {
     let Some(lab) = grid("flchk_finds_nothing_on_the_other_nodes") else { return };
     let node = lab.node("plan9n1");
-    let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
-    machine.disks.extend(["plan9n2", "plan9n3", "plan9n4"].map(|n| lab.disk(n, Artifact::Qcow2)));
-    let mut guest = machine.start().unwrap();
-    let mut sh = shell(&mut guest, "plan9n1");
-    for device in ["sdC1", "sdD0", "sdD1"] {
-        check(&mut sh, device);
+    // One at a time: with a disk at every place of both IDE channels the guest
+    // was seen to stop in the third check.
+    for other in ["plan9n2", "plan9n3", "plan9n4"] {
+        let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
+        machine.disks.push(lab.disk(other, Artifact::Qcow2));
+        let mut guest = machine.start().unwrap();
+        check(&mut shell(&mut guest, "plan9n1"), "sdC1");
     }
 }
 
