@@ -4,6 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
+/// Bytes in a sector of a disk.
+pub const SECTOR: u64 = 512;
+
 /// A run of bytes, `offset..offset + len`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {

@@ -43,9 +43,6 @@ pub use pack::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
 /// streamOptimized disks, so that both formats store the same pieces.
 pub const CLUSTER: usize = 65_536;
 
-/// Bytes in a sector.
-pub const SECTOR: u64 = 512;
-
 /// `n` rounded up to a multiple of `to`.
 const fn round_up(n: u64, to: u64) -> u64 {
     n.div_ceil(to) * to

@@ -1,11 +1,11 @@
 //! The invariants of a disk: MBR and Plan 9 partition tables.
 
 use super::image::{DiskImage, Plan9};
-use super::mbr::{MbrEntry, SECTOR};
+use super::mbr::MbrEntry;
 use super::prep::{self, PrepError};
 use crate::fs::Finding;
 use crate::fs::fat::format::BootSector;
-use crate::read_at::ReadAt as _;
+use crate::read_at::{ReadAt as _, SECTOR};
 use std::io;
 
 impl DiskImage {

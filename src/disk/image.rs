@@ -6,10 +6,10 @@
 //! have such a table in its own second sector, without an MBR. A partition that
 //! leaves the image is listed, but not opened.
 
-use super::mbr::{Mbr, MbrEntry, SECTOR};
+use super::mbr::{Mbr, MbrEntry};
 use super::prep::{self, PrepEntry, PrepError};
 use crate::fs::fat::format::{BootSector, Geometry};
-use crate::read_at::{ReadAt, Window};
+use crate::read_at::{ReadAt, SECTOR, Window};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;

@@ -8,8 +8,6 @@
 
 use thiserror::Error;
 
-/// Bytes in a sector.
-pub const SECTOR: u64 = 512;
 /// Where the entries begin: boot code must end here.
 pub const ENTRIES_AT: usize = 446;
 /// Partition type of Plan 9.

@@ -16,8 +16,7 @@ pub use mbr::{Chs, Mbr, MbrEntry, MbrError};
 pub use prep::{PrepEntry, PrepError};
 
 use crate::pieces::{Pieces, Source};
-use crate::read_at::{Extent, ReadAt, Window};
-use mbr::SECTOR;
+use crate::read_at::{Extent, ReadAt, SECTOR, Window};
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;

@@ -1,6 +1,5 @@
 //! Opening and checking disks against the writer.
 
-use super::mbr::SECTOR;
 use super::*;
 use crate::fs::Finding;
 use crate::fs::fat::{Fat, FatFile, FatFs, Options};

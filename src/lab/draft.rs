@@ -9,6 +9,7 @@ use super::model::{Arch, Controller, Format, Mac, Nic};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
 use super::{mistakes::*, names, units, words};
+use crate::read_at::SECTOR;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -20,7 +21,6 @@ pub const MEMORY_STEP: u64 = 4 << 20;
 pub const DISK_MIN: u64 = 64 << 20;
 /// An MBR counts sectors of 512 bytes in 32 bits.
 pub const DISK_MAX: u64 = 2 << 40;
-pub const SECTOR: u64 = 512;
 /// MAXMACH of Plan 9's pc kernels.
 pub const CPUS_MAX: u32 = 32;
 

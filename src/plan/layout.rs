@@ -12,11 +12,10 @@
 //! clusters even on nodes whose fossil is of another size, and a cluster is
 //! compressed once for all of them.
 
+use crate::read_at::SECTOR;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Bytes in a sector.
-pub const SECTOR: u64 = 512;
 /// First sector of the Plan 9 partition: 1 MiB, as partitioning tools align today.
 pub const PLAN9_START: u64 = 2048;
 /// Bytes that artifacts compress at a time (qcow2's and VMDK's default).

@@ -4,14 +4,13 @@
 //! Nothing that an image says is believed: the directory must lie in the file,
 //! tables and grains are read when needed, a piece at a time.
 
-use super::super::SECTOR;
 use super::super::cache::Cache;
 use super::super::mapped::{Extents, read_units};
 use super::format::{
     FLAG_COMPRESSED, FLAG_MARKERS, GD_AT_END, GRAIN_MARKER, HEADER_LEN, Header, MAGIC, MARKER_FOOTER, TABLE_ENTRIES,
     bad,
 };
-use crate::read_at::{Extent, ReadAt, check_range};
+use crate::read_at::{Extent, ReadAt, SECTOR, check_range};
 use std::io::{self, Read as _};
 use std::sync::Arc;
 

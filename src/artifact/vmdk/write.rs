@@ -11,13 +11,14 @@
 
 use super::super::pack::{Packed, store_zlib, wrap_zlib};
 use super::super::sink::{Cluster, Output};
-use super::super::{Error, SECTOR, round_up};
+use super::super::{Error, round_up};
 use super::descriptor::Descriptor;
 use super::format::{
     FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINES, GD_AT_END, GRAIN, GRAIN_MARKER, Header, MARKER_DIRECTORY, MARKER_END,
     MARKER_FOOTER, MARKER_TABLE, TABLE_ENTRIES, marker,
 };
 use crate::lab::Controller;
+use crate::read_at::SECTOR;
 
 /// Sectors kept for the descriptor.
 const DESCRIPTOR_SECTORS: u64 = 20;
