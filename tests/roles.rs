@@ -5,7 +5,7 @@ mod grid;
 
 use grid::{lab, node, secrets};
 use p9img::lab::{Arch, Controller, Lab, Node};
-use p9img::render::{Catalog, RenderError, Rendered, What, render};
+use p9img::render::{Catalog, Check, Place, RenderError, Rendered, What, render};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -310,5 +310,44 @@ fn the_binary_carries_what_the_repository_has() {
     for node in &lab.nodes {
         let from = |c: &Catalog| show(&render(&lab, node, c, "9legacy", &secrets()).unwrap());
         assert_eq!(from(catalog()), from(&here));
+    }
+}
+
+#[test]
+fn checks_come_with_their_role_and_know_passwords_in_replies_alone() {
+    let role = |check: &str| {
+        let toml = format!("description = 'x'\nneeds = ['cpu']\n[[port]]\nname = 'x'\ntcp = 99\n[[check]]\n{check}");
+        let folder = folder(&[("roles/x/role.toml", &toml)]);
+        let catalog = Catalog::load(folder.path())?;
+        let mut lab = lab();
+        lab.nodes[1].roles.push("x".into());
+        lab.nodes.push(node(5, &["terminal"]));
+        let ports = [("plan9n2".to_owned(), [("x".to_owned(), 4711)].into())].into();
+        assert_eq!(catalog.ports(&lab.nodes[1])?.iter().map(|p| p.tcp).collect::<Vec<_>>(), [17010, 99]);
+        let checks = catalog.checks(&lab, "9legacy", &secrets(), &ports)?;
+        Ok::<Vec<Check>, RenderError>(checks.into_iter().filter(|c| c.role == "x").collect())
+    };
+    let checks = role(
+        "name = 'asks {{at.name}}'\nat = 'others'\nrun = 'x {{node.name}}'\nexpect = '{{node.ip}}'\n\
+         answers = [['{{lab.hostowner}}: ', '{{password.glenda}}']]\ntimeout = 7\n",
+    )
+    .unwrap();
+    // The terminal is no place to try it.
+    let shown: Vec<_> = checks.iter().map(|c| format!("{} {}: {}", c.at(), c.name, c.run)).collect();
+    assert_eq!(shown, ["plan9n1", "plan9n3", "plan9n4"].map(|n| format!("{n} asks {n}: x plan9n2")));
+    assert_eq!(checks[0].expect.as_deref(), Some("10.9.0.12"));
+    assert_eq!(checks[0].answers, [("bootes: ".into(), "glenda-secret".into())]);
+    assert_eq!(checks[0].timeout.as_secs(), 7);
+
+    let checks = role("name = 'a'\nat = 'host'\nrun = 'nc localhost {{ports.plan9n2.x}}'\n").unwrap();
+    assert_eq!((checks[0].place.clone(), checks[0].run.as_str()), (Place::Host, "nc localhost 4711"));
+    for (wrong, said) in [
+        ("name = 'a'\nrun = 'echo {{password.glenda}}'\n", "roles/x/role.toml:8:"),
+        ("name = 'a'\nrun = 'x'\nexpect = '{{password.glenda}}'\n", "no variable \"password.glenda\""),
+        ("name = 'a'\nrun = 'x'\nat = 'there'\n", "unknown variant `there`"),
+        ("name = 'a'\nrunn = 'x'\n", "nknown field `runn`"),
+    ] {
+        let error = role(wrong).unwrap_err().to_string();
+        assert!(error.to_lowercase().contains(&said.to_lowercase()), "{wrong}: {error}");
     }
 }

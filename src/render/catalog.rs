@@ -1,6 +1,7 @@
 //! Every role and distribution there is, read and checked once.
 
 use super::RenderError;
+use super::check;
 use super::engine::Engine;
 use super::error::suggest;
 use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, line_and_column, text};
@@ -167,6 +168,7 @@ impl Catalog {
             for part in &d.chain {
                 let toml = self.distribution_toml(part);
                 let folder = format!("templates/{}", part.name);
+                check::compile(&mut engine, toml, &part.checks)?;
                 for file in &part.files {
                     self.compile_file(&mut engine, toml, file, |source| {
                         Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
@@ -181,6 +183,7 @@ impl Catalog {
             let slots = d.slots();
             for role in self.roles.values() {
                 let toml = self.role_toml(role);
+                check::compile(&mut engine, toml, &role.checks)?;
                 let folder = format!("roles/{}", role.name);
                 for file in &role.files {
                     self.compile_file(&mut engine, toml, file, |source| self.variant(&folder, &d, source))?;

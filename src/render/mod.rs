@@ -13,6 +13,7 @@
 //! and see no secret. `doc/roles.md` tells how to write one.
 
 mod catalog;
+mod check;
 mod context;
 mod engine;
 mod error;
@@ -24,6 +25,7 @@ mod role;
 mod source;
 
 pub use catalog::Catalog;
+pub use check::{Check, HostPorts, Place, Port};
 pub use error::RenderError;
 pub use node::render;
 pub use rendered::{BootFiles, Rendered, RenderedFile, What};

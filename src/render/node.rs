@@ -91,13 +91,7 @@ impl<'a> Renderer<'a> {
         roles: &'a [&'a Role],
         secrets: &'a Secrets,
     ) -> Result<Self, RenderError> {
-        let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, distribution)).collect::<Result<_, _>>()?;
-        let lab_view = context::lab_view(lab, distribution.name, views, catalog.role_names());
-        let system = distribution.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
-        let accounts = context::accounts(system, &lab_view);
-        let scene = serde_json::json!({
-            "lab": lab_view, "node": view(lab, node, catalog, distribution)?, "accounts": accounts,
-        });
+        let scene = scene(lab, node, catalog, distribution)?;
         let mut r = Self { lab, node, catalog, distribution, roles, secrets, scene };
         r.scene["slots"] = r.slots()?.into();
         Ok(r)
@@ -284,9 +278,19 @@ impl<'a> Renderer<'a> {
     }
 }
 
+/// The variables that every template about `node` has.
+pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<Value, RenderError> {
+    let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
+    let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, d)).collect::<Result<_, _>>()?;
+    let lab_view = context::lab_view(lab, d.name, views, catalog.role_names());
+    let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
+    let accounts = context::accounts(system, &lab_view);
+    Ok(serde_json::json!({ "lab": lab_view, "node": view(lab, node, catalog, d)?, "accounts": accounts }))
+}
+
 /// What templates see of a node; lenient about mistakes in other nodes, which
 /// the lab's own check reports.
-fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<NodeView, RenderError> {
+pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<NodeView, RenderError> {
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
     let kind = roles.iter().find_map(|r| r.kernel);
     let kernel = kind.and_then(|k| d.kernel(k, node.arch.name()).ok().flatten()).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Both say which files a node gets; `doc/roles.md` explains every key.
 
 use super::RenderError;
+use super::check::{CheckToml, Port};
 use super::source::Source;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +46,10 @@ pub struct Role {
     pub(super) files: Vec<File>,
     #[serde(default, rename = "fragment")]
     pub(super) fragments: Vec<Fragment>,
+    #[serde(default, rename = "port")]
+    pub ports: Vec<Port>,
+    #[serde(default, rename = "check")]
+    pub(super) checks: Vec<CheckToml>,
 }
 
 /// Which of a distribution's kernels runs.
@@ -179,6 +184,8 @@ pub(super) struct Distribution {
     pub users: Vec<SystemUser>,
     #[serde(default, rename = "file")]
     pub files: Vec<File>,
+    #[serde(default, rename = "check")]
+    pub checks: Vec<CheckToml>,
 }
 
 /// The medium's files that start a machine, as paths from its root.

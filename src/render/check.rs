@@ -1,0 +1,246 @@
+//! The checks that roles bring along: what `p9img test` types on a node's
+//! console, or runs on this machine, and what must come back.
+//!
+//! A check belongs to a role's folder (or to the distribution, for what every
+//! node must do) and is rendered once for each node with the role and each
+//! place where it is tried. Passwords are known to `answers` alone, which are
+//! typed when a program asks for them and are never printed.
+
+use super::RenderError;
+use super::catalog::{Catalog, Resolved};
+use super::engine::Engine;
+use super::node::{scene, view};
+use super::role::Kernel;
+use super::source::Source;
+use crate::lab::{Lab, Node, Secrets};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use toml::Spanned;
+
+/// Seconds that a check may take unless it says otherwise.
+const TIMEOUT: u64 = 60;
+
+/// A port that nodes with a role listen on, and that people reach from the
+/// host when the lab runs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// What it is for, in a word: `cpu`, `9fs`.
+    pub name: String,
+    pub tcp: u16,
+}
+
+/// A check as its author writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckToml {
+    /// What is proven, as a sentence.
+    pub name: Spanned<String>,
+    #[serde(default)]
+    pub at: At,
+    /// Template of what is typed.
+    pub run: Spanned<String>,
+    /// Template of a text that must be in the output.
+    pub expect: Option<Spanned<String>>,
+    /// Pairs of a text to wait for and the reply to type.
+    #[serde(default)]
+    pub answers: Vec<[Spanned<String>; 2]>,
+    /// Seconds.
+    pub timeout: Option<u64>,
+    #[serde(default = "middle")]
+    pub order: i64,
+}
+
+/// Where a check is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum At {
+    /// On the role's node.
+    #[default]
+    #[serde(rename = "self")]
+    Itself,
+    /// On every other node with a cpu server's kernel.
+    Others,
+    /// On the machine that runs the lab.
+    Host,
+}
+
+/// A check, ready to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The role that brings it; the distribution's name for its own.
+    pub role: String,
+    /// The node that is checked.
+    pub node: String,
+    pub place: Place,
+    pub name: String,
+    /// rc for a node, sh for the host; one line or several.
+    pub run: String,
+    /// Must be in the output.
+    pub expect: Option<String>,
+    /// Wait for the first, type the second. Secret.
+    pub answers: Vec<(String, String)>,
+    pub timeout: Duration,
+    order: i64,
+}
+
+/// Where a check runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a node's console.
+    Node(String),
+    /// In a shell of this machine.
+    Host,
+}
+
+impl Check {
+    /// The name of the place, for people.
+    pub fn at(&self) -> &str {
+        match &self.place {
+            Place::Node(name) => name,
+            Place::Host => "host",
+        }
+    }
+}
+
+fn middle() -> i64 {
+    50
+}
+
+/// Local ports of the host by node and by the port's name.
+pub type HostPorts = BTreeMap<String, BTreeMap<String, u16>>;
+
+impl Catalog {
+    /// The ports that a node's roles have, in the order of its roles.
+    ///
+    /// # Errors
+    /// When a role is not known.
+    pub fn ports(&self, node: &Node) -> Result<Vec<Port>, RenderError> {
+        let mut out: Vec<Port> = Vec::new();
+        for role in &node.roles {
+            for port in &self.role(role)?.ports {
+                if !out.iter().any(|p| p.name == port.name || p.tcp == port.tcp) {
+                    out.push(port.clone());
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Which kernel a node's roles want.
+    ///
+    /// # Errors
+    /// When a role is not known.
+    pub fn kernel(&self, node: &Node) -> Result<Option<Kernel>, RenderError> {
+        for role in &node.roles {
+            if let Some(kernel) = self.role(role)?.kernel {
+                return Ok(Some(kernel));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Renders the checks of every node of a running lab, in the order to run
+    /// them. `ports` are those of the host.
+    ///
+    /// # Errors
+    /// When a template names a variable that does not exist.
+    pub fn checks(
+        &self,
+        lab: &Lab,
+        distribution: &str,
+        secrets: &Secrets,
+        ports: &HostPorts,
+    ) -> Result<Vec<Check>, RenderError> {
+        let distribution = self.distribution(distribution)?;
+        let mut out = Vec::new();
+        for node in &lab.nodes {
+            for d in distribution.chain.iter().rev() {
+                let toml = self.distribution_toml(d);
+                self.checks_of(&d.checks, toml, &d.name, lab, node, &distribution, (secrets, ports), &mut out)?;
+            }
+            for role in &node.roles {
+                let role = self.role(role)?;
+                let toml = self.role_toml(role);
+                self.checks_of(&role.checks, toml, &role.name, lab, node, &distribution, (secrets, ports), &mut out)?;
+            }
+        }
+        out.sort_by_key(|c| c.order);
+        Ok(out)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of the scene that a check is rendered in")]
+    fn checks_of(
+        &self,
+        checks: &[CheckToml],
+        toml: &Source,
+        role: &str,
+        lab: &Lab,
+        node: &Node,
+        distribution: &Resolved<'_>,
+        (secrets, ports): (&Secrets, &HostPorts),
+        out: &mut Vec<Check>,
+    ) -> Result<(), RenderError> {
+        for check in checks {
+            for at in self.places(check.at, lab, node)? {
+                let mut scene = scene(lab, node, self, distribution)?;
+                let here = at.unwrap_or(node);
+                scene["at"] = serde_json::to_value(view(lab, here, self, distribution)?).unwrap_or_default();
+                scene["ports"] = json!(ports);
+                let text = |v: &Spanned<String>, scene: &Value| self.engine.render(&self.place(toml, v), scene);
+                let mut private = scene.clone();
+                private["password"] = passwords(lab, secrets);
+                let answers = check.answers.iter();
+                out.push(Check {
+                    role: role.to_owned(),
+                    node: node.name.clone(),
+                    place: at.map_or(Place::Host, |n| Place::Node(n.name.clone())),
+                    name: text(&check.name, &scene)?,
+                    run: text(&check.run, &scene)?,
+                    expect: check.expect.as_ref().map(|e| text(e, &scene)).transpose()?,
+                    answers: answers
+                        .map(|[wait, reply]| Ok((text(wait, &scene)?, text(reply, &private)?)))
+                        .collect::<Result<_, RenderError>>()?,
+                    timeout: Duration::from_secs(check.timeout.unwrap_or(TIMEOUT)),
+                    order: check.order,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a check of `node` is tried; `None` is the host.
+    fn places<'a>(&self, at: At, lab: &'a Lab, node: &'a Node) -> Result<Vec<Option<&'a Node>>, RenderError> {
+        match at {
+            At::Itself => Ok(vec![Some(node)]),
+            At::Host => Ok(vec![None]),
+            At::Others => {
+                let mut out = Vec::new();
+                for other in lab.nodes.iter().filter(|n| n.name != node.name) {
+                    if self.kernel(other)? == Some(Kernel::Cpu) {
+                        out.push(Some(other));
+                    }
+                }
+                Ok(out)
+            }
+        }
+    }
+}
+
+/// Compiles the templates of checks.
+pub(super) fn compile(engine: &mut Engine, toml: &Source, checks: &[CheckToml]) -> Result<(), RenderError> {
+    for check in checks {
+        let answers = check.answers.iter().flatten();
+        for value in [&check.name, &check.run].into_iter().chain(&check.expect).chain(answers) {
+            engine.add_value(toml, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn passwords(lab: &Lab, secrets: &Secrets) -> Value {
+    let names = std::iter::once(&lab.hostowner).chain(lab.users.iter().map(|u| &u.name));
+    names.filter_map(|n| Some((n.clone(), secrets.password(n)?.into()))).collect::<serde_json::Map<_, Value>>().into()
+}
