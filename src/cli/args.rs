@@ -23,6 +23,8 @@ Examples:
   p9img ls output/plan9n1.qcow2      its partitions
   p9img ls output/plan9n1.ova:fossil:/lib/ndb
   p9img cat output/plan9n1.qcow2:9fat:plan9.ini
+  p9img up                           run all nodes in QEMU
+  p9img test                         does every role do its job?
 
 Exit codes: 0 good, 1 failed, 2 wrong usage, 3 a verification differs.
 Without [media] in the lab, nodes are built from the embedded sample medium,
@@ -112,6 +114,32 @@ pub enum Command {
         and prints each violation. Changes nothing. Exit code 3 when something is\n\
         wrong.", after_help = PLACE)]
     Fsck(Fsck),
+    /// Run the lab in QEMU, reachable from this machine
+    #[command(long_about = "Starts nodes in QEMU on one private network, waits until they are up, and prints\n\
+        how to reach them: a port of this machine for each service, and the drawterm\n\
+        command for each node. Needs no root.\n\n\
+        What a node writes goes into an overlay in OUT/run: its image stays as it is,\n\
+        and the next `up` goes on where it was. Uses KVM where a guest really runs in\n\
+        it, else software emulation (a node is up in 15 to 60 s).")]
+    Up(Up),
+    /// Halt running nodes and turn them off
+    #[command(long_about = "Types fshalt on the console of each node, so that its file system is whole,\n\
+        and turns it off. Exit code 1 when a node had to be turned off without.")]
+    Down(Down),
+    /// Show which nodes run and how to reach them
+    Status(Status),
+    /// Use a node's serial console in this terminal
+    #[command(long_about = "Connects this terminal with the serial console of a running node, where the\n\
+        host owner's shell is. Ctrl-] leaves it. What comes from a pipe is typed, and\n\
+        the session ends when the node has been silent for two seconds.")]
+    Console(Console),
+    /// Write a picture of a node's screen as PNG
+    Screenshot(Screenshot),
+    /// Check that every role of the running lab does its job
+    #[command(long_about = "Runs the checks that the roles bring, one line each. Starts the lab and stops it\n\
+        again when nothing runs. What the consoles said is kept in OUT/run/test. Exit\n\
+        code 3 when a check fails.")]
+    Test(Test),
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +240,106 @@ pub struct Fsck {
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How processors are made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Accel {
+    Kvm,
+    Tcg,
+}
+
+/// Where the ports of a running lab begin unless the user says otherwise.
+const PORTS: &str = "27000";
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Nodes to start, in this order; all of them without
+    pub nodes: Vec<String>,
+    /// Start over: throw away what the nodes have written
+    #[arg(long)]
+    pub fresh: bool,
+    /// Local ports begin here: the first node's at BASE + 10, the second's at BASE + 20
+    #[arg(long, value_name = "BASE", default_value = PORTS, value_parser = clap::value_parser!(u16).range(1024..))]
+    pub ports: u16,
+    /// Use this acceleration; what works without
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub accel: Option<Accel>,
+    /// Do not wait until the nodes are up
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Start more nodes than this machine can carry
+    #[arg(long)]
+    pub force: bool,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print how to reach the nodes as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Nodes to stop; all of them without
+    pub nodes: Vec<String>,
+    /// Pull the plug: do not halt first
+    #[arg(long)]
+    pub force: bool,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The node
+    pub node: String,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Screenshot {
+    /// The node
+    pub node: String,
+    /// File to write; NODE.png without
+    pub file: Option<PathBuf>,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Nodes whose roles to check; all of them without
+    pub nodes: Vec<String>,
+    /// When the lab has to be started: throw away what the nodes have written
+    #[arg(long)]
+    pub fresh: bool,
+    /// When the lab has to be started: local ports begin here
+    #[arg(long, value_name = "BASE", default_value = PORTS, value_parser = clap::value_parser!(u16).range(1024..))]
+    pub ports: u16,
+    /// Write the results for CI systems to this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[cfg(test)]

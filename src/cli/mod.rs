@@ -5,8 +5,11 @@ mod args;
 mod build;
 mod cat;
 mod check;
+mod console;
+mod down;
 mod extract;
 mod fsck;
+mod grid;
 mod image;
 mod init;
 mod interrupt;
@@ -14,7 +17,11 @@ mod ls;
 mod plan;
 mod progress;
 mod say;
+mod screenshot;
 mod setup;
+mod status;
+mod test;
+mod up;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -58,5 +65,11 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Cat(a) => cat::run(a),
         Command::Extract(a) => extract::run(cli, a),
         Command::Fsck(a) => fsck::run(cli, a),
+        Command::Up(a) => up::run(cli, a),
+        Command::Down(a) => down::run(cli, a),
+        Command::Status(a) => status::run(cli, a),
+        Command::Console(a) => console::run(cli, a),
+        Command::Screenshot(a) => screenshot::run(cli, a),
+        Command::Test(a) => test::run(cli, a),
     }
 }

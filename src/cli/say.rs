@@ -1,9 +1,11 @@
 //! Printing for people.
 
+use crate::guest::check::Outcome;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write as _};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 /// Prints an error with its causes, one a line.
@@ -32,6 +34,23 @@ pub fn report(text: &str) {
 /// Prints something that the user should know, on stderr.
 pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{NOTE}note{NOTE:#}: {text}");
+}
+
+/// Prints how far something is, on stderr.
+pub fn progress(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Prints how a check ended.
+///
+/// # Errors
+/// As [`line`].
+pub fn check(outcome: &Outcome, text: &str, seconds: f64) -> io::Result<()> {
+    match outcome {
+        Outcome::Passed => line(format_args!("{GOOD}good{GOOD:#}    {text}  {seconds:.1} s")),
+        Outcome::Failed { .. } => line(format_args!("{ERROR}FAILED{ERROR:#}  {text}  {seconds:.1} s")),
+        Outcome::Skipped { why } => line(format_args!("{NOTE}skipped{NOTE:#} {text}: {why}")),
+    }
 }
 
 /// Prints one line of the result.

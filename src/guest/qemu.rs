@@ -1,6 +1,7 @@
 //! A machine for QEMU: its arguments, its start and its end.
 
 use super::console::{Console, ConsoleError};
+use super::probe::Accel;
 use crate::lab::{Controller, Mac, Nic};
 use std::ffi::OsString;
 use std::io;
@@ -32,8 +33,9 @@ impl DiskFormat {
 pub struct Disk {
     pub path: PathBuf,
     pub format: DiskFormat,
-    /// What the guest writes goes into the file. Otherwise into a temporary
-    /// one, and the file stays as it is.
+    /// What the guest writes goes into the file, and is there even when QEMU is
+    /// killed right behind it. Otherwise it goes into a temporary one, and the
+    /// file stays as it is.
     pub keep_writes: bool,
 }
 
@@ -44,13 +46,37 @@ impl Disk {
     }
 }
 
-/// A network card on QEMU's own small network, without a way out of it.
+/// A network card and what its cable leads to.
 #[derive(Clone, Debug)]
 pub struct NetworkCard {
     pub model: Nic,
     pub mac: Mac,
-    /// The network QEMU simulates; its gateway is the first address.
-    pub subnet: ipnet::Ipv4Net,
+    pub link: Link,
+}
+
+/// A network without a way out of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Link {
+    /// One of QEMU's own for this machine alone; the gateway is the first
+    /// address.
+    Alone(ipnet::Ipv4Net),
+    /// One that machines share.
+    Segment(Segment),
+}
+
+/// A network that all machines with the same port share: QEMU sends each
+/// Ethernet frame as a datagram to a multicast group on the loopback device.
+/// Whoever can open a socket on this host can listen to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub port: u16,
+}
+
+impl Segment {
+    /// QEMU's network device `id`.
+    pub fn netdev(self, id: &str) -> String {
+        format!("socket,id={id},mcast=230.0.0.1:{},localaddr=127.0.0.1", self.port)
+    }
 }
 
 /// What QEMU shall run.
@@ -63,6 +89,7 @@ pub struct Machine {
     /// Bytes.
     pub memory: u64,
     pub cpus: u32,
+    pub accel: Accel,
     /// A socket to be made for QEMU's monitor.
     pub monitor: Option<PathBuf>,
     /// Stop instead of ending when the guest powers off, so that its memory
@@ -79,6 +106,7 @@ impl Machine {
             network: None,
             memory: 512 << 20,
             cpus: 1,
+            accel: Accel::Tcg,
             monitor: None,
             stay_after_power_off: false,
         }
@@ -87,19 +115,11 @@ impl Machine {
     /// The arguments for `qemu-system-x86_64`. The first serial port is on
     /// standard input and output.
     pub fn arguments(&self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = Vec::new();
+        let mut args = self.hardware();
         let mut arg = |a: &str| args.push(a.into());
-        // Without acceleration: the same everywhere, and KVM is often absent.
-        for a in ["-accel", "tcg", "-machine", "pc", "-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"] {
-            arg(a);
-        }
-        for (flag, value) in [("-m", format!("{}M", self.memory >> 20)), ("-smp", self.cpus.to_string())] {
-            arg(flag);
-            arg(&value);
-        }
         // The monitor shares the line with the serial port, behind Ctrl-A, so
         // that QEMU can be asked to end.
-        for a in ["-chardev", "stdio,id=serial0,mux=on,signal=off"] {
+        for a in ["-no-reboot", "-chardev", "stdio,id=serial0,mux=on,signal=off"] {
             arg(a);
         }
         for a in ["-mon", "chardev=serial0,mode=readline", "-serial", "chardev:serial0"] {
@@ -111,11 +131,30 @@ impl Machine {
         if let Some(path) = &self.monitor {
             args.extend(["-monitor".into(), option("unix:", path, ",server=on,wait=off")]);
         }
+        args
+    }
+
+    /// The arguments for everything but the ways to talk to the machine.
+    pub fn hardware(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        let mut arg = |a: &str| args.push(a.into());
+        for a in ["-accel", self.accel.name(), "-machine", "pc", "-nodefaults", "-vga", "std", "-display", "none"] {
+            arg(a);
+        }
+        for (flag, value) in [("-m", format!("{}M", self.memory >> 20)), ("-smp", self.cpus.to_string())] {
+            arg(flag);
+            arg(&value);
+        }
         if self.controller == Controller::Sata {
             args.extend(["-device".into(), "ahci,id=ahci0".into()]);
         }
         for (i, disk) in self.disks.iter().enumerate() {
-            let keep = if disk.keep_writes { "snapshot=off" } else { "snapshot=on,cache=unsafe" };
+            // Kept writes go to the host's kernel one by one (it is not asked to
+            // bring them to the platter, which is slow).
+            let (keep, cache) = match disk.keep_writes {
+                true => ("snapshot=off,cache.no-flush=on", ",write-cache=off"),
+                false => ("snapshot=on,cache=unsafe", ""),
+            };
             let rest = format!(",if=none,id=disk{i},format={},{keep}", disk.format.name());
             let device = match self.controller {
                 Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
@@ -123,11 +162,16 @@ impl Machine {
                 Controller::Virtio => format!("virtio-blk-pci,drive=disk{i}"),
             };
             args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
-            args.extend(["-device".into(), format!("{device},bootindex={i}").into()]);
+            args.extend(["-device".into(), format!("{device},bootindex={i}{cache}").into()]);
         }
         if let Some(card) = &self.network {
-            let gateway = card.subnet.hosts().next().unwrap_or_else(|| card.subnet.addr());
-            let netdev = format!("user,id=net0,restrict=on,net={},host={gateway}", card.subnet.trunc());
+            let netdev = match card.link {
+                Link::Alone(subnet) => {
+                    let gateway = subnet.hosts().next().unwrap_or_else(|| subnet.addr());
+                    format!("user,id=net0,restrict=on,net={},host={gateway}", subnet.trunc())
+                }
+                Link::Segment(segment) => segment.netdev("net0"),
+            };
             let model = match card.model {
                 Nic::E1000 => "e1000",
                 Nic::Virtio => "virtio-net-pci",
@@ -163,10 +207,11 @@ impl Machine {
     }
 }
 
-const QEMU: &str = "qemu-system-x86_64";
+/// The emulator of PCs.
+pub(super) const QEMU: &str = "qemu-system-x86_64";
 
 /// `before`, the path with QEMU's commas doubled, `after`.
-fn option(before: &str, path: &Path, after: &str) -> OsString {
+pub(super) fn option(before: &str, path: &Path, after: &str) -> OsString {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     let mut out = before.as_bytes().to_vec();
     for byte in path.as_os_str().as_bytes() {
@@ -258,7 +303,7 @@ mod tests {
         m.network = Some(NetworkCard {
             model: Nic::E1000,
             mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
-            subnet: "10.9.0.0/24".parse().unwrap(),
+            link: Link::Alone("10.9.0.0/24".parse().unwrap()),
         });
         let args = text(&m);
         for part in [
@@ -266,8 +311,8 @@ mod tests {
             "-m 512M -smp 1",
             "file=/a,,b/n.qcow2,if=none,id=disk0,format=qcow2,snapshot=on",
             "ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0",
-            "file=s.img,if=none,id=disk1,format=raw,snapshot=off",
-            "ide-hd,drive=disk1,bus=ide.0,unit=1",
+            "file=s.img,if=none,id=disk1,format=raw,snapshot=off,cache.no-flush=on",
+            "ide-hd,drive=disk1,bus=ide.0,unit=1,bootindex=1,write-cache=off",
             "user,id=net0,restrict=on,net=10.9.0.0/24,host=10.9.0.1",
             "e1000,netdev=net0,mac=52:54:00:09:00:01,romfile=",
         ] {

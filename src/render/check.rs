@@ -83,7 +83,8 @@ pub struct Check {
     /// Wait for the first, type the second. Secret.
     pub answers: Vec<(String, String)>,
     pub timeout: Duration,
-    order: i64,
+    /// Smaller runs first.
+    pub order: i64,
 }
 
 /// Where a check runs.

@@ -4,7 +4,7 @@
 use crate::archive;
 use crate::built::{Artifact, Lab, Node};
 use crate::{have, medium};
-use p9img::guest::{ConsoleError, Disk, DiskFormat, Guest, Machine, NetworkCard, Output, Shell};
+use p9img::guest::{ConsoleError, Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Output, Shell};
 use p9img::lab::{Controller, Mac, Nic};
 use std::path::PathBuf;
 use std::process::Command;
@@ -38,8 +38,8 @@ fn ready(test: &str) -> Option<PathBuf> {
 
 fn machine(controller: Controller, disk: Disk, nic: Nic, mac: [u8; 6]) -> Machine {
     let mut machine = Machine::new(controller, disk);
-    let subnet = "10.9.0.0/24".parse().unwrap();
-    machine.network = Some(NetworkCard { model: nic, mac: Mac(mac), subnet });
+    let link = Link::Alone("10.9.0.0/24".parse().unwrap());
+    machine.network = Some(NetworkCard { model: nic, mac: Mac(mac), link });
     machine
 }
 

@@ -1,0 +1,162 @@
+//! What the commands around a running lab begin with: the lab, what was built
+//! from it, and the folder of the run.
+
+use super::args::{Cli, Overrides};
+use super::setup;
+use crate::artifact::manifest::{Artifact, Manifest};
+use crate::guest::DiskFormat;
+use crate::guest::grid::{Grid, GridSpec, NodeSpec};
+use crate::hex::hex;
+use crate::lab::{Format, Lab, Node, SAMPLE};
+use crate::render::{Catalog, Kernel};
+use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Formats that QEMU starts from, the best first.
+const FORMATS: [(Format, &str, DiskFormat); 3] = [
+    (Format::Qcow2, "qcow2", DiskFormat::Qcow2),
+    (Format::Qcow2Zstd, "qcow2-zstd", DiskFormat::Qcow2),
+    (Format::Raw, "raw", DiskFormat::Raw),
+];
+
+/// A lab that can be run.
+pub struct Runnable {
+    pub lab: Lab,
+    pub catalog: Catalog,
+    pub spec: GridSpec,
+    pub grid: Grid,
+    /// Such as `9legacy`.
+    pub distribution: String,
+}
+
+/// Reads the lab and makes sure that what lies in its output folder was built
+/// from it.
+///
+/// # Errors
+/// When the lab has mistakes, nothing was built, or something else was.
+pub fn load(cli: &Cli, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
+    let catalog = setup::catalog(cli)?;
+    let overrides = Overrides { media: None, format: Vec::new(), out: out.cloned() };
+    let lab = setup::lab(cli, &catalog, &overrides)?;
+    let Some(manifest) = Manifest::load(&lab.out)? else {
+        bail!("Nothing is built in {}: run `p9img build --all` first", lab.out.display());
+    };
+    same_lab(&lab, &manifest)?;
+    let distribution = manifest.inputs.get("medium").and_then(|m| m["distribution"].as_str()).unwrap_or_default();
+    if distribution == SAMPLE {
+        bail!(
+            "The images in {} are built from the embedded sample, which is not Plan 9: they print a line and power \
+             off. Build from a real medium: `p9img build --all --media PATH`",
+            lab.out.display()
+        );
+    }
+    let nodes = lab.nodes.iter().map(|node| node_spec(&lab, &catalog, &manifest, node)).collect::<Result<_, _>>()?;
+    let spec = GridSpec { lab: lab.name.clone(), subnet: lab.network.subnet, gateway: lab.network.gateway, nodes };
+    let grid = Grid::new(&lab.out);
+    Ok(Runnable { distribution: distribution.to_owned(), lab, catalog, spec, grid })
+}
+
+/// The images must be those of the lab as it is described now, as far as
+/// running it goes: what the medium is called, and which formats there are,
+/// does not matter.
+fn same_lab(lab: &Lab, manifest: &Manifest) -> anyhow::Result<()> {
+    let out = lab.out.display();
+    if manifest.lab != lab.name {
+        bail!(
+            "The images in {out} are of the lab {:?}, not of {:?}: build this one, or name its folder with --out",
+            manifest.lab,
+            lab.name
+        );
+    }
+    let now = serde_json::to_value(lab)?;
+    let then = manifest.inputs.get("lab").cloned().unwrap_or_default();
+    for key in ["network", "nodes", "users", "hostowner", "authdom", "timezone", "controllers"] {
+        if now[key] != then[key] {
+            bail!("lab.toml says other {key} than when the images in {out} were built: run `p9img build --all` again");
+        }
+    }
+    Ok(())
+}
+
+fn node_spec(lab: &Lab, catalog: &Catalog, manifest: &Manifest, node: &Node) -> anyhow::Result<NodeSpec> {
+    let artifact = |word: &str| -> Option<(&String, &Artifact)> {
+        manifest.artifacts.iter().find(|(_, a)| a.node == node.name && a.format == word)
+    };
+    let found = FORMATS.iter().find_map(|(format, word, disk)| Some((*format, *disk, artifact(word)?)));
+    let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
+    let (format, disk, name, sha256) = match found {
+        Some((format, disk, (name, artifact))) => (format, disk, name.clone(), artifact.sha256.clone()),
+        // Told when somebody wants to start it.
+        None => (Format::Qcow2, DiskFormat::Qcow2, String::new(), String::new()),
+    };
+    Ok(NodeSpec {
+        name: node.name.clone(),
+        image: lab.out.join(name),
+        format: disk,
+        sha256,
+        controller: lab.controller(node, format),
+        nic: node.nic,
+        mac: node.mac,
+        ip: node.ip,
+        cpus: node.cpus,
+        memory: node.memory,
+        ready: if cpu { format!("\n{}# ", node.name) } else { "\ninit: starting /bin/rc".to_owned() },
+        shell: cpu,
+        ports: catalog.ports(node)?,
+    })
+}
+
+impl Runnable {
+    /// The nodes that the arguments name, in the order of the arguments; all
+    /// without names.
+    ///
+    /// # Errors
+    /// When a name is no node's.
+    pub fn names(&self, names: &[String]) -> anyhow::Result<Vec<String>> {
+        setup::nodes(&self.lab, names)?;
+        let all = || self.spec.nodes.iter().map(|n| n.name.clone()).collect();
+        Ok(if names.is_empty() { all() } else { names.to_vec() })
+    }
+
+    pub fn node(&self, name: &str) -> anyhow::Result<&NodeSpec> {
+        setup::nodes(&self.lab, &[name.to_owned()])?;
+        self.spec.nodes.iter().find(|n| n.name == name).context("The lab has no such node")
+    }
+
+    /// Makes sure that the images of the nodes are there and are what was built.
+    ///
+    /// # Errors
+    /// When one is missing or differs from the manifest.
+    pub fn verify(&self, names: &[String]) -> anyhow::Result<()> {
+        for name in names {
+            let node = self.node(name)?;
+            if node.sha256.is_empty() {
+                bail!("No image of {name} is built that QEMU starts from: run `p9img build {name} --format qcow2`");
+            }
+            let found = digest(&node.image)
+                .with_context(|| format!("Cannot read the image of {name}: run `p9img build {name}`"))?;
+            if found != node.sha256 {
+                bail!(
+                    "{} has SHA-256 {found}, but manifest.json says {}: build {name} again",
+                    node.image.display(),
+                    node.sha256
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut buf) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buf)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buf[..n]),
+        }
+    }
+}

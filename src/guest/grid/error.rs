@@ -1,0 +1,66 @@
+//! Why a lab cannot be run.
+
+use crate::guest::probe::ProbeError;
+use crate::guest::qmp::QmpError;
+use std::io;
+use std::path::PathBuf;
+
+/// See each message.
+#[derive(Debug, thiserror::Error)]
+pub enum GridError {
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error("Cannot use {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("{} is not this p9img's: remove the folder it is in", path.display())]
+    State { path: PathBuf },
+    #[error("Another p9img is starting or stopping this lab: wait until it has ended")]
+    Busy,
+    #[error("Port 127.0.0.1:{port}, meant for {service} of {node}, is taken: choose others with --ports BASE")]
+    Port { port: u16, service: String, node: String, source: io::Error },
+    #[error("There are not enough ports after {base} for the lab: choose a smaller --ports BASE")]
+    PortsEnd { base: u16 },
+    #[error("No UDP port from {base} on is free for the lab's network: choose others with --ports BASE")]
+    NoSegment { base: u16 },
+    #[error(
+        "The network {subnet} needs three addresses that no node has, for the way in from this machine: make it larger"
+    )]
+    NoAddress { subnet: ipnet::Ipv4Net },
+    #[error(
+        "{nodes} nodes need {} MiB of memory, but this machine has {} MiB left: name the nodes to start, or give them \
+         less memory", needed >> 20, available >> 20
+    )]
+    Memory { nodes: usize, needed: u64, available: u64 },
+    #[error(
+        "{nodes} nodes in software emulation need {} processors, but this machine has {cores}: name up to {} nodes to \
+         start, or use a machine with KVM", nodes.div_ceil(*each), cores * each
+    )]
+    Cores { nodes: usize, cores: usize, each: usize },
+    #[error(
+        "The image of {node} was built again since it last ran: what the node wrote since then is on {}; start over \
+         with --fresh, which throws that away", overlay.display()
+    )]
+    Rebuilt { node: String, overlay: PathBuf },
+    #[error("qemu-img cannot make {}: {said}", path.display())]
+    Overlay { path: PathBuf, said: String },
+    #[error("QEMU does not start {name}: {said}")]
+    Start { name: String, said: String },
+    #[error("{name} does not obey")]
+    Control { name: String, source: QmpError },
+    #[error("{name} is down: start it with `p9img up {name}`")]
+    NotRunning { name: String },
+    #[error("{name} still runs (process {pid}) though it was told to end")]
+    WillNotEnd { name: String, pid: i32 },
+    #[error("{name} ended before it was up; its serial console ends with:\n{tail}")]
+    Ended { name: String, tail: String },
+    #[error("{name} is not up after {seconds} seconds; its serial console ends with:\n{tail}")]
+    NotUp { name: String, seconds: u64, tail: String },
+    #[error("{name} did not halt, so it was turned off without; its serial console ends with:\n{tail}")]
+    NotHalted { name: String, tail: String },
+    #[error("The console of {name} is in use by another p9img")]
+    ConsoleBusy { name: String },
+    #[error("The console of {name} shows no prompt: something runs there; look at it with `p9img console {name}`")]
+    NoPrompt { name: String },
+    #[error("Interrupted")]
+    Interrupted,
+}

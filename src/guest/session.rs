@@ -1,0 +1,130 @@
+//! The console of a node of a running lab, held by one p9img at a time.
+
+use super::console::{Console, ConsoleError};
+use super::grid::{GridError, NodeSpec, Process};
+use super::shell::{Output, Shell};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// How long a prompt may take on an idle node.
+const PROMPT: Duration = Duration::from_secs(20);
+/// Plan 9's key for "stop what you are doing".
+const INTERRUPT: &[u8] = b"\x7f";
+
+/// A shell of the host owner on a node's console.
+pub struct Session {
+    console: Console,
+    prompt: String,
+    line: Line,
+}
+
+/// A node's serial line; others cannot have it meanwhile.
+pub struct Line {
+    pub stream: UnixStream,
+    _lock: File,
+}
+
+impl Line {
+    /// Takes the serial line of a node.
+    ///
+    /// # Errors
+    /// When it does not run, or another p9img has the line.
+    pub fn take(process: &Process) -> Result<Self, GridError> {
+        let path = process.dir.join("console.lock");
+        let not_running = || GridError::NotRunning { name: process.name.clone() };
+        if !process.is_running() {
+            return Err(not_running());
+        }
+        let failed = |source| GridError::Folder { path: path.clone(), source };
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { stream: process.serial()?, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(GridError::ConsoleBusy { name: process.name.clone() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // QEMU lets the next one in when this one has gone.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+impl Session {
+    /// Takes a node's console and waits for its prompt, for `patience` at most.
+    ///
+    /// # Errors
+    /// When the node does not run, its console is in use, or no prompt comes.
+    pub fn open(process: &Process, node: &NodeSpec, patience: Duration) -> Result<Self, GridError> {
+        let no_prompt = || GridError::NoPrompt { name: node.name.clone() };
+        if !node.shell {
+            return Err(no_prompt());
+        }
+        let line = Line::take(process)?;
+        let failed = |source| GridError::Folder { path: process.dir.clone(), source };
+        let (input, output) = (line.stream.try_clone().map_err(failed)?, line.stream.try_clone().map_err(failed)?);
+        let prompt = format!("{}# ", node.name);
+        let mut session = Self { console: Console::new(input, vec![Box::new(output)]), prompt, line };
+        session.find_prompt(patience).map_err(|_| no_prompt())?;
+        Ok(session)
+    }
+
+    pub fn console(&mut self) -> &mut Console {
+        &mut self.console
+    }
+
+    /// Runs a command as [`Shell::run_with`]. One that does not end in time is
+    /// interrupted.
+    ///
+    /// # Errors
+    /// As [`Shell::run_with`].
+    pub fn run(
+        &mut self,
+        command: &str,
+        answers: &[(String, String)],
+        limit: Duration,
+    ) -> Result<Output, ConsoleError> {
+        let result = Shell::at_prompt(&mut self.console, &self.prompt).run_with(command, answers, limit);
+        if result.is_err() {
+            // The error says what was wrong; the next command finds out whether this helped.
+            let _ = self.find_prompt(PROMPT);
+        }
+        result
+    }
+
+    /// An empty line brings the prompt, unless something runs: that is
+    /// interrupted.
+    fn find_prompt(&mut self, patience: Duration) -> Result<(), ConsoleError> {
+        self.console.send(b"\n")?;
+        if self.console.wait_for(&self.prompt, PROMPT.min(patience)).is_ok() {
+            return self.settle();
+        }
+        self.console.send(INTERRUPT)?;
+        self.console.send(b"\n")?;
+        self.console.wait_for(&self.prompt, patience)?;
+        self.settle()
+    }
+
+    /// Prompts that are still on their way must not be taken for later ones.
+    fn settle(&mut self) -> Result<(), ConsoleError> {
+        let mark = "p9img-is-here";
+        self.console.send_line("echo p9img^-is^-here")?;
+        self.console.wait_for(mark, PROMPT)?;
+        self.console.wait_for(&self.prompt, PROMPT).map(drop)
+    }
+
+    /// Everything that came so far.
+    pub fn transcript(&mut self) -> String {
+        self.console.transcript()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({:?})", self.line.stream)
+    }
+}
