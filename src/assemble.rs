@@ -58,6 +58,8 @@ pub enum AssembleError {
 pub struct Assembled {
     pub plan: NodePlan,
     pub disk: Arc<Disk>,
+    /// Whether the disk holds passwords or keys.
+    pub secret: bool,
 }
 
 /// The part of a medium that nodes of one architecture share.
@@ -98,6 +100,16 @@ impl<'a> Assembler<'a> {
             shared.insert(node.arch, Shared { tree, base });
         }
         Ok(Self { lab, medium, catalog, secrets, shared })
+    }
+
+    /// The same with other secrets.
+    pub fn with_secrets(self, secrets: &'a Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// For the marks of disks that hold secrets; see [`crate::artifact::Job`].
+    pub fn key(&self) -> [u8; 32] {
+        self.secrets.derive("marks of artifacts")
     }
 
     /// The plan of `nodes` without building anything.
@@ -168,7 +180,8 @@ impl<'a> Assembler<'a> {
             fossil_config: rendered.fossil_config.clone(),
             files: rendered.files.iter().filter(|f| !self.keeps(f)).map(file_plan).collect(),
         };
-        Ok(Assembled { plan, disk: Arc::new(disk) })
+        let secret = !rendered.nvram.is_empty() || rendered.files.iter().any(|f| f.secret);
+        Ok(Assembled { plan, disk: Arc::new(disk), secret })
     }
 
     /// Whether the medium's own file stays in place of a rendered one.

@@ -16,7 +16,7 @@ const ALL: [(Format, &str); 4] =
 
 fn job(name: &str, disk: Arc<dyn ReadAt>, formats: &[(Format, &str)]) -> Job {
     let outputs = formats.iter().map(|(f, ext)| (*f, format!("{name}.{ext}"))).collect();
-    Job { node: identity(name), disk, outputs }
+    Job { node: identity(name), disk, outputs, key: None }
 }
 
 fn settings(jobs: usize) -> Settings {

@@ -1,6 +1,7 @@
 //! The build: many disks in, many artifacts out, in one pass.
 
 use super::folder::Folder;
+use super::keep::{self, Content, Kept, Recorded};
 use super::ova::OvaSink;
 use super::pack::{DEFLATE_LEVEL, Method, Packed};
 use super::pipeline::{self, Form, Piece, Source};
@@ -14,14 +15,13 @@ use crate::hex::hex;
 use crate::lab::{Arch, Controller, Format, Mac, Nic};
 use crate::read_at::{ReadAt, SECTOR};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 /// What an artifact says of its machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct NodeIdentity {
     /// Name of the lab, part of the machine's UUID.
     pub lab: String,
@@ -40,11 +40,15 @@ pub struct NodeIdentity {
 }
 
 /// One node's disk and the artifacts to make of it.
+#[derive(Clone)]
 pub struct Job {
     pub node: NodeIdentity,
     pub disk: Arc<dyn ReadAt>,
     /// Formats with the artifact's file name in the output folder.
     pub outputs: Vec<(Format, String)>,
+    /// For the marks of a disk that holds secrets: something that only their
+    /// owner knows.
+    pub key: Option<[u8; 32]>,
 }
 
 /// What all artifacts of a build have in common.
@@ -60,6 +64,9 @@ pub struct Settings {
     pub ovf_template: String,
     /// False: write, digest, and throw away. For comparing with what is there.
     pub commit: bool,
+    /// What is in the folder by file name, as the manifest has it: of these,
+    /// only what has changed is written. Empty: everything is written.
+    pub recorded: BTreeMap<String, Recorded>,
 }
 
 impl Default for Settings {
@@ -70,6 +77,7 @@ impl Default for Settings {
             epoch: 0,
             ovf_template: ovf::TEMPLATE.to_owned(),
             commit: true,
+            recorded: BTreeMap::new(),
         }
     }
 }
@@ -98,12 +106,18 @@ pub struct ArtifactReport {
     pub len: u64,
     /// Lower-case hexadecimal.
     pub sha256: String,
+    /// Equal for equal bytes, and made before they are: what the next build
+    /// compares. Lower-case hexadecimal.
+    pub mark: String,
+    /// The file was there already, whole and unchanged, and was not written.
+    pub kept: bool,
     /// Clusters of 64 KiB that hold data.
     pub clusters: u64,
     /// Of these, the ones that an earlier node of this build holds too, so that
-    /// they were copied and not compressed again; 0 for raw images.
+    /// they were copied and not compressed again; 0 for raw images and for what
+    /// was kept.
     pub shared_clusters: u64,
-    /// Bytes that the clusters take in the file.
+    /// Bytes that the clusters take in the file; 0 for what was kept.
     pub stored_bytes: u64,
     /// Something that whoever uses the artifact should know.
     pub note: Option<String>,
@@ -111,7 +125,6 @@ pub struct ArtifactReport {
 
 /// A format being written for a node.
 struct Out {
-    format: Format,
     name: String,
     method: Option<Method>,
     sink: Box<dyn Sink>,
@@ -123,6 +136,7 @@ struct Sealed {
     job: usize,
     position: usize,
     out: Out,
+    content: [u8; 32],
     len: u64,
     sha256: [u8; 32],
 }
@@ -159,12 +173,16 @@ pub(super) fn build_counted(
     monitor: &dyn Monitor,
 ) -> Result<(Vec<ArtifactReport>, u64), Error> {
     check_names(jobs)?;
-    let mut sources = Vec::new();
     for job in jobs {
         let len = job.disk.len();
         if !len.is_multiple_of(SECTOR) {
             return Err(Error::Length { node: job.node.name.clone(), len });
         }
+    }
+    let kept = keep::find(folder, jobs, settings, monitor)?;
+    let rest: Vec<Job> = jobs.iter().zip(&kept).map(|(job, kept)| without(job, kept)).collect();
+    let mut sources = Vec::new();
+    for job in &rest {
         let mut methods: Vec<Method> = Vec::new();
         for method in job.outputs.iter().filter_map(|(format, _)| method(*format)) {
             if !methods.contains(&method) {
@@ -173,30 +191,38 @@ pub(super) fn build_counted(
         }
         sources.push(Source::new(&job.node.name, job.disk.clone(), methods)?);
     }
-    let (sealed, compressed) = write_all(folder, jobs, &sources, settings, monitor)?;
+    // A disk of which all is kept is not read again.
+    for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, job)| job.outputs.is_empty()) {
+        source.extents.clear();
+    }
+    let (sealed, compressed) = write_all(folder, &rest, &sources, settings, monitor)?;
     if monitor.cancelled() {
         return Err(Error::Interrupted);
     }
     let mut reports = Vec::new();
     let mut outputs = Vec::new();
-    for Sealed { job, out, len, sha256, .. } in sealed {
-        let node = &jobs[job].node;
-        let fallback = out.format == Format::Ova && node.controller == Controller::Virtio;
-        reports.push(ArtifactReport {
-            node: node.name.clone(),
-            format: out.format,
-            path: folder.path().join(&out.name),
-            len,
-            sha256: hex(&sha256),
-            clusters: out.clusters,
-            shared_clusters: out.shared,
-            stored_bytes: out.sink.data_bytes(),
-            note: fallback.then(|| {
-                "OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE"
-                    .to_owned()
-            }),
-        });
-        outputs.push((out.name, hex(&sha256), out.sink.into_output()));
+    let mut sealed = sealed.into_iter();
+    for (job, kept) in jobs.iter().zip(&kept) {
+        for ((format, name), kept) in job.outputs.iter().zip(kept) {
+            let report = report(folder, job, *format, name);
+            if let Some(Kept { recorded, clusters }) = kept {
+                let Recorded { len, sha256, mark } = recorded.clone();
+                outputs.push((name.clone(), sha256.clone(), None));
+                reports.push(ArtifactReport { len, sha256, mark, kept: true, clusters: *clusters, ..report });
+            } else if let Some(Sealed { out, content, len, sha256, .. }) = sealed.next() {
+                let sha256 = hex(&sha256);
+                reports.push(ArtifactReport {
+                    len,
+                    sha256: sha256.clone(),
+                    mark: keep::mark(job, *format, settings, &content),
+                    clusters: out.clusters,
+                    shared_clusters: out.shared,
+                    stored_bytes: out.sink.data_bytes(),
+                    ..report
+                });
+                outputs.push((out.name, sha256, Some(out.sink.into_output())));
+            }
+        }
     }
     if settings.commit {
         commit(folder, outputs)?;
@@ -204,14 +230,43 @@ pub(super) fn build_counted(
     Ok((reports, compressed))
 }
 
+/// The job with the outputs that are not kept.
+fn without(job: &Job, kept: &[Option<Kept>]) -> Job {
+    let outputs = job.outputs.iter().zip(kept).filter(|(_, kept)| kept.is_none()).map(|(output, _)| output.clone());
+    Job { outputs: outputs.collect(), ..job.clone() }
+}
+
+/// What is known of an artifact before it is made.
+fn report(folder: &Folder, job: &Job, format: Format, name: &str) -> ArtifactReport {
+    let fallback = format == Format::Ova && job.node.controller == Controller::Virtio;
+    ArtifactReport {
+        node: job.node.name.clone(),
+        format,
+        path: folder.path().join(name),
+        len: 0,
+        sha256: String::new(),
+        mark: String::new(),
+        kept: false,
+        clusters: 0,
+        shared_clusters: 0,
+        stored_bytes: 0,
+        note: fallback.then(|| {
+            "OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE".to_owned()
+        }),
+    }
+}
+
 /// Gives artifacts their names. A sum is gone before its file changes and back
-/// when the new file is there, so `SHA256SUMS` is never wrong, only short.
-fn commit(folder: &Folder, outputs: Vec<(String, String, Output)>) -> Result<(), Error> {
-    let names: BTreeSet<&str> = outputs.iter().map(|(name, ..)| name.as_str()).collect();
+/// when the new file is there, so `SHA256SUMS` is never wrong, only short. What
+/// was kept has no output.
+fn commit(folder: &Folder, outputs: Vec<(String, String, Option<Output>)>) -> Result<(), Error> {
+    let names: BTreeSet<&str> = outputs.iter().filter(|(.., o)| o.is_some()).map(|(name, ..)| name.as_str()).collect();
     sums::forget(folder, &names)?;
     let mut new = Vec::new();
     for (name, sha256, output) in outputs {
-        output.commit()?;
+        if let Some(output) = output {
+            output.commit()?;
+        }
         new.push((name, sha256));
     }
     sums::add(folder, new)
@@ -245,8 +300,7 @@ fn open_outputs(folder: &Folder, job: &Job, settings: &Settings) -> Result<Vec<O
             Format::Qcow2Zstd => Box::new(Qcow2Sink::new(output, size, Compression::Zstd)?),
             Format::Ova => Box::new(OvaSink::new(output, size, &job.node, &settings.ovf_template, settings.epoch)?),
         };
-        let (format, name) = (*format, name.clone());
-        outs.push(Out { format, name, method: method(format), sink, clusters: 0, shared: 0 });
+        outs.push(Out { name: name.clone(), method: method(*format), sink, clusters: 0, shared: 0 });
     }
     Ok(outs)
 }
@@ -255,18 +309,17 @@ fn open_outputs(folder: &Folder, job: &Job, settings: &Settings) -> Result<Vec<O
 struct Current {
     job: usize,
     outs: Vec<Out>,
-    content: Sha256,
+    content: Content,
 }
 
 impl Current {
     fn open(folder: &Folder, jobs: &[Job], job: usize, settings: &Settings) -> Result<Option<Self>, Error> {
         let Some(next) = jobs.get(job) else { return Ok(None) };
-        Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Sha256::new() }))
+        Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Content::default() }))
     }
 
     fn write(&mut self, share: &Share, piece: &Piece, stopped: &dyn Fn() -> bool) -> Result<(), Error> {
-        self.content.update(piece.index.to_le_bytes());
-        self.content.update(piece.digest);
+        self.content.add(piece.index, &piece.digest);
         for (method, form) in &piece.forms {
             let taken = share.take(*method, piece.digest, self.job, stopped);
             let (packed, shared) = match (taken, form) {
@@ -293,16 +346,19 @@ impl Current {
     }
 
     /// Ends the node's files and sends them to be sealed.
-    fn finish(self, sealers: &mpsc::Sender<(usize, usize, Out)>) -> Result<(), Error> {
-        let content: [u8; 32] = self.content.finalize().into();
+    fn finish(self, sealers: &mpsc::Sender<ToSeal>) -> Result<(), Error> {
+        let content = self.content.finish();
         for (position, mut out) in self.outs.into_iter().enumerate() {
             out.sink.finish(content)?;
             // Without a receiver a sealer has failed, and its error is waiting.
-            let _ = sealers.send((self.job, position, out));
+            let _ = sealers.send((self.job, position, out, content));
         }
         Ok(())
     }
 }
+
+/// Job, position among its outputs, the output, digest of the disk's content.
+type ToSeal = (usize, usize, Out, [u8; 32]);
 
 /// Writes and seals all outputs; returns them in the order of the jobs.
 fn write_all(
@@ -316,7 +372,7 @@ fn write_all(
     let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
     let sealed: Mutex<Vec<Result<Sealed, Error>>> = Mutex::default();
     let compressed = std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel::<(usize, usize, Out)>();
+        let (sender, receiver) = mpsc::channel::<ToSeal>();
         let receiver = Arc::new(Mutex::new(receiver));
         let outputs: usize = jobs.iter().map(|job| job.outputs.len()).sum();
         for _ in 0..settings.jobs.get().min(outputs) {
@@ -325,8 +381,9 @@ fn write_all(
             scope.spawn(move || {
                 loop {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok((job, position, mut out)) = next else { return };
-                    let result = out.sink.seal().map(|(len, sha256)| Sealed { job, position, out, len, sha256 });
+                    let Ok((job, position, mut out, content)) = next else { return };
+                    let seal = out.sink.seal();
+                    let result = seal.map(|(len, sha256)| Sealed { job, position, out, content, len, sha256 });
                     sealed.lock().unwrap_or_else(PoisonError::into_inner).push(result);
                 }
             });

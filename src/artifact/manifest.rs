@@ -49,6 +49,10 @@ pub struct Artifact {
     /// Bytes.
     pub len: u64,
     pub sha256: String,
+    /// What the next build compares to know whether the file is still right:
+    /// [`ArtifactReport::mark`]. Reveals nothing of the disk's secrets.
+    #[serde(default)]
+    pub mark: String,
 }
 
 impl Default for Tools {
@@ -92,6 +96,7 @@ impl Manifest {
                 format: format.to_owned(),
                 len: report.len,
                 sha256: report.sha256.clone(),
+                mark: report.mark.clone(),
             };
             self.artifacts.insert(name, artifact);
         }
@@ -147,6 +152,8 @@ mod tests {
             path: "/somewhere/n.qcow2".into(),
             len: 3,
             sha256: "00".into(),
+            mark: "01".into(),
+            kept: false,
             clusters: 0,
             shared_clusters: 0,
             stored_bytes: 0,

@@ -19,6 +19,7 @@ mod cache;
 mod digest;
 mod error;
 pub mod folder;
+mod keep;
 pub mod manifest;
 mod mapped;
 mod open;
@@ -36,6 +37,7 @@ pub mod vmdk;
 pub use build::{ArtifactReport, Job, Monitor, NodeIdentity, Quiet, Settings, build};
 pub use error::Error;
 pub use folder::{Folder, Wait};
+pub use keep::Recorded;
 pub use open::{from, open};
 pub use pack::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
 

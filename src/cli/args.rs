@@ -96,10 +96,16 @@ pub enum Command {
     /// Write the nodes' disk images
     #[command(long_about = "Writes artifacts into the output folder: NODE.qcow2, NODE.ova, NODE.img, and\n\
         for the lab SHA256SUMS and manifest.json. Each appears under its name only\n\
-        when it is complete. Equal inputs give equal bytes.\n\n\
+        when it is complete. Equal inputs give equal bytes; artifacts that are there\n\
+        already with these bytes are not written again.\n\n\
         The first build creates secrets.toml beside the lab, with a password for the\n\
         host owner and for each user.")]
     Build(Build),
+    /// Make, show or change the lab's passwords
+    #[command(long_about = "Passwords and keys of a lab are in secrets.toml beside it, for its owner alone to\n\
+        read. The first build makes it; this command makes it without a build, shows\n\
+        one password, or draws new ones.")]
+    Secrets(Secrets),
     /// List partitions or files inside an image or medium
     #[command(after_help = PLACE)]
     Ls(Ls),
@@ -196,6 +202,39 @@ pub struct Build {
     /// Print what was written as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Secrets {
+    #[command(subcommand)]
+    pub what: SecretsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Make secrets.toml, or add to it what is missing
+    Create,
+    /// Print one password, and nothing else
+    Show {
+        /// The host owner or a user
+        name: String,
+    },
+    /// Print the names of those who have a password
+    List,
+    /// Draw new passwords
+    #[command(long_about = "Draws new passwords for the host owner or users and writes them into\n\
+        secrets.toml; comments stay. The next build writes the images of those nodes\n\
+        that hold what changed, and no others. Disks that are in use keep the old\n\
+        passwords until their image is put in their place; to change a password on a\n\
+        running node, use passwd(1) or auth/changeuser(8) there.")]
+    Rotate {
+        /// The host owner or users
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// Everybody's password, and the seed of all keys
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Args)]

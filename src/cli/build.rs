@@ -4,12 +4,12 @@ use super::args::{Build, Cli};
 use super::progress::Progress;
 use super::{Outcome, Usage, interrupt, say, setup};
 use crate::artifact::manifest::Manifest;
-use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Settings, Wait};
+use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Recorded, Settings, Wait};
 use crate::assemble::{Assembled, Assembler};
-use crate::lab::secrets::{Secrets, Written};
-use crate::lab::{Format, Lab, Node, SAMPLE};
+use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
 use anyhow::Context as _;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
@@ -24,17 +24,26 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         return Err(Usage("There is no format to build: name some with --format".into()).into());
     }
     let medium = setup::medium(&lab)?;
-    let secrets = secrets(cli, &lab)?;
-    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets)?;
+    let secrets = setup::secrets(&lab)?;
+    let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
-    let assembled: Vec<_> = variants.iter().map(|(n, f)| assembler.node(n, f)).collect::<Result<_, _>>()?;
-    let jobs: Vec<Job> = variants.iter().zip(&assembled).map(|((n, f), a)| job(&lab, n, f, a)).collect();
+    let assemble = |a: &Assembler<'_>| variants.iter().map(|(n, f)| a.node(n, f)).collect::<Result<Vec<_>, _>>();
+    let mut assembled = assemble(&assembler)?;
+    let folder = Folder::lock(&lab.out, Wait::Yes)?;
+    let made;
+    if !secrets.complete {
+        // Made when nothing else is wrong: a build that fails leaves no passwords behind.
+        made = make_secrets(cli, &lab)?;
+        assembler = assembler.with_secrets(&made);
+        assembled = assemble(&assembler)?;
+    }
+    let key = assembler.key();
+    let jobs: Vec<Job> = variants.iter().zip(&assembled).map(|((n, f), a)| job(&lab, n, f, a, key)).collect();
 
-    let mut settings = Settings { epoch: lab.epoch, ..Settings::default() };
+    let mut settings = Settings { epoch: lab.epoch, recorded: recorded(&lab, &folder), ..Settings::default() };
     if let Some(jobs) = args.jobs.and_then(|n| NonZeroUsize::new(n.into())) {
         settings.jobs = jobs;
     }
-    let folder = Folder::lock(&lab.out, Wait::Yes)?;
     let progress = Progress::new(cli.quiet, stop);
     let reports = artifact::build(&folder, &jobs, &settings, &progress);
     progress.finish();
@@ -45,25 +54,25 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-fn secrets(cli: &Cli, lab: &Lab) -> anyhow::Result<Secrets> {
-    let users: Vec<&str> = lab.users.iter().map(|u| u.name.as_str()).collect();
+/// What the folder's manifest says of this lab's artifacts. One that cannot be
+/// read says nothing: then everything is written.
+fn recorded(lab: &Lab, folder: &Folder) -> BTreeMap<String, Recorded> {
+    let manifest = Manifest::load(folder.path()).ok().flatten().filter(|m| m.lab == lab.name);
+    let artifacts = manifest.into_iter().flat_map(|m| m.artifacts);
+    artifacts.map(|(name, a)| (name, Recorded { len: a.len, sha256: a.sha256, mark: a.mark })).collect()
+}
+
+/// Makes the secrets or adds what they lack, and says so.
+fn make_secrets(cli: &Cli, lab: &Lab) -> anyhow::Result<Secrets> {
+    let users = setup::users(lab);
     let (secrets, written) = Secrets::load_or_create(&lab.dir, &lab.hostowner, &users)?;
-    let path = lab.dir.join("secrets.toml");
-    match written {
-        _ if cli.quiet => {}
-        Written::Nothing => {}
-        Written::Created => say::note(&format!(
-            "made passwords for {} and {} in {}: keep it, do not publish it",
-            lab.hostowner,
-            users.join(", "),
-            path.display()
-        )),
-        Written::Added(what) => say::note(&format!("added {} to {}", what.join(", "), path.display())),
+    if let (false, Some(text)) = (cli.quiet, setup::made(lab, &written)) {
+        say::note(&text);
     }
     Ok(secrets)
 }
 
-fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled) -> Job {
+fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled, key: [u8; 32]) -> Job {
     let identity = NodeIdentity {
         lab: lab.name.clone(),
         name: node.name.clone(),
@@ -77,7 +86,7 @@ fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled) -> Job
         network: lab.network.name.clone(),
     };
     let outputs = formats.iter().map(|f| (*f, format!("{}.{}", node.name, extension(*f)))).collect();
-    Job { node: identity, disk: assembled.disk.clone(), outputs }
+    Job { node: identity, disk: assembled.disk.clone(), outputs, key: assembled.secret.then_some(key) }
 }
 
 const fn extension(format: Format) -> &'static str {
@@ -132,9 +141,15 @@ fn report(cli: &Cli, args: &Build, lab: &Lab, reports: &[ArtifactReport]) -> any
     if cli.quiet {
         return Ok(());
     }
+    let mut kept = 0;
     for r in reports {
         say::line(format_args!("{}  {:>10}  {}", r.sha256, say::size(r.len), r.path.display()))?;
-        if cli.verbose > 0 {
+        if r.kept {
+            kept += 1;
+            if cli.verbose > 0 {
+                say::line(format_args!("  {} clusters of 64 KiB, unchanged: not written again", r.clusters))?;
+            }
+        } else if cli.verbose > 0 {
             let percent = 100.0 * r.shared_clusters as f64 / r.clusters.max(1) as f64;
             say::line(format_args!(
                 "  {} clusters of 64 KiB, {} ({percent:.1}%) shared with an earlier node, {} stored",
@@ -146,6 +161,10 @@ fn report(cli: &Cli, args: &Build, lab: &Lab, reports: &[ArtifactReport]) -> any
         if let Some(note) = &r.note {
             say::note(note);
         }
+    }
+    if kept > 0 {
+        let n = reports.len();
+        say::note(&format!("{kept} of {n} artifacts were there already, unchanged and whole: not written again"));
     }
     if lab.medium == SAMPLE {
         say::note("built from the embedded sample, which is not Plan 9: --media PATH builds from a real medium");

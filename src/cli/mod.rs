@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod say;
 mod screenshot;
+mod secrets;
 mod setup;
 mod status;
 mod test;
@@ -61,6 +62,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Check(a) => check::run(cli, a),
         Command::Plan(a) => plan::run(cli, a),
         Command::Build(a) => build::run(cli, a),
+        Command::Secrets(a) => secrets::run(cli, a),
         Command::Ls(a) => ls::run(cli, a),
         Command::Cat(a) => cat::run(a),
         Command::Extract(a) => extract::run(cli, a),

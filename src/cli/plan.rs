@@ -3,7 +3,6 @@
 use super::args::{Cli, Plan};
 use super::{Outcome, say, setup};
 use crate::assemble::{Assembled, Assembler};
-use crate::lab::secrets::Secrets;
 use crate::plan::{self, NodePlan};
 
 pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
@@ -12,12 +11,8 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     let nodes = setup::nodes(&lab, &args.nodes)?;
     let medium = setup::medium(&lab)?;
     // A plan writes nothing: secrets that do not exist yet are stood in for.
-    let users: Vec<&str> = lab.users.iter().map(|u| u.name.as_str()).collect();
-    let known = Secrets::load(&lab.dir, &lab.hostowner)?;
-    // A user who was added to the lab since gets a password with the next build.
-    let complete = known.filter(|s| users.iter().all(|u| s.password(u).is_some()));
-    let secrets = complete.unwrap_or_else(|| Secrets::stand_in(&lab.hostowner, &users));
-    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets)?;
+    let secrets = setup::secrets(&lab)?;
+    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
     let assembled: Vec<Assembled> = nodes
         .into_iter()
         .flat_map(|n| lab.variants(n))

@@ -2,6 +2,7 @@
 
 use super::Usage;
 use super::args::{Cli, Overrides};
+use crate::lab::secrets::{FILE, Secrets, SecretsError, Written};
 use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
 use crate::media::Medium;
 use crate::render::Catalog;
@@ -24,12 +25,20 @@ pub fn load(cli: &Cli, catalog: &Catalog) -> Result<Lab, Mistakes> {
     Lab::load(&cli.lab, &catalog.facts())
 }
 
+/// As [`load`], with the mistakes rendered for people.
+///
+/// # Errors
+/// Every mistake in the lab.
+pub fn plain_lab(cli: &Cli, catalog: &Catalog) -> anyhow::Result<Lab> {
+    Ok(load(cli, catalog).map_err(|m| LabMistakes(m.render(colored())))?)
+}
+
 /// The lab with what the command line and `SOURCE_DATE_EPOCH` change.
 ///
 /// # Errors
 /// Every mistake in the lab, or the one in the arguments.
 pub fn lab(cli: &Cli, catalog: &Catalog, overrides: &Overrides) -> anyhow::Result<Lab> {
-    let mut lab = load(cli, catalog).map_err(|m| LabMistakes(m.render(colored())))?;
+    let mut lab = plain_lab(cli, catalog)?;
     if let Some(epoch) = source_date_epoch()? {
         lab = lab.with_epoch(epoch);
     }
@@ -93,4 +102,45 @@ pub fn medium(lab: &Lab) -> anyhow::Result<Medium> {
         return Err(Usage(format!("The lab knows no medium {:?}", lab.medium)).into());
     };
     Ok(Medium::open(&lab.medium, &medium.path, lab.epoch)?)
+}
+
+/// The lab's secrets as far as they are there.
+pub struct Known {
+    /// Stand-ins when something is missing.
+    pub value: Secrets,
+    pub complete: bool,
+}
+
+/// Reads the lab's secrets and writes nothing. When there are none yet, or a
+/// user was added since, all of them are stood in for.
+///
+/// # Errors
+/// When the file is there and cannot be used.
+pub fn secrets(lab: &Lab) -> Result<Known, SecretsError> {
+    let users = users(lab);
+    let known = Secrets::load(&lab.dir, &lab.hostowner)?;
+    Ok(match known.filter(|s| users.iter().all(|u| s.password(u).is_some())) {
+        Some(value) => Known { value, complete: true },
+        None => Known { value: Secrets::stand_in(&lab.hostowner, &users), complete: false },
+    })
+}
+
+/// Names of the lab's users.
+pub fn users(lab: &Lab) -> Vec<&str> {
+    lab.users.iter().map(|u| u.name.as_str()).collect()
+}
+
+/// What was written into the file of secrets, for people.
+pub fn made(lab: &Lab, written: &Written) -> Option<String> {
+    let path = lab.dir.join(FILE);
+    match written {
+        Written::Nothing => None,
+        Written::Created => {
+            let others = lab.users.iter().map(|u| u.name.as_str()).filter(|u| *u != lab.hostowner);
+            let names: Vec<_> = std::iter::once(lab.hostowner.as_str()).chain(others).collect();
+            let names = names.join(", ");
+            Some(format!("made passwords for {names} in {}: keep it, do not publish it", path.display()))
+        }
+        Written::Added(what) => Some(format!("added {} to {}", what.join(", "), path.display())),
+    }
 }

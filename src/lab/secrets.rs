@@ -8,14 +8,18 @@
 //! another name and then renamed, for its owner alone to read, and refused when
 //! others could have read it. No message and no `Debug` ever shows a value of it.
 
+mod rotate;
+
 use super::mistakes::Notes;
 use super::value::read_toml;
 use super::{names, units};
+pub use rotate::Which;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
@@ -64,6 +68,10 @@ pub enum SecretsError {
     #[error("{} has mode {mode:04o}, so that others can read the lab's passwords: make it yours with `chmod 600 {}`, \
              and take new passwords if somebody may have", path.display(), path.display())]
     Readable { path: PathBuf, mode: u32 },
+    #[error("There are no secrets yet: `p9img secrets create` makes {}", path.display())]
+    NoneYet { path: PathBuf },
+    #[error("Nobody called {name:?} has a password here: known are {known}")]
+    NoSuchName { name: String, known: String },
     #[error("{}: {what}", path.display())]
     Unusable { path: PathBuf, what: String },
     #[error("{}:{line}: {what}", path.display())]
@@ -123,6 +131,12 @@ impl Secrets {
         self.users.get(user).map(String::as_str)
     }
 
+    /// Everybody who has a password: the host owner, then others by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let others = self.users.keys().filter(|u| **u != self.owner_name);
+        std::iter::once(self.owner_name.as_str()).chain(others.map(String::as_str))
+    }
+
     /// 32 bytes that look random, the same for the same seed and label. The seed
     /// is hashed on both sides of the label, so that a value that becomes public
     /// helps nobody to another.
@@ -137,11 +151,21 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Bytes of the file that each value takes.
+#[derive(Clone, Default)]
+struct Places {
+    seed: Option<Range<usize>>,
+    hostowner: Option<Range<usize>>,
+    users: BTreeMap<String, Range<usize>>,
+}
+
 /// What a file holds, complete or not.
 #[derive(Clone, Default)]
 struct Found {
     /// As the file has it.
     source: String,
+    /// Where in `source` values stand, quotes included.
+    places: Places,
     seed: Option<[u8; 32]>,
     hostowner: Option<String>,
     users: BTreeMap<String, String>,
@@ -196,15 +220,22 @@ impl Found {
             Ok(text.to_owned())
         };
         for (key, value) in &toml.table {
-            let (at, value) = (value.span().start, value.get_ref());
+            let (span, at, value) = (value.span(), value.span().start, value.get_ref());
             match (key.get_ref().as_ref(), value) {
-                ("seed", value) => found.seed = Some(parse_seed(value).map_err(|what| malformed(at, what))?),
-                ("hostowner", value) => found.hostowner = Some(password("the host owner", at, value)?),
+                ("seed", value) => {
+                    found.seed = Some(parse_seed(value).map_err(|what| malformed(at, what))?);
+                    found.places.seed = Some(span);
+                }
+                ("hostowner", value) => {
+                    found.hostowner = Some(password("the host owner", at, value)?);
+                    found.places.hostowner = Some(span);
+                }
                 ("users", DeValue::Table(users)) => {
                     for (name, value) in users {
-                        let at = value.span().start;
+                        let (span, at) = (value.span(), value.span().start);
                         let user = names::user("User", name.get_ref()).map_err(|p| malformed(at, p.to_string()))?;
                         let password = password(&format!("user `{user}`"), at, value.get_ref())?;
+                        found.places.users.insert(user.clone(), span);
                         found.users.insert(user, password);
                     }
                 }
@@ -363,11 +394,9 @@ fn new_password() -> Result<String, SecretsError> {
 /// Adds to the file what it lacks, or makes it.
 fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Written), SecretsError> {
     let failed = |source| SecretsError::Write { path: path.into(), source };
-    let folder = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     // Two first builds at once must agree: the second waits here, and then finds the
     // file of the first. Where a folder cannot be locked, the rename decides.
-    let lock = File::open(folder).map_err(failed)?;
-    let _ = lock.lock();
+    let _lock = lock(dir).map_err(failed)?;
     let old = Found::read(path)?;
     let found = old.clone().unwrap_or_default();
     let lacks = found.lacks(users);
@@ -377,7 +406,7 @@ fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Writte
     let mut full = found.clone();
     full.fill(users)?;
     if old.is_none() {
-        return match write(folder, path, &full.text(), false) {
+        return match write(dir, path, &full.text(), false) {
             Ok(()) => Ok((full, Written::Created)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match Found::read(path)? {
                 Some(theirs) if theirs.lacks(users).is_empty() => Ok((theirs, Written::Nothing)),
@@ -389,7 +418,7 @@ fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Writte
     // The user's comments and order stay, where adding lines is enough.
     let edited = found.with_lines_of(&full);
     let same = Found::parse(path, &edited).is_ok_and(|read| read.values() == full.values());
-    write(folder, path, &if same { edited } else { full.text() }, true).map_err(failed)?;
+    write(dir, path, &if same { edited } else { full.text() }, true).map_err(failed)?;
     Ok((full, Written::Added(lacks)))
 }
 
@@ -399,10 +428,23 @@ fn draw(bytes: &mut [u8]) -> Result<(), SecretsError> {
     getrandom::fill(bytes).map_err(SecretsError::Random)
 }
 
+/// Where the secrets lie as a folder that can be opened.
+fn folder(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+}
+
+/// Makes others who change the secrets wait until it is dropped, where the
+/// folder can be locked.
+fn lock(dir: &Path) -> io::Result<File> {
+    let lock = File::open(folder(dir))?;
+    let _ = lock.lock();
+    Ok(lock)
+}
+
 /// Writes the whole file under another name, for its owner alone, and renames it.
-fn write(folder: &Path, path: &Path, text: &str, replace: bool) -> io::Result<()> {
+fn write(dir: &Path, path: &Path, text: &str, replace: bool) -> io::Result<()> {
     // The default .gitignore knows this name too, should a crash leave it behind.
-    let mut file = tempfile::Builder::new().prefix(".secrets.toml.").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".secrets.toml.").tempfile_in(folder(dir))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     let done = if replace { file.persist(path) } else { file.persist_noclobber(path) };

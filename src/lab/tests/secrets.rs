@@ -1,4 +1,4 @@
-use crate::lab::secrets::{FILE, PASSWORD_MAX, PASSWORD_MIN, Secrets, SecretsError, Written};
+use crate::lab::secrets::{FILE, PASSWORD_MAX, PASSWORD_MIN, Secrets, SecretsError, Which, Written};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -148,4 +148,66 @@ fn malformed_files_are_refused_without_quoting_them() {
         Secrets::load_or_create(dir.path(), "eve", &["glenda"]).unwrap()
     };
     assert_eq!(format!("{secrets:?}"), "Secrets(…)");
+}
+
+#[test]
+fn rotation_changes_values_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "# mine\nseed   = \"{SEED}\" # of 2026\nhostowner = 'correct \"horse' # owner\n\n\
+         [users] # people\nken = \"\"\"unix was here\"\"\" # old\n'rob.p' = \"plan 9 was here\"\n# end"
+    );
+    let path = put(dir.path(), &text);
+    let before = Secrets::load(dir.path(), "eve").unwrap().unwrap();
+    let one = [String::from("ken")];
+    let changed = Secrets::rotate(dir.path(), "eve", &["ken", "rob.p"], Which::Names(&one)).unwrap();
+    assert_eq!(changed, ["ken"]);
+    let after = Secrets::load(dir.path(), "eve").unwrap().unwrap();
+    let ken = after.password("ken").unwrap();
+    assert_ne!(before.password("ken"), Some(ken));
+    let expected = text.replace("\"\"\"unix was here\"\"\"", &format!("\"{ken}\""));
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+
+    let changed = Secrets::rotate(dir.path(), "eve", &["ken", "new"], Which::All).unwrap();
+    assert_eq!(changed, ["seed", "eve", "ken", "new", "rob.p"]);
+    let last = Secrets::load(dir.path(), "eve").unwrap().unwrap();
+    for name in ["eve", "ken", "rob.p"] {
+        assert_ne!(last.password(name), after.password(name), "{name}");
+    }
+    assert_ne!(last.derive("x"), after.derive("x"));
+    let text = fs::read_to_string(&path).unwrap();
+    for kept in [
+        "# mine\nseed   = \"",
+        "\" # of 2026\nhostowner = \"",
+        " # owner\n\n[users] # people\nken = \"",
+        " # old\n'rob.p' = \"",
+        "\n# end\n\"new\" = \"",
+    ] {
+        assert!(text.contains(kept), "{kept:?} is not in the file");
+    }
+    assert!(!text.contains(SEED) && !text.contains("was here") && !text.contains("horse"));
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn rotation_refuses_what_it_does_not_know_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = Secrets::rotate(dir.path(), "eve", &["ken"], Which::All).unwrap_err();
+    assert!(matches!(none, SecretsError::NoneYet { .. }), "{none}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let text = format!("seed = \"{SEED}\"\nhostowner = \"password\"\nusers = {{ ken = \"unix was here\" }}\n");
+    let path = put(dir.path(), &text);
+    let names = ["ken".to_owned(), "kenn".to_owned()];
+    let error = Secrets::rotate(dir.path(), "eve", &["rob"], Which::Names(&names)).unwrap_err();
+    assert_eq!(error.to_string(), "Nobody called \"kenn\" has a password here: known are eve, ken, rob");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // What lines cannot be added to is written anew, with all that is in it.
+    let changed = Secrets::rotate(dir.path(), "eve", &["rob"], Which::Names(&names[..1])).unwrap();
+    assert_eq!(changed, ["ken"]);
+    let after = Secrets::load(dir.path(), "eve").unwrap().unwrap();
+    assert_eq!(after.names().collect::<Vec<_>>(), ["eve", "ken", "rob"]);
+    assert_eq!(after.password("eve"), Some("password"));
+    assert_ne!(after.password("ken"), Some("unix was here"));
 }

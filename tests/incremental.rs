@@ -1,0 +1,236 @@
+//! A build writes what has changed and nothing else; and never calls a file
+//! right that is not. `p9img secrets` and what it makes to be built again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Lab(tempfile::TempDir);
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self(tempfile::tempdir().unwrap());
+        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), lab.path("lab.toml")).unwrap();
+        lab
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(file)).unwrap();
+        assert!(text.contains(from), "{file} has {from:?}");
+        fs::write(self.path(file), text.replacen(from, to, 1)).unwrap();
+    }
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_p9img")).args(args).current_dir(self.0.path()).output().unwrap()
+    }
+    fn good(&self, args: &[&str]) -> String {
+        let out = self.run(args);
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+    fn refuses(&self, args: &[&str], code: i32, words: &[&str]) {
+        let out = self.run(args);
+        let err = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{args:?} should say {word:?}:\n{err}");
+        }
+        assert!(out.stdout.is_empty(), "{args:?} printed {:?}", String::from_utf8_lossy(&out.stdout));
+    }
+    /// Builds all and returns the names of what was written. Compares the whole
+    /// folder with one that is built from nothing.
+    fn written(&self) -> Vec<String> {
+        let inodes = self.inodes();
+        let json: serde_json::Value = serde_json::from_str(&self.good(&["build", "--all", "--json"])).unwrap();
+        let now = self.inodes();
+        let mut written = Vec::new();
+        for report in json.as_array().unwrap() {
+            let name = Path::new(report["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned();
+            let kept = report["kept"].as_bool().unwrap();
+            assert_eq!(kept, inodes.get(&name) == now.get(&name), "{name}");
+            if !kept {
+                written.push(name);
+            }
+        }
+        let fresh = self.path("fresh");
+        let _ = fs::remove_dir_all(&fresh);
+        self.good(&["build", "--all", "--quiet", "--out", "fresh"]);
+        for name in self.inodes().keys() {
+            assert!(fs::read(fresh.join(name)).unwrap() == fs::read(self.path("output").join(name)).unwrap(), "{name}");
+        }
+        written
+    }
+    fn inodes(&self) -> BTreeMap<String, u64> {
+        let Ok(dir) = fs::read_dir(self.path("output")) else { return BTreeMap::new() };
+        let all = dir.map(|e| e.unwrap()).map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().ino()));
+        all.filter(|(name, _)| !name.starts_with('.')).collect()
+    }
+}
+
+fn images(nodes: &[u8]) -> Vec<String> {
+    nodes.iter().flat_map(|n| [format!("plan9n{n}.qcow2"), format!("plan9n{n}.ova")]).collect()
+}
+
+#[test]
+fn only_what_changed_is_written() {
+    let lab = Lab::new();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    assert!(lab.written().is_empty());
+    let out = lab.run(&["build", "--all"]);
+    assert!(String::from_utf8_lossy(&out.stderr).contains("8 of 8 artifacts were there already"));
+
+    // Memory is a matter of the machine's description, which only an OVA has.
+    lab.edit("lab.toml", "512 MiB", "256 MiB");
+    assert_eq!(lab.written(), [1, 2, 3, 4].map(|n| format!("plan9n{n}.ova")));
+
+    // One of one node's files.
+    lab.edit("lab.toml", "10.9.0.13", "10.9.0.33");
+    assert!(lab.written().contains(&"plan9n3.qcow2".to_owned()));
+}
+
+#[test]
+fn a_file_that_was_touched_is_written_again() {
+    let lab = Lab::new();
+    lab.written();
+    // A byte is other, at the same length and with the time of before.
+    let file = lab.path("output/plan9n2.qcow2");
+    let before = fs::metadata(&file).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(before).unwrap();
+    assert_eq!(lab.written(), ["plan9n2.qcow2"]);
+    // Shorter; gone; a link to the same bytes elsewhere.
+    fs::File::options().write(true).open(&file).unwrap().set_len(100).unwrap();
+    fs::remove_file(lab.path("output/plan9n3.ova")).unwrap();
+    fs::rename(lab.path("output/plan9n4.ova"), lab.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(lab.path("elsewhere"), lab.path("output/plan9n4.ova")).unwrap();
+    assert_eq!(lab.written(), ["plan9n2.qcow2", "plan9n3.ova", "plan9n4.ova"]);
+    assert!(lab.path("elsewhere").exists());
+    // The lists are made again for what is kept.
+    fs::remove_file(lab.path("output/SHA256SUMS")).unwrap();
+    assert!(lab.written().is_empty());
+    // A manifest that says nothing of the disk, or lies about it, keeps nothing.
+    let manifest = lab.path("output/manifest.json");
+    fs::write(&manifest, "{}").unwrap();
+    assert_eq!(lab.written().len(), 8);
+    let text = fs::read_to_string(&manifest).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mark = |name: &str| json["artifacts"][name]["mark"].as_str().unwrap().to_owned();
+    fs::write(&manifest, text.replacen(&mark("plan9n1.ova"), &mark("plan9n2.ova"), 1)).unwrap();
+    assert_eq!(lab.written(), ["plan9n1.ova"]);
+}
+
+#[test]
+fn rotation_makes_only_the_nodes_concerned_to_be_built() {
+    let lab = Lab::new();
+    lab.good(&["secrets", "create"]);
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    let glenda = lab.good(&["secrets", "show", "glenda"]);
+    let out = lab.run(&["secrets", "rotate", "glenda"]);
+    assert!(out.status.success());
+    assert!(String::from_utf8_lossy(&out.stderr).contains("to be built again: plan9n1 ("), "{out:?}");
+    assert_ne!(lab.good(&["secrets", "show", "glenda"]), glenda);
+    assert_eq!(lab.written(), images(&[1]));
+    let owner = lab.good(&["secrets", "show", "bootes"]);
+    let out = lab.run(&["secrets", "rotate", "bootes"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("plan9n1 plan9n2 plan9n3 plan9n4 ("), "{said}");
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    lab.good(&["secrets", "rotate", "--all"]);
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    // No old or new password was said or is in a list.
+    let manifest = fs::read_to_string(lab.path("output/manifest.json")).unwrap();
+    for name in ["bootes", "glenda"] {
+        let password = lab.good(&["secrets", "show", name]);
+        assert!(!said.contains(password.trim()) && !manifest.contains(password.trim()));
+    }
+    assert!(!said.contains(owner.trim()));
+}
+
+/// A node without nvram or key file does not depend on any password.
+#[test]
+fn a_node_without_secrets_stays_when_all_are_rotated() {
+    let lab = Lab::new();
+    lab.edit("lab.toml", "name  = \"plan9n2\"\nroles = [\"cpu\"]", "name  = \"plan9n2\"\nroles = [\"terminal\"]");
+    lab.written();
+    let out = lab.run(&["secrets", "rotate", "--all"]);
+    assert!(String::from_utf8_lossy(&out.stderr).contains("built again: plan9n1 plan9n3 plan9n4 ("), "{out:?}");
+    assert_eq!(lab.written(), images(&[1, 3, 4]));
+}
+
+#[test]
+fn secrets_are_created_listed_and_shown() {
+    let lab = Lab::new();
+    lab.refuses(&["secrets", "show", "bootes"], 1, &["no secrets yet", "p9img secrets create", "secrets.toml"]);
+    lab.refuses(&["secrets", "list"], 1, &["no secrets yet"]);
+    lab.refuses(&["secrets", "rotate", "--all"], 1, &["no secrets yet"]);
+    lab.refuses(&["secrets", "rotate"], 2, &["NAMES"]);
+    assert!(!lab.path("secrets.toml").exists());
+    assert!(lab.good(&["secrets", "create"]).contains("made passwords for bootes, glenda in"));
+    assert_eq!(fs::metadata(lab.path("secrets.toml")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(lab.good(&["secrets", "create"]).contains("has all that the lab needs"));
+    assert_eq!(lab.good(&["secrets", "list"]), "bootes\nglenda\n");
+    let text = fs::read_to_string(lab.path("secrets.toml")).unwrap();
+    let shown = lab.good(&["secrets", "show", "glenda"]);
+    assert!(text.contains(&format!("\"glenda\" = \"{}\"\n", shown.strip_suffix('\n').unwrap())));
+    lab.refuses(&["secrets", "show", "glendda"], 2, &["glendda", "bootes, glenda"]);
+    lab.refuses(&["secrets", "rotate", "glenda", "glendda"], 2, &["glendda", "bootes, glenda"]);
+    assert_eq!(fs::read_to_string(lab.path("secrets.toml")).unwrap(), text);
+    // A user who is new to the lab.
+    lab.edit("lab.toml", "[network]", "[[user]]\nname = \"ken\"\n\n[network]");
+    lab.refuses(&["secrets", "show", "ken"], 2, &["ken has no password yet", "secrets create"]);
+    let out = lab.run(&["secrets", "list"]);
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "bootes\nglenda\n");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("no password yet for ken"));
+    assert!(lab.good(&["secrets", "create"]).contains("added ken to"));
+    assert_eq!(lab.good(&["secrets", "show", "glenda"]), shown);
+}
+
+#[test]
+fn secrets_that_cannot_be_used_are_refused() {
+    let lab = Lab::new();
+    lab.good(&["secrets", "create"]);
+    let file = lab.path("secrets.toml");
+    let password = lab.good(&["secrets", "show", "bootes"]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let all: [&[&str]; 5] = [
+        &["secrets", "show", "bootes"],
+        &["secrets", "list"],
+        &["secrets", "create"],
+        &["secrets", "rotate", "--all"],
+        &["build", "--all"],
+    ];
+    for args in all {
+        lab.refuses(args, 1, &["0644", "chmod 600"]);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    lab.edit("secrets.toml", "hostowner = \"", "hostowner = ");
+    for args in all {
+        lab.refuses(args, 1, &["secrets.toml:5: This is not TOML"]);
+        let err = String::from_utf8(lab.run(args).stderr).unwrap();
+        assert!(!err.contains(password.trim()), "{err}");
+    }
+}
+
+/// A build that fails makes no passwords, and a plan never does.
+#[test]
+fn secrets_are_made_when_nothing_else_is_wrong() {
+    let lab = Lab::new();
+    lab.edit("lab.toml", "disk       = \"2 GiB\"", "disk       = \"64 MiB\"");
+    for args in [&["build", "--all"][..], &["build", "plan9n9"], &["build", "--all", "--media", "nowhere"]] {
+        assert!(!lab.run(args).status.success());
+        assert!(!lab.path("secrets.toml").exists(), "{args:?}");
+    }
+    lab.edit("lab.toml", "disk       = \"64 MiB\"", "disk       = \"2 GiB\"");
+    lab.good(&["plan"]);
+    fs::write(lab.path("file"), "").unwrap();
+    assert!(!lab.run(&["build", "--all", "--out", "file/sub"]).status.success());
+    assert!(!lab.path("secrets.toml").exists());
+    lab.good(&["build", "plan9n2"]);
+    assert!(lab.path("secrets.toml").exists());
+}
