@@ -5,11 +5,12 @@
 use crate::disk::{Disk, DiskError, Mbr, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
+use crate::fs::venti;
 use crate::hex::hex;
 use crate::lab::{Arch, Format, Lab, Node, Secrets};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError};
-use crate::plan::{FilePlan, Layout, MediumPlan, NodePlan, Plan, Wanted, node_uuid};
+use crate::plan::{FilePlan, Holds, Layout, MediumPlan, NodePlan, Plan, Wanted, node_uuid};
 use crate::read_at::{ReadAt, SECTOR};
 use crate::render::{self, Catalog, RenderError, Rendered, RenderedFile};
 use crate::tree::{Content, Meta, Mode, Tree};
@@ -50,6 +51,8 @@ pub enum AssembleError {
     TooSmall { node: String, needed: u64, available: u64 },
     #[error("Cannot lay out the 9fat partition of {node}")]
     Fat { node: String, source: fat::LayoutError },
+    #[error("Cannot format the venti of {node}")]
+    Venti { node: String, source: venti::LayoutError },
     #[error("Cannot compose the disk of {node}")]
     Disk { node: String, source: DiskError },
 }
@@ -158,11 +161,11 @@ impl<'a> Assembler<'a> {
         let used = fossil.blocks_used() * FOSSIL_BLOCK;
         let capacity = fossil.blocks() * FOSSIL_BLOCK;
         let ninefat = self.ninefat(node, &rendered, &layout)?;
-        let mut volumes: BTreeMap<&str, Arc<dyn ReadAt>> = BTreeMap::new();
+        let mut volumes = self.venti(node, &layout)?;
         volumes.insert("fossil", Arc::new(fossil));
         volumes.insert("9fat", Arc::new(ninefat));
         volumes.insert("nvram", Arc::new(rendered.nvram.clone()));
-        let disk = self.disk(node, &rendered, &layout, &mut volumes)?;
+        let disk = self.disk(node, &rendered, &layout, volumes)?;
         let plan = NodePlan {
             name: name(),
             uuid: node_uuid(&self.lab.name, &node.name),
@@ -199,7 +202,7 @@ impl<'a> Assembler<'a> {
 
     fn partitions(&self, node: &Node, rendered: &Rendered) -> Result<Layout, AssembleError> {
         let wanted: Vec<_> =
-            rendered.partitions.iter().map(|p| Wanted { name: p.name.clone(), size: p.size }).collect();
+            rendered.partitions.iter().map(|p| Wanted { name: p.name.clone(), size: p.size, holds: p.holds }).collect();
         let data = |len| fossil::data_offset(len).unwrap_or(0);
         Ok(layout::layout(&node.name, node.disk, &wanted, &node.partitions, data)?)
     }
@@ -224,6 +227,23 @@ impl<'a> Assembler<'a> {
             }
             source => AssembleError::Fossil { node: node.name.clone(), source },
         })
+    }
+
+    /// The volumes of the node's venti, by partition: what its roles want
+    /// arenas, index sections or a bloom filter in.
+    fn venti<'l>(&self, node: &Node, layout: &'l Layout) -> Result<BTreeMap<&'l str, Arc<dyn ReadAt>>, AssembleError> {
+        let kind = |h| match h {
+            Holds::Arenas => venti::Kind::Arenas,
+            Holds::Isect => venti::Kind::Section,
+            Holds::Bloom => venti::Kind::Bloom,
+        };
+        let parts: Vec<_> = layout.parts.iter().filter_map(|p| Some((p, kind(p.holds?)))).collect();
+        let wanted: Vec<_> =
+            parts.iter().map(|(p, kind)| venti::Wanted { name: p.name.clone(), len: p.len(), kind: *kind }).collect();
+        let seed = node_uuid(&self.lab.name, &node.name).to_string();
+        let volumes =
+            venti::layout(&wanted, &seed).map_err(|source| AssembleError::Venti { node: node.name.clone(), source })?;
+        Ok(parts.iter().zip(volumes).map(|((p, _), v)| (p.name.as_str(), Arc::new(v) as Arc<dyn ReadAt>)).collect())
     }
 
     /// The loader first, as it must be; plan9.ini last, so that what differs
@@ -253,7 +273,7 @@ impl<'a> Assembler<'a> {
         node: &Node,
         rendered: &Rendered,
         layout: &Layout,
-        volumes: &mut BTreeMap<&str, Arc<dyn ReadAt>>,
+        mut volumes: BTreeMap<&str, Arc<dyn ReadAt>>,
     ) -> Result<Disk, AssembleError> {
         let path = &rendered.boot.mbr;
         let (_, code) = self.boot_content(node, path)?;

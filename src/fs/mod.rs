@@ -5,6 +5,7 @@
 pub mod fat;
 pub mod fossil;
 pub mod tree;
+pub mod venti;
 mod walk;
 
 pub use walk::walk;
@@ -19,12 +20,14 @@ use thiserror::Error;
 /// Why a volume cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    #[error("No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil})")]
-    Unknown { fat: fat::OpenError, fossil: fossil::OpenError },
+    #[error("No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti})")]
+    Unknown { fat: fat::OpenError, fossil: fossil::OpenError, venti: venti::OpenError },
     #[error("This was a FAT volume, but its boot sector is damaged")]
     Fat(#[source] fat::OpenError),
     #[error("This was a fossil volume, but it is damaged")]
     Fossil(#[source] fossil::OpenError),
+    #[error("This was a partition of a venti, but it is damaged")]
+    Venti(#[source] venti::OpenError),
 }
 
 /// Opens a volume of any kind. `partition_lba` is where it begins on its disk,
@@ -39,11 +42,17 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
         Ok(fossil) => return Ok(Box::new(fossil)),
         Err(e) => e,
     };
-    match (fat::FatFs::open(source, partition_lba), fossil) {
-        (Ok(fat), _) => Ok(Box::new(fat)),
-        (_, fossil @ fossil::OpenError::Super { .. }) => Err(OpenError::Fossil(fossil)),
-        (Err(fat), _) if fat.was_fat() => Err(OpenError::Fat(fat)),
-        (Err(fat), fossil) => Err(OpenError::Unknown { fat, fossil }),
+    // Venti leaves the place of a boot sector alone, too.
+    let venti = match venti::open(source.clone()) {
+        Ok(venti) => return Ok(Box::new(venti)),
+        Err(e) => e,
+    };
+    match (fat::FatFs::open(source, partition_lba), fossil, venti) {
+        (Ok(fat), ..) => Ok(Box::new(fat)),
+        (_, fossil @ fossil::OpenError::Super { .. }, _) => Err(OpenError::Fossil(fossil)),
+        (.., venti) if venti.was_venti() => Err(OpenError::Venti(venti)),
+        (Err(fat), ..) if fat.was_fat() => Err(OpenError::Fat(fat)),
+        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat, fossil, venti }),
     }
 }
 
@@ -79,7 +88,7 @@ impl fmt::Display for Finding {
 /// A file system opened for reading. Never panics and never uses memory
 /// without bound, whatever the bytes.
 pub trait FileSystem: Send + Sync {
-    /// `fat` or `fossil`.
+    /// `fat`, `fossil`, or which of the parts of a venti it is.
     fn kind(&self) -> &'static str;
     /// The root directory.
     ///

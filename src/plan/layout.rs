@@ -13,7 +13,7 @@
 //! compressed once for all of them.
 
 use crate::read_at::SECTOR;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// First sector of the Plan 9 partition: 1 MiB, as partitioning tools align today.
@@ -28,12 +28,27 @@ const NINEFAT: u64 = 32 << 20;
 /// prep(8)'s maximum for swap.
 const SWAP_MAX: u64 = 512 << 20;
 
+/// What p9img formats a partition for, where a role asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holds {
+    /// Arenas of a venti.
+    Arenas,
+    /// A section of the index of the node's venti.
+    Isect,
+    /// The bloom filter of the node's venti.
+    Bloom,
+}
+
 /// One partition, in sectors from the start of the Plan 9 partition; `end` is exclusive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub name: String,
     pub start: u64,
     pub end: u64,
+    /// Left out of a plan for what every node has, and for zeros.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holds>,
 }
 
 impl Part {
@@ -71,6 +86,7 @@ impl Layout {
 pub struct Wanted {
     pub name: String,
     pub size: u64,
+    pub holds: Option<Holds>,
 }
 
 /// Why a disk cannot be partitioned.
@@ -103,8 +119,9 @@ pub fn layout(
     let round = |n: u64, to: u64| n.div_ceil(to) * to;
     // Small disks get a small 9fat, but not below prep(8)'s minimum of 10 MB.
     let ninefat = round(own("9fat", NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER);
-    let mut after = vec![Wanted { name: "swap".into(), size: own("swap", (disk / 16).min(SWAP_MAX)) }];
-    after.extend(wanted.iter().map(|w| Wanted { name: w.name.clone(), size: own(&w.name, w.size) }));
+    let swap = own("swap", (disk / 16).min(SWAP_MAX));
+    let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
+    after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
     let known: Vec<_> = ["9fat", "fossil"].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
     if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
         return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
@@ -127,18 +144,16 @@ pub fn layout(
             return Err(LayoutError::NoRoom { node: node.into(), needed, disk, list: list.join(", ") });
         }
     };
-    let mut parts = vec![
-        Part { name: "9fat".into(), start: 0, end: ninefat / SECTOR },
-        Part { name: "nvram".into(), start: ninefat / SECTOR, end: head / SECTOR },
-    ];
+    let part = |name, start, end, holds| Part { name, start: start / SECTOR, end: end / SECTOR, holds };
+    let mut parts = vec![part("9fat".into(), 0, ninefat, None), part("nvram".into(), ninefat, head, None)];
     let base = PLAN9_START * SECTOR;
     let start = round(base + head + data_offset(fossil), CLUSTER) - data_offset(fossil) - base;
     let mut at = start + fossil;
-    parts.push(Part { name: "fossil".into(), start: start / SECTOR, end: at / SECTOR });
+    parts.push(part("fossil".into(), start, at, None));
     for w in after {
         let start = round(base + at, CLUSTER) - base;
         at = start + w.size / SECTOR * SECTOR;
-        parts.push(Part { name: w.name, start: start / SECTOR, end: at / SECTOR });
+        parts.push(part(w.name, start, at, w.holds));
     }
     Ok(Layout { sectors, plan9_start: PLAN9_START, parts })
 }
@@ -155,7 +170,7 @@ mod tests {
     }
 
     fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
-        let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s }).collect();
+        let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s, holds: None }).collect();
         let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
         layout("n", disk, &wanted, &sizes, data_offset)
     }

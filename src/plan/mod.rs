@@ -3,7 +3,7 @@
 
 pub mod layout;
 
-pub use layout::{Layout, Part, Wanted};
+pub use layout::{Holds, Layout, Part, Wanted};
 
 use crate::lab::{Format, Lab};
 use serde::Serialize;

@@ -5,6 +5,7 @@
 use super::RenderError;
 use super::check::{CheckToml, Port};
 use super::source::Source;
+use crate::plan::Holds;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -89,6 +90,8 @@ pub struct Partition {
     /// Bytes, unless the lab's file says otherwise.
     #[serde(deserialize_with = "size")]
     pub size: u64,
+    /// What to format it for; none: it stays all zeros.
+    pub holds: Option<Holds>,
 }
 
 /// A user or group that the file system must know.
@@ -288,6 +291,18 @@ mod tests {
             let said = with(wrong).unwrap_err();
             assert!(said.starts_with("roles/x/role.toml:4:8: Expected a size"), "{said}");
         }
+    }
+
+    #[test]
+    fn partitions_say_what_they_hold() {
+        let with = |more: &str| {
+            role(&format!("description = 'x'\n[[partition]]\nname = 'a'\nsize = '1 MiB'\n{more}"))
+                .map(|r| r.partitions[0].holds)
+        };
+        assert_eq!(with(""), Ok(None));
+        assert_eq!(with("holds = 'isect'"), Ok(Some(Holds::Isect)));
+        let said = with("holds = 'index'").unwrap_err();
+        assert!(said.starts_with("roles/x/role.toml:5:9: Unknown variant `index`, expected one of `arenas`"), "{said}");
     }
 
     #[test]
