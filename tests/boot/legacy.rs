@@ -14,12 +14,12 @@ use std::time::Duration;
 /// From power on to the prompt: about 15 seconds on an idle machine.
 const BOOT: Duration = Duration::from_secs(300);
 /// A command that reads little.
-const SHORT: Duration = Duration::from_secs(120);
+pub const SHORT: Duration = Duration::from_secs(120);
 /// A command that reads a whole file system: some minutes when idle.
-const LONG: Duration = Duration::from_secs(40 * 60);
+pub const LONG: Duration = Duration::from_secs(40 * 60);
 
 /// The default lab from 9legacy, built once for the tests that run together.
-fn grid(test: &str) -> Option<Arc<Lab>> {
+pub fn grid(test: &str) -> Option<Arc<Lab>> {
     static GRID: Mutex<Weak<Lab>> = Mutex::new(Weak::new());
     let media = ready(test)?;
     let mut grid = GRID.lock().unwrap_or_else(|e| e.into_inner());
@@ -43,16 +43,16 @@ fn machine(controller: Controller, disk: Disk, nic: Nic, mac: [u8; 6]) -> Machin
     machine
 }
 
-fn plain(disk: Disk, node: &Node) -> Machine {
+pub fn plain(disk: Disk, node: &Node) -> Machine {
     machine(Controller::Ide, disk, Nic::E1000, node.mac)
 }
 
 /// Waits for the prompt with no key pressed.
-fn shell<'a>(guest: &'a mut Guest, node: &str) -> Shell<'a> {
+pub fn shell<'a>(guest: &'a mut Guest, node: &str) -> Shell<'a> {
     Shell::new(&mut guest.console, &format!("\n{node}# "), BOOT).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn good(result: Result<Output, ConsoleError>) -> String {
+pub fn good(result: Result<Output, ConsoleError>) -> String {
     let output = result.unwrap_or_else(|e| panic!("{e}"));
     assert!(output.succeeded(), "{}\n{}", output.status, output.text);
     output.text

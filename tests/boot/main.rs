@@ -10,6 +10,7 @@ mod built;
 mod legacy;
 mod loader;
 mod sample;
+mod venti;
 
 use p9img::guest::Guest;
 use std::path::PathBuf;

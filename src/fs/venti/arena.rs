@@ -14,6 +14,8 @@ use std::io;
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
+/// Bytes of the largest arena whose seal is verified.
+const MOST_SEALED: u64 = 16 << 30;
 
 /// Checks all arenas; kinds of findings are listed in `doc/venti.md`.
 pub fn arenas(dev: &dyn ReadAt, a: &Arenas, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
@@ -98,15 +100,6 @@ impl Arena {
     /// Whether log and directory of so many clumps can be in the arena.
     pub fn holds(&self, s: &Stats) -> bool {
         s.used.checked_add(self.directory_len(s.clumps)).is_some_and(|n| n <= self.size)
-    }
-
-    /// Calls `visit` with each of the first `clumps` entries of the directory.
-    pub fn directory(&self, dev: &dyn ReadAt, clumps: u32, visit: &mut dyn FnMut(ClumpInfo)) -> io::Result<()> {
-        let mut buf = Buffer::default();
-        for i in 0..clumps {
-            visit(ClumpInfo::parse(buf.get(dev, self.info_at(i), ClumpInfo::LEN, self.info_block(i))?));
-        }
-        Ok(())
     }
 
     /// Where the block of the directory with clump `i` ends.
@@ -233,8 +226,9 @@ impl Arena {
         let mut seal = [0; SCORE_LEN];
         let end = self.base + self.size + self.block;
         dev.read_at(end - SCORE_LEN as u64, &mut seal)?;
-        // Venti seals some time after the arena became full.
-        if !t.indexed.sealed || seal == [0; SCORE_LEN] {
+        // Venti seals some time after the arena became full. An image may
+        // also claim one that would take hours to read.
+        if !t.indexed.sealed || seal == [0; SCORE_LEN] || self.size > MOST_SEALED {
             return Ok(());
         }
         let mut sum = Sha1::new();
