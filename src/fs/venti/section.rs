@@ -7,14 +7,13 @@ use crate::fs::Finding;
 use crate::read_at::{Extent, ReadAt};
 use std::io;
 
-/// Calls `visit` with the number and the entries of each bucket that has any;
-/// with a count instead of entries when there are more than fit. Skips what
-/// the image says is all zeros.
-pub fn buckets(
-    dev: &dyn ReadAt,
-    head: &SectionHead,
-    visit: &mut dyn FnMut(u64, Result<&[u8], usize>),
-) -> io::Result<()> {
+/// What is called for a bucket: its number and its entries, or how many it
+/// claims when they do not fit.
+pub type Visit<'a> = &'a mut dyn FnMut(u64, Result<&[u8], usize>);
+
+/// Calls `visit` for each bucket that has any entries. Skips what the image
+/// says is all zeros.
+pub fn buckets(dev: &dyn ReadAt, head: &SectionHead, visit: Visit<'_>) -> io::Result<()> {
     let block = u64::from(head.block);
     let whole = dev.len().saturating_sub(head.base.into()) / block;
     let count = u64::from(head.stop - head.start).min(whole);
