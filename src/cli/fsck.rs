@@ -4,7 +4,7 @@ use super::args::{Cli, Fsck};
 use super::image::{self, Place};
 use super::progress::Spinner;
 use super::{Outcome, say};
-use crate::fs::{FileSystem, Finding, OpenError};
+use crate::fs::{FileSystem, Finding, OpenError, venti};
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -21,14 +21,17 @@ pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
             for finding in found {
                 run.report("disk", &finding)?;
             }
+            let mut ventis = Vec::new();
             for p in disk.partitions().iter().filter(|p| !image::is_container(&disk, p)) {
                 let bytes = image::partition(&disk, &p.name)?;
+                ventis.extend(venti::open(bytes.clone()).ok().map(|v| (p.name.clone(), v)));
                 match crate::fs::open(bytes, Some(p.lba())) {
                     Ok(fs) => run.file_system(&p.name, &*fs)?,
                     Err(OpenError::Unknown { .. }) => {}
                     Err(e) => run.report(&p.name, &Finding { kind: "unreadable", message: e.to_string() })?,
                 }
             }
+            run.venti(&ventis)?;
         }
     }
     Ok(if run.findings == 0 { Outcome::Good } else { Outcome::Differs })
@@ -60,6 +63,15 @@ impl Run<'_> {
             say::line(format_args!("{name}: {} is sound", fs.kind()))?;
         }
         Ok(())
+    }
+
+    /// Checks the parts of a venti against each other.
+    fn venti(&mut self, parts: &[(String, venti::Venti)]) -> anyhow::Result<()> {
+        let mut found = Vec::new();
+        let spinner = Spinner::new(self.cli.quiet, "Checking the venti".into());
+        venti::check_together(parts, &mut |f| found.push(f)).context("Cannot check the venti")?;
+        drop(spinner);
+        found.iter().try_for_each(|f| self.report("venti", f))
     }
 
     fn report(&mut self, partition: &str, f: &Finding) -> anyhow::Result<()> {

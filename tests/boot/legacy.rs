@@ -49,7 +49,7 @@ pub fn plain(disk: Disk, node: &Node) -> Machine {
 
 /// Waits for the prompt with no key pressed.
 pub fn shell<'a>(guest: &'a mut Guest, node: &str) -> Shell<'a> {
-    Shell::new(&mut guest.console, &format!("\n{node}# "), BOOT).unwrap_or_else(|e| panic!("{e}"))
+    Shell::new(&mut guest.console, &format!("{node}# "), BOOT).unwrap_or_else(|e| panic!("{e}"))
 }
 
 pub fn good(result: Result<Output, ConsoleError>) -> String {

@@ -102,6 +102,25 @@ impl Arena {
         s.used.checked_add(self.directory_len(s.clumps)).is_some_and(|n| n <= self.size)
     }
 
+    /// Bytes of log and directory: of the addresses that the arena has.
+    pub fn len(&self) -> u64 {
+        self.size
+    }
+
+    /// Calls `visit` with the first `clumps` entries of the directory, up to
+    /// one that was never written.
+    pub fn directory(&self, dev: &dyn ReadAt, clumps: u32, visit: &mut dyn FnMut(ClumpInfo)) -> io::Result<()> {
+        let mut buf = Buffer::default();
+        for i in 0..clumps {
+            let bytes = buf.get(dev, self.info_at(i), ClumpInfo::LEN, self.info_block(i))?;
+            if bytes.iter().all(|b| *b == 0) {
+                break;
+            }
+            visit(ClumpInfo::parse(bytes));
+        }
+        Ok(())
+    }
+
     /// Where the block of the directory with clump `i` ends.
     fn info_block(&self, i: u32) -> u64 {
         self.base + self.size - u64::from(i) / self.per_block() * self.block

@@ -45,7 +45,7 @@ pub fn dump(venti: &Venti, out: &mut dyn Write) -> io::Result<()> {
                 }
             }
             let mut entries = 0;
-            buckets(&*venti.dev, h, &mut |_, bytes| {
+            buckets(&*venti.dev, h, 0..u64::MAX, &mut |_, bytes| {
                 entries += bytes.map_or(0, |b| b.len() / Entry::LEN);
             })?;
             writeln!(out, "section: {entries} entries")?;

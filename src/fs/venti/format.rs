@@ -361,6 +361,14 @@ impl BloomHead {
         put.0
     }
 
+    /// The bits that a score sets, counted from the lowest of the first byte.
+    pub fn bits(&self, score: &Score) -> impl Iterator<Item = u64> + use<> {
+        let word = |at: usize| u32::from_le_bytes([score[at], score[at + 1], score[at + 2], score[at + 3]]);
+        let (first, step) = (word(4) ^ word(12), word(8) ^ word(16));
+        let (head, bits) = (8 * Self::LEN as u32, 8 * u64::from(self.size));
+        (0..self.hashes).map(move |i| u64::from(first.wrapping_add(i.wrapping_mul(step)).max(head)) % bits)
+    }
+
     /// # Errors
     /// Also when the filter is longer than its partition of `len` bytes.
     pub fn parse(bytes: &[u8], len: u64) -> Parsed<Self> {

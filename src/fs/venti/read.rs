@@ -152,6 +152,14 @@ impl Venti {
         Ok(Some(text.iter().copied().take_while(|b| *b != 0).collect()))
     }
 
+    /// The header of a bloom filter.
+    pub(super) fn bloom(&self) -> Option<&BloomHead> {
+        match &self.part {
+            Part::Bloom(head) => Some(head),
+            _ => None,
+        }
+    }
+
     /// One of the files: an arena, or the table of the index.
     fn file(&self, i: usize) -> io::Result<Node> {
         let (name, len, times) = match &self.part {

@@ -6,19 +6,22 @@ use super::table::Index;
 use crate::fs::Finding;
 use crate::read_at::{Extent, ReadAt};
 use std::io;
+use std::ops::Range;
 
 /// What is called for a bucket: its number and its entries, or how many it
 /// claims when they do not fit.
 pub type Visit<'a> = &'a mut dyn FnMut(u64, Result<&[u8], usize>);
 
-/// Calls `visit` for each bucket that has any entries. Skips what the image
-/// says is all zeros.
-pub fn buckets(dev: &dyn ReadAt, head: &SectionHead, visit: Visit<'_>) -> io::Result<()> {
+/// Calls `visit` for each bucket of `within` that is in the section and has any
+/// entries. Skips what the image says is all zeros.
+pub fn buckets(dev: &dyn ReadAt, head: &SectionHead, within: Range<u64>, visit: Visit<'_>) -> io::Result<()> {
     let block = u64::from(head.block);
     let whole = dev.len().saturating_sub(head.base.into()) / block;
-    let count = u64::from(head.stop - head.start).min(whole);
+    let start = u64::from(head.start);
+    let first = within.start.saturating_sub(start);
+    let count = u64::from(head.stop).min(within.end).saturating_sub(start).min(whole);
     let mut buf = vec![0; block as usize];
-    let mut next = 0;
+    let mut next = first;
     for Extent { offset, len } in dev.extents() {
         let from = offset.saturating_sub(head.base.into()) / block;
         let to = (offset + len).saturating_sub(head.base.into()).div_ceil(block);
@@ -26,7 +29,7 @@ pub fn buckets(dev: &dyn ReadAt, head: &SectionHead, visit: Visit<'_>) -> io::Re
             dev.read_at(u64::from(head.base) + n * block, &mut buf)?;
             let entries = usize::from(u16::from_be_bytes([buf[0], buf[1]]));
             let magic = u32::from_be_bytes([buf[2], buf[3], buf[4], buf[5]]);
-            let bucket = u64::from(head.start) + n;
+            let bucket = start + n;
             // Without a magic of their own, all buckets count.
             if entries == 0 || head.bucket_magic != 0 && magic != head.bucket_magic {
                 continue;
@@ -64,7 +67,7 @@ pub fn section(dev: &dyn ReadAt, s: &Section, report: &mut dyn FnMut(Finding)) -
         }
     };
     check_table(head, index, &mut say);
-    buckets(dev, head, &mut |bucket, entries| match entries {
+    buckets(dev, head, 0..u64::MAX, &mut |bucket, entries| match entries {
         Ok(entries) => check_bucket(index, bucket, entries, &mut say),
         Err(n) => {
             say("bucket", format!("Bucket {bucket} has {n} entries, but there is room for {}", head.bucket_max()))

@@ -237,6 +237,38 @@ fn every_damage_of_index_sections_has_its_word() {
 }
 
 #[test]
+fn every_disagreement_of_the_partitions_has_its_word() {
+    let with = |damage: &dyn Fn(&mut Store)| {
+        let mut store = Store::sample();
+        damage(&mut store);
+        let parts: Vec<_> = store.opened().into_iter().enumerate().map(|(i, v)| (format!("p{i}"), v)).collect();
+        let mut out = Vec::new();
+        check_together(&parts, &mut |f| out.push(f.kind)).unwrap();
+        out
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(with(&|_| {}), none);
+    assert_eq!(with(&|s| s.bytes[1][270_336 + 51] = b'b'), ["index-arenas", "index-arenas"], "a0 is called ab");
+    // Every entry of the first bucket gone.
+    let gone = with(&|s| {
+        let b = s.bucket_at(0);
+        s.bytes[1][b + 1] = 0;
+    });
+    assert!(gone.len() > 5 && gone.iter().all(|k| *k == "index-missing"), "{gone:?}");
+    let entry = |at: usize| {
+        with(&move |s| {
+            let b = s.bucket_at(3);
+            s.bytes[1][b + 6 + at] ^= 1;
+        })
+    };
+    assert_eq!(entry(19), ["index-extra", "index-missing"], "score");
+    assert_eq!(entry(33), ["index-wrong"], "address");
+    assert_eq!(entry(37), ["index-wrong"], "blocks");
+    let bits = with(&|s| s.bytes[2][16..4096].fill(0));
+    assert!(bits.len() > 5 && bits.iter().all(|k| *k == "bloom-missing"), "{bits:?}");
+}
+
+#[test]
 fn what_is_no_venti_says_so() {
     let said = |part: usize, at: usize, bytes: &[u8]| {
         let mut store = Store::sample();
