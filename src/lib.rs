@@ -25,6 +25,7 @@ pub mod guest;
 mod hex;
 pub mod lab;
 pub mod media;
+pub mod page;
 pub mod pieces;
 pub mod plan;
 pub mod read_at;

@@ -58,6 +58,7 @@ impl Lab {
         let fresh = self.path("fresh");
         let _ = fs::remove_dir_all(&fresh);
         self.good(&["build", "--all", "--quiet", "--out", "fresh"]);
+        assert!(fresh.join("index.html").exists());
         for name in self.inodes().keys() {
             assert!(fs::read(fresh.join(name)).unwrap() == fs::read(self.path("output").join(name)).unwrap(), "{name}");
         }
@@ -111,8 +112,9 @@ fn a_file_that_was_touched_is_written_again() {
     std::os::unix::fs::symlink(lab.path("elsewhere"), lab.path("output/plan9n4.ova")).unwrap();
     assert_eq!(lab.written(), ["plan9n2.qcow2", "plan9n3.ova", "plan9n4.ova"]);
     assert!(lab.path("elsewhere").exists());
-    // The lists are made again for what is kept.
+    // The lists and the page are made again for what is kept.
     fs::remove_file(lab.path("output/SHA256SUMS")).unwrap();
+    fs::remove_file(lab.path("output/index.html")).unwrap();
     assert!(lab.written().is_empty());
     // A manifest that says nothing of the disk, or lies about it, keeps nothing.
     let manifest = lab.path("output/manifest.json");
@@ -144,7 +146,8 @@ fn rotation_makes_only_the_nodes_concerned_to_be_built() {
     lab.good(&["secrets", "rotate", "--all"]);
     assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
     // No old or new password was said or is in a list.
-    let manifest = fs::read_to_string(lab.path("output/manifest.json")).unwrap();
+    let manifest =
+        ["manifest.json", "index.html"].map(|f| fs::read_to_string(lab.path("output").join(f)).unwrap()).concat();
     for name in ["bootes", "glenda"] {
         let password = lab.good(&["secrets", "show", name]);
         assert!(!said.contains(password.trim()) && !manifest.contains(password.trim()));

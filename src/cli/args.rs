@@ -95,9 +95,9 @@ pub enum Command {
     Plan(Plan),
     /// Write the nodes' disk images
     #[command(long_about = "Writes artifacts into the output folder: NODE.qcow2, NODE.ova, NODE.img, and\n\
-        for the lab SHA256SUMS and manifest.json. Each appears under its name only\n\
-        when it is complete. Equal inputs give equal bytes; artifacts that are there\n\
-        already with these bytes are not written again.\n\n\
+        for the lab SHA256SUMS, manifest.json and index.html, a page to look at. Each\n\
+        appears under its name only when it is complete. Equal inputs give equal\n\
+        bytes; artifacts that are there already with these bytes are not written again.\n\n\
         The first build creates secrets.toml beside the lab, with a password for the\n\
         host owner and for each user.")]
     Build(Build),

@@ -7,6 +7,7 @@ use crate::artifact::manifest::Manifest;
 use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Recorded, Settings, Wait};
 use crate::assemble::{Assembled, Assembler};
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
+use crate::page;
 use anyhow::Context as _;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -38,9 +39,16 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         assembled = assemble(&assembler)?;
     }
     let key = assembler.key();
+    // A mistake in a template shows before anything is written.
+    page::render(&lab, &catalog, &Manifest::new(&lab.name, lab.epoch))?;
     let jobs: Vec<Job> = variants.iter().zip(&assembled).map(|((n, f), a)| job(&lab, n, f, a, key)).collect();
 
-    let mut settings = Settings { epoch: lab.epoch, recorded: recorded(&lab, &folder), ..Settings::default() };
+    let mut settings = Settings {
+        epoch: lab.epoch,
+        ovf_template: catalog.template("templates/lab/node.ovf")?.1.to_owned(),
+        recorded: recorded(&lab, &folder),
+        ..Settings::default()
+    };
     if let Some(jobs) = args.jobs.and_then(|n| NonZeroUsize::new(n.into())) {
         settings.jobs = jobs;
     }
@@ -49,7 +57,8 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     progress.finish();
     let reports = reports?;
     let digest = assembler.digest(settings.jobs).context("Cannot read the medium")?;
-    manifest(&lab, &folder, &assembler, &assembled, &reports, &digest)?;
+    let manifest = manifest(&lab, &folder, &assembler, &assembled, &reports, &digest)?;
+    page::save(&folder, &lab, &catalog, &manifest)?;
     report(cli, args, &lab, &reports)?;
     Ok(Outcome::Good)
 }
@@ -106,7 +115,7 @@ fn manifest(
     assembled: &[Assembled],
     reports: &[ArtifactReport],
     digest: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Manifest> {
     let plan = assembler.plan(assembled);
     let mut manifest = Manifest::new(&lab.name, lab.epoch);
     // A manifest that cannot be read, or is another lab's, says nothing of this one.
@@ -130,7 +139,8 @@ fn manifest(
         manifest.nodes.insert(name, serde_json::to_value(node)?);
     }
     manifest.add(reports);
-    Ok(manifest.save(folder)?)
+    manifest.save(folder)?;
+    Ok(manifest)
 }
 
 fn report(cli: &Cli, args: &Build, lab: &Lab, reports: &[ArtifactReport]) -> anyhow::Result<()> {

@@ -41,7 +41,7 @@ pub enum Holds {
 }
 
 /// One partition, in sectors from the start of the Plan 9 partition; `end` is exclusive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub name: String,
     pub start: u64,

@@ -74,6 +74,17 @@ impl Catalog {
         self.roles.values()
     }
 
+    /// The text of a template that no distribution owns, such as
+    /// `templates/lab/node.ovf`, and the place to name in messages.
+    ///
+    /// # Errors
+    /// When it is not text, or not there.
+    pub fn template(&self, name: &str) -> Result<(&str, &str), RenderError> {
+        let missing = || RenderError::at(name, "There is no such template");
+        let source = self.sources.get(name).ok_or_else(missing)?;
+        Ok((&source.place, text(source)?))
+    }
+
     pub(super) fn role_names(&self) -> impl Iterator<Item = &str> {
         self.roles.keys().map(String::as_str)
     }
@@ -148,6 +159,11 @@ impl Catalog {
                     let suggestion = suggest(unknown, self.role_names());
                     let message = format!("`{key}` names {unknown:?}, which is no role{suggestion}");
                     return Err(RenderError::at(self.role_toml(role).place.clone(), message));
+                }
+            }
+            for link in &role.links {
+                if let Some(problem) = link.problem(|name| self.roles.contains_key(name)) {
+                    return Err(RenderError::at(self.role_toml(role).place.clone(), problem));
                 }
             }
             for user in &role.users {

@@ -4,6 +4,7 @@
 
 use super::RenderError;
 use super::check::{CheckToml, Port};
+use super::link::RoleLink;
 use super::source::Source;
 use crate::plan::Holds;
 use serde::Deserialize;
@@ -49,6 +50,8 @@ pub struct Role {
     pub(super) fragments: Vec<Fragment>,
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
+    #[serde(default, rename = "link")]
+    pub links: Vec<RoleLink>,
     #[serde(default, rename = "check")]
     pub(super) checks: Vec<CheckToml>,
 }

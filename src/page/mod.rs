@@ -1,0 +1,307 @@
+//! `index.html`: the lab's own page, for people, beside its artifacts.
+//!
+//! All that it says comes from the lab, the roles and the manifest, so equal
+//! builds give equal pages: no clock, no path of this machine, no secret. The
+//! template `templates/lab/index.html` decides what is shown and how; this
+//! module gathers the data, and [`picture`] places nodes and lines. Values are
+//! escaped for HTML wherever the template names them.
+
+mod picture;
+
+use crate::artifact::Folder;
+use crate::artifact::manifest::{Artifact, Manifest};
+use crate::lab::{Controller, Format, Lab, Nic, Node};
+use crate::plan::Part;
+use crate::read_at::SECTOR;
+use crate::render::{Catalog, Link, RenderError};
+use handlebars::Handlebars;
+use picture::Picture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Name of the file.
+pub const FILE: &str = "index.html";
+/// Name of the template.
+const TEMPLATE: &str = "templates/lab/index.html";
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    #[error(transparent)]
+    Role(#[from] RenderError),
+    #[error("{place}: {message}")]
+    Template { place: String, message: String },
+    #[error(transparent)]
+    Write(#[from] crate::artifact::Error),
+}
+
+/// What the template sees.
+#[derive(Serialize)]
+struct Page<'a> {
+    lab: &'a Lab,
+    /// As in the lab, with its length of prefix.
+    subnet: String,
+    mask: String,
+    p9img: &'a str,
+    medium: &'a Value,
+    /// Built from the sample medium, which is not Plan 9.
+    sample: bool,
+    /// Something is built.
+    built: bool,
+    wide: Picture,
+    narrow: Option<Picture>,
+    links: Vec<Bundle>,
+    nodes: Vec<NodeView<'a>>,
+    maps: Vec<DiskMap>,
+    artifacts: Vec<ArtifactView<'a>>,
+    /// Some node has an OVA.
+    ova: bool,
+    /// Some node has a disk that QEMU takes.
+    disk: bool,
+}
+
+/// Links with the same end.
+#[derive(Serialize)]
+struct Bundle {
+    /// Its line in the picture, from 0; none when that has enough.
+    line: Option<usize>,
+    from: Vec<String>,
+    does: String,
+    to: String,
+}
+
+#[derive(Serialize)]
+struct NodeView<'a> {
+    #[serde(flatten)]
+    node: &'a Node,
+    memory_mib: u64,
+    disk_bytes: u64,
+    disk_size: String,
+    virtio_nic: bool,
+    /// `name tcp`, of what it serves.
+    ports: Vec<String>,
+    /// What of fossil is in use; empty before the node is built.
+    used: String,
+    /// File names, empty when there is none.
+    ova: &'a str,
+    image: &'a str,
+    image_format: &'static str,
+    /// What the image's disk is attached to.
+    image_controller: &'static str,
+}
+
+/// A disk and the nodes that have one like it.
+#[derive(Serialize)]
+struct DiskMap {
+    nodes: Vec<String>,
+    device: String,
+    size: String,
+    sectors: u64,
+    parts: Vec<PartView>,
+    /// Names with sizes, for who cannot see it.
+    text: String,
+}
+
+#[derive(Serialize)]
+struct PartView {
+    name: String,
+    /// Absolute sector.
+    start: u64,
+    sectors: u64,
+    size: String,
+    /// Percent of the disk.
+    left: String,
+    width: String,
+    /// Wide enough to hold its name.
+    named: bool,
+    color: usize,
+}
+
+#[derive(Serialize)]
+struct ArtifactView<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    artifact: &'a Artifact,
+    size: String,
+}
+
+/// What is read of a node's plan in the manifest.
+#[derive(Deserialize)]
+struct Planned {
+    name: String,
+    device: String,
+    layout: PlannedLayout,
+    used: u64,
+    capacity: u64,
+}
+
+#[derive(Deserialize)]
+struct PlannedLayout {
+    sectors: u64,
+    plan9_start: u64,
+    parts: Vec<Part>,
+}
+
+/// The page's text.
+///
+/// # Errors
+/// When the template is wrong or names a value that there is not.
+pub fn render(lab: &Lab, catalog: &Catalog, manifest: &Manifest) -> Result<String, PageError> {
+    let (place, template) = catalog.template(TEMPLATE)?;
+    let mut handlebars = Handlebars::new();
+    handlebars.set_strict_mode(true);
+    let failed = |at: Option<(usize, usize)>, message: String| {
+        let place = at.map_or_else(|| place.to_owned(), |(line, column)| format!("{place}:{line}:{column}"));
+        PageError::Template { place, message }
+    };
+    handlebars.register_template_string("page", template).map_err(|e| failed(e.pos(), e.reason().to_string()))?;
+    let page = page(lab, catalog, manifest)?;
+    handlebars.render("page", &page).map_err(|e| failed(e.line_no.zip(e.column_no), e.reason().to_string()))
+}
+
+/// Writes the page.
+///
+/// # Errors
+/// As [`render`], and when the file cannot be written.
+pub fn save(folder: &Folder, lab: &Lab, catalog: &Catalog, manifest: &Manifest) -> Result<(), PageError> {
+    Ok(folder.replace(FILE, render(lab, catalog, manifest)?.as_bytes())?)
+}
+
+fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Result<Page<'a>, PageError> {
+    // A plan that an older p9img wrote may lack something: then it is left out.
+    let plans: Vec<Planned> = manifest.nodes.values().filter_map(|v| serde_json::from_value(v.clone()).ok()).collect();
+    let bundles = bundle(&catalog.links(lab));
+    let nodes: Vec<NodeView<'_>> =
+        lab.nodes.iter().map(|n| node_view(lab, n, catalog, manifest, &plans)).collect::<Result<_, _>>()?;
+    let medium = manifest.inputs.get("medium").unwrap_or(&Value::Null);
+    let artifacts = manifest.artifacts.iter().map(|(file, a)| ArtifactView { file, artifact: a, size: size(a.len) });
+    let wide = Picture::draw(&nodes, &bundles, 4);
+    let narrow = (lab.nodes.len() > 2).then(|| Picture::draw(&nodes, &bundles, 2));
+    Ok(Page {
+        lab,
+        subnet: lab.network.subnet.to_string(),
+        mask: lab.network.subnet.netmask().to_string(),
+        p9img: &manifest.tools.p9img,
+        medium,
+        sample: medium["distribution"] == "sample",
+        built: !manifest.artifacts.is_empty(),
+        wide,
+        narrow,
+        links: bundles,
+        ova: nodes.iter().any(|n| !n.ova.is_empty()),
+        disk: nodes.iter().any(|n| !n.image.is_empty()),
+        nodes,
+        maps: maps(lab, &plans),
+        artifacts: artifacts.collect(),
+    })
+}
+
+fn bundle(links: &[Link]) -> Vec<Bundle> {
+    let mut out: Vec<Bundle> = Vec::new();
+    for link in links {
+        match out.iter_mut().find(|b| b.does == link.does && b.to == link.to) {
+            Some(b) => b.from.push(link.from.clone()),
+            None => {
+                let line = (out.len() < picture::LINES).then_some(out.len());
+                out.push(Bundle { line, from: vec![link.from.clone()], does: link.does.clone(), to: link.to.clone() });
+            }
+        }
+    }
+    out
+}
+
+fn node_view<'a>(
+    lab: &Lab,
+    node: &'a Node,
+    catalog: &Catalog,
+    manifest: &'a Manifest,
+    plans: &[Planned],
+) -> Result<NodeView<'a>, PageError> {
+    let find = |format: &str| {
+        let mut all = manifest.artifacts.iter();
+        all.find(|(_, a)| a.node == node.name && a.format == format).map(|(name, _)| name.as_str())
+    };
+    let images = [("qcow2", Format::Qcow2), ("qcow2-zstd", Format::Qcow2Zstd), ("raw", Format::Raw)];
+    let image = images.into_iter().find_map(|(word, format)| Some((find(word)?, format)));
+    let ports = catalog.ports(node)?.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
+    Ok(NodeView {
+        node,
+        memory_mib: node.memory >> 20,
+        disk_bytes: node.disk,
+        disk_size: size(node.disk),
+        virtio_nic: node.nic == Nic::Virtio,
+        ports: ports.collect(),
+        used: plans
+            .iter()
+            .find(|p| p.name == node.name)
+            .map_or_else(String::new, |p| format!("{} of {}", size(p.used), size(p.capacity))),
+        ova: find("ova").unwrap_or_default(),
+        image: image.map_or("", |(file, _)| file),
+        image_format: image.map_or("", |(_, format)| if format == Format::Raw { "raw" } else { "qcow2" }),
+        image_controller: image.map_or("", |(_, format)| match lab.controller(node, format) {
+            Controller::Ide => "ide",
+            Controller::Sata => "sata",
+            Controller::Virtio => "virtio",
+        }),
+    })
+}
+
+/// The disks in the order of the lab's nodes, equal ones once.
+fn maps(lab: &Lab, plans: &[Planned]) -> Vec<DiskMap> {
+    let mut out: Vec<DiskMap> = Vec::new();
+    for plan in lab.nodes.iter().flat_map(|n| plans.iter().filter(move |p| p.name == n.name)) {
+        let map = map(plan);
+        match out.iter_mut().find(|m| m.device == map.device && m.sectors == map.sectors && m.text == map.text) {
+            Some(same) => same.nodes.push(plan.name.clone()),
+            None => out.push(map),
+        }
+    }
+    out
+}
+
+fn map(plan: &Planned) -> DiskMap {
+    let layout = &plan.layout;
+    let percent = |sectors: u64| 100.0 * sectors as f64 / layout.sectors.max(1) as f64;
+    let parts: Vec<PartView> = layout
+        .parts
+        .iter()
+        .enumerate()
+        .map(|(i, p)| {
+            let (start, sectors) = (layout.plan9_start.saturating_add(p.start), p.end.saturating_sub(p.start));
+            PartView {
+                name: p.name.clone(),
+                start,
+                sectors,
+                size: size(sectors.saturating_mul(SECTOR)),
+                left: format!("{:.3}", percent(start)),
+                width: format!("{:.3}", percent(sectors)),
+                named: percent(sectors) >= 3.5 + p.name.len() as f64,
+                color: i % 8,
+            }
+        })
+        .collect();
+    let text: Vec<_> = parts.iter().map(|p| format!("{} {} at sector {}", p.name, p.size, p.start)).collect();
+    DiskMap {
+        nodes: vec![plan.name.clone()],
+        device: plan.device.clone(),
+        size: size(layout.sectors.saturating_mul(SECTOR)),
+        sectors: layout.sectors,
+        parts,
+        text: text.join(", "),
+    }
+}
+
+/// Bytes for people: `1.3 GiB`, `512 MiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let step = (1..UNITS.len()).rev().find(|i| bytes >> (10 * i) > 0).unwrap_or(0);
+    let unit = 1u64 << (10 * step);
+    if bytes.is_multiple_of(unit) {
+        format!("{} {}", bytes / unit, UNITS[step])
+    } else {
+        format!("{:.1} {}", bytes as f64 / unit as f64, UNITS[step])
+    }
+}
+
+#[cfg(test)]
+mod tests;
