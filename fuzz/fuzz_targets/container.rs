@@ -37,7 +37,8 @@ static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {
     };
     let outputs = FORMATS.map(|(format, name)| (format, name.to_owned())).to_vec();
     let settings = Settings { epoch: EPOCH, ..Settings::default() };
-    build(&folder, &[Job { node, disk: Arc::new(disk), outputs, key: None }], &settings, &Quiet).expect("room for small images");
+    build(&folder, &[Job { node, disk: Arc::new(disk), outputs, key: None }], &settings, &Quiet)
+        .expect("room for small images");
     let open = |name| File::open(scratch.path().join(name)).and_then(HostFile::new).expect("a file just made");
     FORMATS.iter().map(|(_, name)| Image::new(&open(name))).collect()
 });

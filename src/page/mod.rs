@@ -3,7 +3,7 @@
 //! All that it says comes from the lab, the roles and the manifest, so equal
 //! builds give equal pages: no clock, no path of this machine, no secret. The
 //! template `templates/lab/index.html` decides what is shown and how; this
-//! module gathers the data, and [`picture`] places nodes and lines. Values are
+//! module gathers the data, and `picture` places nodes and lines. Values are
 //! escaped for HTML wherever the template names them.
 
 mod picture;
