@@ -7,7 +7,8 @@
 use super::role::{Kernel, SystemUser};
 use crate::lab::{Lab, Node};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 /// Groups of a host owner that the lab does not list as a user: who looks after
 /// a machine may change its system files.
@@ -74,6 +75,8 @@ pub(super) struct NetworkView {
     pub gateway: String,
     pub dns: Vec<String>,
     pub domain: String,
+    /// The domains of the nodes' addresses, such as `0.9.10.in-addr.arpa`.
+    pub reverse: Vec<String>,
 }
 
 /// A line of the file system's list of users.
@@ -149,8 +152,16 @@ pub(super) fn lab_view<'a>(
             gateway: lab.network.gateway.map(|g| g.to_string()).unwrap_or_default(),
             dns: lab.network.dns.iter().map(ToString::to_string).collect(),
             domain: lab.network.domain.clone(),
+            reverse: reverse(lab.nodes.iter().map(|n| n.ip)),
         },
     }
+}
+
+/// The domains that hold the names of the addresses, each once, one for 256
+/// addresses.
+fn reverse(addresses: impl Iterator<Item = Ipv4Addr>) -> Vec<String> {
+    let nets: BTreeSet<[u8; 3]> = addresses.map(|ip| ip.octets()).map(|[a, b, c, _]| [a, b, c]).collect();
+    nets.into_iter().map(|[a, b, c]| format!("{c}.{b}.{a}.in-addr.arpa")).collect()
 }
 
 /// The file system's users: those of the distribution and the roles, then the
@@ -192,6 +203,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_network_of_256_addresses_has_one_reverse_domain() {
+        let addresses = [[10, 9, 1, 4], [10, 9, 0, 11], [10, 9, 0, 12]].map(Ipv4Addr::from);
+        assert_eq!(reverse(addresses.into_iter()), ["0.9.10.in-addr.arpa", "1.9.10.in-addr.arpa"]);
+    }
+
+    #[test]
     fn groups_gather_their_members_once() {
         let system = [
             SystemUser { name: "adm".into(), leader: "adm".into(), members: vec!["sys".into(), "bootes".into()] },
@@ -219,6 +236,7 @@ mod tests {
                 gateway: String::new(),
                 dns: vec![],
                 domain: String::new(),
+                reverse: vec![],
             },
         };
         let lines: Vec<_> =
