@@ -146,6 +146,9 @@ pub enum Command {
         again when nothing runs. What the consoles said is kept in OUT/run/test. Exit\n\
         code 3 when a check fails.")]
     Test(Test),
+    /// Serve the network of a running lab on standard input; `up` starts it
+    #[command(hide = true)]
+    Switch,
 }
 
 #[derive(Debug, Args)]

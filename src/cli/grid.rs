@@ -54,7 +54,9 @@ pub fn load(cli: &Cli, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
         );
     }
     let nodes = lab.nodes.iter().map(|node| node_spec(&lab, &catalog, &manifest, node)).collect::<Result<_, _>>()?;
-    let spec = GridSpec { lab: lab.name.clone(), subnet: lab.network.subnet, gateway: lab.network.gateway, nodes };
+    let program = std::env::current_exe().context("Cannot find this program's own file")?;
+    let spec =
+        GridSpec { lab: lab.name.clone(), program, subnet: lab.network.subnet, gateway: lab.network.gateway, nodes };
     let grid = Grid::new(&lab.out);
     Ok(Runnable { distribution: distribution.to_owned(), lab, catalog, spec, grid })
 }

@@ -24,6 +24,8 @@ mod status;
 mod test;
 mod up;
 
+use crate::guest::grid::serve_stdin;
+use anyhow::Context as _;
 use args::{Cli, Command};
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -73,5 +75,9 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Console(a) => console::run(cli, a),
         Command::Screenshot(a) => screenshot::run(cli, a),
         Command::Test(a) => test::run(cli, a),
+        Command::Switch => {
+            serve_stdin().context("Standard input is no socket that p9img made: `p9img up` starts this by itself")?;
+            Ok(Outcome::Good)
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::guest::grid::State;
 
 pub fn run(cli: &Cli, args: &Status) -> anyhow::Result<Outcome> {
     let lab = grid::load(cli, args.out.as_ref())?;
-    let none = || State::new(&lab.lab.name, Accel::Tcg, 0, Default::default());
+    let none = || State::new(&lab.lab.name, Accel::Tcg, Default::default());
     let state = lab.grid.state()?.unwrap_or_else(none);
     if args.json {
         say::line(format_args!("{}", serde_json::to_string_pretty(&up::report(&lab, &state))?))?;

@@ -61,6 +61,12 @@ impl Watch for Teller {
         }
     }
 
+    fn fell_back(&self, name: &str) {
+        say::progress(&format!(
+            "{name} says nothing under KVM, as happens inside other virtual machines: starting again in software"
+        ));
+    }
+
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

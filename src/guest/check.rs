@@ -293,6 +293,7 @@ mod tests {
     #[test]
     fn the_host_has_a_shell_that_can_skip_and_is_not_waited_for_for_ever() {
         let spec = super::super::grid::GridSpec {
+            program: PathBuf::new(),
             lab: "l".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),
             gateway: None,

@@ -22,5 +22,5 @@ mod shell;
 
 pub use console::{Console, ConsoleError};
 pub use probe::Accel;
-pub use qemu::{Disk, DiskFormat, Guest, GuestError, Link, Machine, NetworkCard, Segment};
+pub use qemu::{Disk, DiskFormat, Guest, GuestError, Link, Machine, NetworkCard};
 pub use shell::{Output, Shell};

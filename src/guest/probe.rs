@@ -6,8 +6,9 @@ use duct::cmd;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
-/// The oldest QEMU that does what p9img asks of it: 7.1 writes screens as PNG.
-pub const OLDEST: (u32, u32) = (7, 1);
+/// The oldest QEMU that does what p9img asks of it: 7.1 writes screens as PNG,
+/// 7.2 connects a network device with a stream socket.
+pub const OLDEST: (u32, u32) = (7, 2);
 /// What converts and creates disk images, of the same package or its neighbour.
 pub const QEMU_IMG: &str = "qemu-img";
 /// A machine with acceleration ends its test in a few milliseconds.

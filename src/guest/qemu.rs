@@ -55,28 +55,13 @@ pub struct NetworkCard {
 }
 
 /// A network without a way out of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Link {
     /// One of QEMU's own for this machine alone; the gateway is the first
     /// address.
     Alone(ipnet::Ipv4Net),
-    /// One that machines share.
-    Segment(Segment),
-}
-
-/// A network that all machines with the same port share: QEMU sends each
-/// Ethernet frame as a datagram to a multicast group on the loopback device.
-/// Whoever can open a socket on this host can listen to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    pub port: u16,
-}
-
-impl Segment {
-    /// QEMU's network device `id`.
-    pub fn netdev(self, id: &str) -> String {
-        format!("socket,id={id},mcast=230.0.0.1:{},localaddr=127.0.0.1", self.port)
-    }
+    /// One that machines share: the socket of its switch.
+    Switch(PathBuf),
 }
 
 /// What QEMU shall run.
@@ -165,18 +150,18 @@ impl Machine {
             args.extend(["-device".into(), format!("{device},bootindex={i}{cache}").into()]);
         }
         if let Some(card) = &self.network {
-            let netdev = match card.link {
+            let netdev = match &card.link {
                 Link::Alone(subnet) => {
                     let gateway = subnet.hosts().next().unwrap_or_else(|| subnet.addr());
-                    format!("user,id=net0,restrict=on,net={},host={gateway}", subnet.trunc())
+                    format!("user,id=net0,restrict=on,net={},host={gateway}", subnet.trunc()).into()
                 }
-                Link::Segment(segment) => segment.netdev("net0"),
+                Link::Switch(socket) => to_switch("net0", socket),
             };
             let model = match card.model {
                 Nic::E1000 => "e1000",
                 Nic::Virtio => "virtio-net-pci",
             };
-            args.extend(["-netdev".into(), netdev.into()]);
+            args.extend(["-netdev".into(), netdev]);
             args.extend(["-device".into(), format!("{model},netdev=net0,mac={},romfile=", card.mac).into()]);
         }
         args
@@ -209,6 +194,11 @@ impl Machine {
 
 /// The emulator of PCs.
 pub(super) const QEMU: &str = "qemu-system-x86_64";
+
+/// The network device `id` that is connected to a switch's socket.
+pub(super) fn to_switch(id: &str, socket: &Path) -> OsString {
+    option(&format!("stream,id={id},server=off,addr.type=unix,addr.path="), socket, "")
+}
 
 /// `before`, the path with QEMU's commas doubled, `after`.
 pub(super) fn option(before: &str, path: &Path, after: &str) -> OsString {

@@ -20,8 +20,8 @@ pub enum GridError {
     Port { port: u16, service: String, node: String, source: io::Error },
     #[error("There are not enough ports after {base} for the lab: choose a smaller --ports BASE")]
     PortsEnd { base: u16 },
-    #[error("No UDP port from {base} on is free for the lab's network: choose others with --ports BASE")]
-    NoSegment { base: u16 },
+    #[error("The lab's network has ended though nodes run on it: `p9img down`, then start again")]
+    NoNetwork,
     #[error(
         "The network {subnet} needs three addresses that no node has, for the way in from this machine: make it larger"
     )]
@@ -55,12 +55,18 @@ pub enum GridError {
     Ended { name: String, tail: String },
     #[error("{name} is not up after {seconds} seconds; its serial console ends with:\n{tail}")]
     NotUp { name: String, seconds: u64, tail: String },
-    #[error("{name} did not halt, so it was turned off without; its serial console ends with:\n{tail}")]
-    NotHalted { name: String, tail: String },
-    #[error("The console of {name} is in use by another p9img")]
+    #[error(
+        "{name} was told to halt and has not after {seconds} seconds, so it still runs: look at it with `p9img \
+         console {name}`, or pull its plug with --force; its serial console ends with:\n{tail}"
+    )]
+    NotHalted { name: String, seconds: u64, tail: String },
+    #[error("The console of {name} is in use by another p9img: leave that first")]
     ConsoleBusy { name: String },
     #[error("The console of {name} shows no prompt: something runs there; look at it with `p9img console {name}`")]
     NoPrompt { name: String },
+    /// Only between two attempts to start; see [`Watch::fell_back`](super::Watch::fell_back).
+    #[error("{name} says nothing after {seconds} seconds under KVM: start it with --accel tcg")]
+    Silent { name: String, seconds: u64 },
     #[error("Interrupted")]
     Interrupted,
 }

@@ -2,16 +2,15 @@
 //! nodes' segment and forwards ports of this host. It needs no root, and lets
 //! nothing out.
 
-use super::{GridError, GridSpec};
-use crate::guest::qemu::Segment;
+use super::{GridError, GridSpec, switch};
+use crate::guest::qemu::to_switch;
 use crate::render::HostPorts;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 
 /// Local ports of one node, from a multiple of this on.
 const STRIDE: u16 = 10;
-/// How many UDP ports are tried for the segment.
-const SEGMENTS: u16 = 500;
 
 /// Gives every service of every node a local port: the first node's begin at
 /// `base + 10`, the second's at `base + 20`, whatever else is there.
@@ -37,22 +36,11 @@ pub fn ports(spec: &GridSpec, base: u16) -> Result<HostPorts, GridError> {
     Ok(out)
 }
 
-/// A UDP port that nobody uses, near `base`.
-///
-/// # Errors
-/// When all are taken.
-pub fn segment(base: u16) -> Result<Segment, GridError> {
-    let mut near =
-        (base..=base.saturating_add(SEGMENTS)).map(|port| (port, UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))));
-    let free = near.find_map(|(port, socket)| socket.is_ok().then_some(port));
-    free.map(|port| Segment { port }).ok_or(GridError::NoSegment { base })
-}
-
 /// QEMU's arguments for the gateway.
 ///
 /// # Errors
 /// When the network has no address left for it.
-pub fn arguments(spec: &GridSpec, ports: &HostPorts, segment: Segment) -> Result<Vec<OsString>, GridError> {
+pub fn arguments(spec: &GridSpec, ports: &HostPorts) -> Result<Vec<OsString>, GridError> {
     let taken: Vec<Ipv4Addr> = spec.nodes.iter().map(|n| n.ip).collect();
     // From the end: people count from the start.
     let hosts: Vec<Ipv4Addr> = spec.subnet.hosts().take(1 << 16).collect();
@@ -71,11 +59,10 @@ pub fn arguments(spec: &GridSpec, ports: &HostPorts, segment: Segment) -> Result
         }
     }
     let mut args: Vec<OsString> = Vec::new();
-    for arg in
-        ["-machine", "none", "-nodefaults", "-display", "none", "-netdev", &user, "-netdev", &segment.netdev("lab0")]
-    {
+    for arg in ["-machine", "none", "-nodefaults", "-display", "none", "-netdev", &user] {
         args.push(arg.into());
     }
+    args.extend(["-netdev".into(), to_switch("lab0", Path::new(switch::SOCKET))]);
     for (i, netdev) in ["host0", "lab0"].into_iter().enumerate() {
         args.extend(["-netdev".into(), format!("hubport,id=port{i},hubid=0,netdev={netdev}").into()]);
     }
@@ -102,11 +89,11 @@ mod tests {
         let base = base();
         let ports = ports(&spec, base).unwrap();
         assert_eq!(ports["n2"]["cpu"], base + 20);
-        let args = text(&arguments(&spec, &ports, Segment { port: 5 }).unwrap());
+        let args = text(&arguments(&spec, &ports).unwrap());
         for part in [
             "net=10.9.0.0/24,host=10.9.0.1,dns=10.9.0.254,dhcpstart=10.9.0.253",
             &format!("hostfwd=tcp:127.0.0.1:{}-10.9.0.12:17010", base + 20),
-            "-netdev socket,id=lab0,mcast=230.0.0.1:5,localaddr=127.0.0.1",
+            "-netdev stream,id=lab0,server=off,addr.type=unix,addr.path=network.sock",
             "hubport,id=port1,hubid=0,netdev=lab0",
             "restrict=on",
         ] {
@@ -128,8 +115,8 @@ mod tests {
         let mut spec = spec(2);
         spec.subnet = "10.9.0.8/29".parse().unwrap();
         spec.gateway = None;
-        assert!(arguments(&spec, &HostPorts::new(), Segment { port: 5 }).is_ok());
+        assert!(arguments(&spec, &HostPorts::new()).is_ok());
         spec.subnet = "10.9.0.8/30".parse().unwrap();
-        assert!(matches!(arguments(&spec, &HostPorts::new(), Segment { port: 5 }), Err(GridError::NoAddress { .. })));
+        assert!(matches!(arguments(&spec, &HostPorts::new()), Err(GridError::NoAddress { .. })));
     }
 }

@@ -11,12 +11,15 @@ const HALT: Duration = Duration::from_secs(60);
 /// halt on one core at the same time.
 ///
 /// # Errors
-/// When the node has no shell on its console or does not come to its end.
+/// When the console is in use, shows no prompt, or the node does not come to
+/// its end: it then still runs.
 pub fn halt(process: &Process, node: &NodeSpec, share: u32) -> Result<(), GridError> {
-    let not_halted = || GridError::NotHalted { name: node.name.clone(), tail: process.tail() };
-    let mut session = Session::open(process, node, HALT * share)?;
+    let limit = HALT * share;
+    let not_halted =
+        || GridError::NotHalted { name: node.name.clone(), seconds: limit.as_secs(), tail: process.tail() };
+    let mut session = Session::open(process, node, limit)?;
     let console = session.console();
     console.send_line("fshalt").map_err(|_| not_halted())?;
-    console.wait_for("done halting", HALT * share).map_err(|_| not_halted())?;
+    console.wait_for("done halting", limit).map_err(|_| not_halted())?;
     Ok(())
 }

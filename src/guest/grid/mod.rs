@@ -6,7 +6,7 @@
 //! OUT/run/NODE/overlay…    what the node has written; its artifact stays as it is
 //! OUT/run/NODE/serial.log  what its console said since it was started
 //! OUT/run/NODE/*.sock pid  how to talk to its QEMU
-//! OUT/run/gateway/         the same for the gateway
+//! OUT/run/.gateway/        the same for the gateway, and the socket of the network
 //! ```
 //!
 //! Every QEMU is a process of its own that outlives p9img. Nothing here is
@@ -18,13 +18,15 @@ mod gateway;
 mod halt;
 mod process;
 mod state;
+mod switch;
 
 pub use error::GridError;
 pub use process::Process;
 pub use state::State;
+pub use switch::serve_stdin;
 
 use super::probe::{self, Accel};
-use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard, Segment};
+use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard};
 use crate::lab::{Controller, Mac, Nic};
 use crate::render::Port;
 use serde::Serialize;
@@ -43,11 +45,15 @@ const NODES_PER_CORE: usize = 4;
 const QEMU_ITSELF: u64 = 96 << 20;
 /// How long QEMU may take to end.
 const END: Duration = Duration::from_secs(30);
+/// A node under KVM has said its first word long before.
+const SILENT: Duration = Duration::from_secs(20);
 
 /// A lab to be run: all of its nodes, in its order.
 #[derive(Clone, Debug)]
 pub struct GridSpec {
     pub lab: String,
+    /// The p9img to be started as the lab's switch, which outlives this one.
+    pub program: PathBuf,
     pub subnet: ipnet::Ipv4Net,
     pub gateway: Option<Ipv4Addr>,
     pub nodes: Vec<NodeSpec>,
@@ -104,6 +110,9 @@ pub enum NodeState {
 pub trait Watch: Sync {
     /// A node has come to a new state, `elapsed` after the start.
     fn node(&self, name: &str, state: NodeState, elapsed: Duration);
+    /// KVM was tried and a node was silent in it, so that it is started again
+    /// in software emulation.
+    fn fell_back(&self, name: &str);
     /// Whether the user wants no more of it.
     fn cancelled(&self) -> bool;
 }
@@ -113,6 +122,7 @@ pub struct Silent;
 
 impl Watch for Silent {
     fn node(&self, _: &str, _: NodeState, _: Duration) {}
+    fn fell_back(&self, _: &str) {}
     fn cancelled(&self) -> bool {
         false
     }
@@ -196,13 +206,18 @@ impl Grid {
         let mut state = match self.state()?.filter(|s| s.lab == spec.lab) {
             Some(state) if gateway.is_running() => state,
             old => {
-                let accel = settings.accel.unwrap_or_else(probe::accel);
+                let hangs = old.as_ref().is_some_and(|s| s.kvm_hangs);
+                let accel = settings.accel.unwrap_or_else(|| if hangs { Accel::Tcg } else { probe::accel() });
                 let ports = gateway::ports(spec, settings.ports)?;
-                let mut state = State::new(&spec.lab, accel, gateway::segment(settings.ports)?.port, ports);
+                let mut state = State::new(&spec.lab, accel, ports);
+                state.kvm_hangs = hangs;
                 state.overlays = old.map(|s| s.overlays).unwrap_or_default();
                 state
             }
         };
+        if !switch::is_running(&gateway.dir) && spec.nodes.iter().any(|n| self.node(&n.name).is_running()) {
+            return Err(GridError::NoNetwork);
+        }
         // The nodes that run already have theirs.
         if !settings.force {
             enough(&start, running.len(), state.accel)?;
@@ -211,19 +226,40 @@ impl Grid {
             self.overlay(node, settings.fresh, &mut state)?;
         }
         state.save(&self.dir)?;
+        match self.start_and_wait(spec, &start, &state, settings, watch) {
+            Err(GridError::Silent { name, .. }) if settings.accel.is_none() => {
+                watch.fell_back(&name);
+                (state.accel, state.kvm_hangs) = (Accel::Tcg, true);
+                state.save(&self.dir)?;
+                self.start_and_wait(spec, &start, &state, settings, watch)?;
+            }
+            result => result?,
+        }
+        Ok(state)
+    }
+
+    /// Starts nodes and waits for them; what it has started ends again when
+    /// one fails.
+    fn start_and_wait(
+        &self,
+        spec: &GridSpec,
+        nodes: &[&NodeSpec],
+        state: &State,
+        settings: &UpSettings,
+        watch: &dyn Watch,
+    ) -> Result<(), GridError> {
         let mut started = Vec::new();
-        let result = self.start_all(spec, &start, &state, &mut started).and_then(|()| match settings.wait {
-            true => self.wait(&start, state.accel, watch),
+        let result = self.start_all(spec, nodes, state, &mut started).and_then(|()| match settings.wait {
+            true => self.wait(nodes, state.accel, watch),
             false => Ok(()),
         });
-        if let Err(error) = result {
+        if result.is_err() {
             for process in started.iter().rev() {
                 // The first error says more than one of the cleaning.
                 let _ = process.quit(END);
             }
-            return Err(error);
         }
-        Ok(state)
+        result
     }
 
     fn start_all(
@@ -233,17 +269,20 @@ impl Grid {
         state: &State,
         started: &mut Vec<Process>,
     ) -> Result<(), GridError> {
-        let segment = Segment { port: state.segment };
         let gateway = self.gateway();
-        if !gateway.is_running() {
-            gateway.start(gateway::arguments(spec, &state.ports, segment)?, false)?;
+        if !gateway.is_running() || !switch::is_running(&gateway.dir) {
+            gateway.quit(END)?;
+            switch::start(&spec.program, &gateway.dir)?;
+            gateway.start(gateway::arguments(spec, &state.ports)?, false)?;
             started.push(gateway);
         }
         for node in nodes {
             let process = self.node(&node.name);
             let disk = Disk { path: OVERLAY.into(), format: DiskFormat::Qcow2, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
-            machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link: Link::Segment(segment) });
+            // From the node's folder.
+            let link = Link::Switch(Path::new("..").join(GATEWAY).join(switch::SOCKET));
+            machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
             (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
             process.start(machine.hardware(), true)?;
             started.push(process);
@@ -300,6 +339,9 @@ impl Grid {
                 if !running {
                     return Err(GridError::Ended { name, tail });
                 }
+                if accel == Accel::Kvm && begin.elapsed() > SILENT && process.has_said_nothing() {
+                    return Err(GridError::Silent { name, seconds: SILENT.as_secs() });
+                }
                 if begin.elapsed() > limit {
                     return Err(GridError::NotUp { name, seconds: limit.as_secs(), tail });
                 }
@@ -314,8 +356,9 @@ impl Grid {
     }
 
     /// Halts the nodes in `names` that run, all at the same time, and turns
-    /// them off; the gateway too when no node is left. `force` does not halt.
-    /// Returns the nodes that had to be turned off without being halted.
+    /// them off; the gateway too when no node is left. A node that cannot be
+    /// halted goes on, and is among the errors that are returned. `force` does
+    /// not halt. Nor can a terminal be halted: no shell is on its console.
     ///
     /// # Errors
     /// When a machine cannot be turned off.
@@ -347,7 +390,7 @@ impl Grid {
         Ok(complaints)
     }
 
-    /// Halts and turns off one node; says if it did not halt.
+    /// Halts and turns off one node; says why if it still runs.
     #[expect(clippy::disallowed_methods, reason = "how long it took, for people; no artifact sees it")]
     fn end(&self, node: &NodeSpec, force: bool, share: u32, watch: &dyn Watch) -> Result<Option<GridError>, GridError> {
         let process = self.node(&node.name);
@@ -355,10 +398,15 @@ impl Grid {
             return Ok(None);
         }
         let begin = Instant::now();
-        let halted = if force { Ok(()) } else { halt::halt(&process, node, share) };
+        if !force
+            && node.shell
+            && let Err(error) = halt::halt(&process, node, share)
+        {
+            return Ok(Some(error));
+        }
         process.quit(END)?;
         watch.node(&node.name, NodeState::Down, begin.elapsed());
-        Ok(halted.err())
+        Ok(None)
     }
 
     /// Writes a picture of a node's screen as PNG.
@@ -410,6 +458,7 @@ fn available_memory() -> Option<u64> {
 /// A flag that others set as a [`Watch`] that stops.
 impl Watch for AtomicBool {
     fn node(&self, _: &str, _: NodeState, _: Duration) {}
+    fn fell_back(&self, _: &str) {}
     fn cancelled(&self) -> bool {
         self.load(Ordering::Relaxed)
     }
@@ -438,6 +487,7 @@ mod tests {
         };
         GridSpec {
             lab: "test".into(),
+            program: "p9img".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),
             gateway: Some([10, 9, 0, 1].into()),
             nodes: (1..=n).map(node).collect(),
@@ -474,7 +524,7 @@ mod tests {
         let overlay = grid.dir().join("n1").join(OVERLAY);
         fs::create_dir_all(overlay.parent().unwrap()).unwrap();
         fs::write(&overlay, "precious").unwrap();
-        let mut state = State::new("test", Accel::Tcg, 1, Default::default());
+        let mut state = State::new("test", Accel::Tcg, Default::default());
         let error = grid.overlay(&spec.nodes[0], false, &mut state).unwrap_err();
         assert!(matches!(error, GridError::Rebuilt { .. }), "{error}");
         state.overlays.insert("n1".into(), spec.nodes[0].sha256.clone());

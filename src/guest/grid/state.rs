@@ -17,16 +17,17 @@ pub struct State {
     schema: u32,
     pub lab: String,
     pub accel: Accel,
-    /// UDP port of the nodes' network.
-    pub segment: u16,
+    /// A guest was silent under KVM on this machine: it is not tried again unasked.
+    #[serde(default)]
+    pub kvm_hangs: bool,
     pub ports: HostPorts,
     /// SHA-256 of the artifact under each node's overlay, by the node's name.
     pub overlays: BTreeMap<String, String>,
 }
 
 impl State {
-    pub fn new(lab: &str, accel: Accel, segment: u16, ports: HostPorts) -> Self {
-        Self { schema: SCHEMA, lab: lab.to_owned(), accel, segment, ports, overlays: BTreeMap::new() }
+    pub fn new(lab: &str, accel: Accel, ports: HostPorts) -> Self {
+        Self { schema: SCHEMA, lab: lab.to_owned(), accel, kvm_hangs: false, ports, overlays: BTreeMap::new() }
     }
 
     /// Reads the state of the run in `dir`; none when there was no run.
@@ -70,7 +71,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(State::load(dir.path()).unwrap(), None);
         let ports = [("n1".to_owned(), [("cpu".to_owned(), 27010)].into())].into();
-        let state = State::new("lab", Accel::Tcg, 27000, ports);
+        let state = State::new("lab", Accel::Tcg, ports);
         state.save(dir.path()).unwrap();
         assert_eq!(State::load(dir.path()).unwrap(), Some(state));
         for wrong in ["", "{}", "{\"schema\": 2, \"lab\": \"lab\"}"] {
