@@ -12,7 +12,7 @@ static SCRATCH: LazyLock<Scratch> = LazyLock::new(|| Scratch::new("records"));
 fuzz_target!(|data: &[u8]| {
     SCRATCH.write("SHA256SUMS", data);
     SCRATCH.write("manifest.json", data);
-    let folder = Folder::lock(SCRATCH.path(), Wait::No).expect("a folder of our own");
+    let folder = Folder::lock(SCRATCH.path(), Wait::Yes).expect("a folder of our own");
     if let Err(error) = sums::load(&folder) {
         assert!(!error.to_string().is_empty());
     }

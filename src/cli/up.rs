@@ -97,9 +97,12 @@ pub fn report(lab: &Runnable, state: &State) -> serde_json::Value {
 /// The command that logs in to a node from this host.
 fn drawterm(lab: &Runnable, state: &State, node: &str) -> Option<String> {
     let cpu = state.ports.get(node)?.get("cpu")?;
-    let auth = state.ports.values().find_map(|p| p.get("auth"))?;
+    let server = state.ports.values().find(|p| p.contains_key("auth"))?;
+    let address = |port: &u16| format!("'tcp!127.0.0.1!{port}'");
+    // Without -s it takes the authentication server for the secstore, and waits for ever.
+    let secstore = server.get("secstore").map(|port| format!(" -s {}", address(port))).unwrap_or_default();
     let user = lab.lab.users.first().map_or(&lab.lab.hostowner, |u| &u.name);
-    Some(format!("drawterm -a 'tcp!127.0.0.1!{auth}' -c 'tcp!127.0.0.1!{cpu}' -u {user}"))
+    Some(format!("drawterm -a {}{secstore} -c {} -u {user}", address(&server["auth"]), address(cpu)))
 }
 
 /// For people: the same.

@@ -2,7 +2,7 @@
 //! nodes' segment and forwards ports of this host. It needs no root, and lets
 //! nothing out.
 
-use super::{GridError, GridSpec, switch};
+use super::{GridError, GridSpec};
 use crate::guest::qemu::to_switch;
 use crate::render::HostPorts;
 use std::ffi::OsString;
@@ -36,11 +36,11 @@ pub fn ports(spec: &GridSpec, base: u16) -> Result<HostPorts, GridError> {
     Ok(out)
 }
 
-/// QEMU's arguments for the gateway.
+/// QEMU's arguments for the gateway; `network` is the switch's socket.
 ///
 /// # Errors
 /// When the network has no address left for it.
-pub fn arguments(spec: &GridSpec, ports: &HostPorts) -> Result<Vec<OsString>, GridError> {
+pub fn arguments(spec: &GridSpec, ports: &HostPorts, network: &Path) -> Result<Vec<OsString>, GridError> {
     let taken: Vec<Ipv4Addr> = spec.nodes.iter().map(|n| n.ip).collect();
     // From the end: people count from the start.
     let hosts: Vec<Ipv4Addr> = spec.subnet.hosts().take(1 << 16).collect();
@@ -62,7 +62,7 @@ pub fn arguments(spec: &GridSpec, ports: &HostPorts) -> Result<Vec<OsString>, Gr
     for arg in ["-machine", "none", "-nodefaults", "-display", "none", "-netdev", &user] {
         args.push(arg.into());
     }
-    args.extend(["-netdev".into(), to_switch("lab0", Path::new(switch::SOCKET))]);
+    args.extend(["-netdev".into(), to_switch("lab0", network)]);
     for (i, netdev) in ["host0", "lab0"].into_iter().enumerate() {
         args.extend(["-netdev".into(), format!("hubport,id=port{i},hubid=0,netdev={netdev}").into()]);
     }
@@ -89,11 +89,11 @@ mod tests {
         let base = base();
         let ports = ports(&spec, base).unwrap();
         assert_eq!(ports["n2"]["cpu"], base + 20);
-        let args = text(&arguments(&spec, &ports).unwrap());
+        let args = text(&arguments(&spec, &ports, Path::new("/x/network.sock")).unwrap());
         for part in [
             "net=10.9.0.0/24,host=10.9.0.1,dns=10.9.0.254,dhcpstart=10.9.0.253",
             &format!("hostfwd=tcp:127.0.0.1:{}-10.9.0.12:17010", base + 20),
-            "-netdev stream,id=lab0,server=off,addr.type=unix,addr.path=network.sock",
+            "-netdev stream,id=lab0,server=off,addr.type=unix,addr.path=/x/network.sock",
             "hubport,id=port1,hubid=0,netdev=lab0",
             "restrict=on",
         ] {
@@ -115,8 +115,8 @@ mod tests {
         let mut spec = spec(2);
         spec.subnet = "10.9.0.8/29".parse().unwrap();
         spec.gateway = None;
-        assert!(arguments(&spec, &HostPorts::new()).is_ok());
+        assert!(arguments(&spec, &HostPorts::new(), Path::new("s")).is_ok());
         spec.subnet = "10.9.0.8/30".parse().unwrap();
-        assert!(matches!(arguments(&spec, &HostPorts::new()), Err(GridError::NoAddress { .. })));
+        assert!(matches!(arguments(&spec, &HostPorts::new(), Path::new("s")), Err(GridError::NoAddress { .. })));
     }
 }

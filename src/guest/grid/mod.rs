@@ -6,7 +6,7 @@
 //! OUT/run/NODE/overlay…    what the node has written; its artifact stays as it is
 //! OUT/run/NODE/serial.log  what its console said since it was started
 //! OUT/run/NODE/*.sock pid  how to talk to its QEMU
-//! OUT/run/.gateway/        the same for the gateway, and the socket of the network
+//! OUT/run/.gateway/        the same for the gateway
 //! ```
 //!
 //! Every QEMU is a process of its own that outlives p9img. Nothing here is
@@ -215,7 +215,7 @@ impl Grid {
                 state
             }
         };
-        if !switch::is_running(&gateway.dir) && spec.nodes.iter().any(|n| self.node(&n.name).is_running()) {
+        if !switch::is_running(&state.network) && spec.nodes.iter().any(|n| self.node(&n.name).is_running()) {
             return Err(GridError::NoNetwork);
         }
         // The nodes that run already have theirs.
@@ -226,12 +226,11 @@ impl Grid {
             self.overlay(node, settings.fresh, &mut state)?;
         }
         state.save(&self.dir)?;
-        match self.start_and_wait(spec, &start, &state, settings, watch) {
+        match self.start_and_wait(spec, &start, &mut state, settings, watch) {
             Err(GridError::Silent { name, .. }) if settings.accel.is_none() => {
                 watch.fell_back(&name);
                 (state.accel, state.kvm_hangs) = (Accel::Tcg, true);
-                state.save(&self.dir)?;
-                self.start_and_wait(spec, &start, &state, settings, watch)?;
+                self.start_and_wait(spec, &start, &mut state, settings, watch)?;
             }
             result => result?,
         }
@@ -244,7 +243,7 @@ impl Grid {
         &self,
         spec: &GridSpec,
         nodes: &[&NodeSpec],
-        state: &State,
+        state: &mut State,
         settings: &UpSettings,
         watch: &dyn Watch,
     ) -> Result<(), GridError> {
@@ -266,22 +265,22 @@ impl Grid {
         &self,
         spec: &GridSpec,
         nodes: &[&NodeSpec],
-        state: &State,
+        state: &mut State,
         started: &mut Vec<Process>,
     ) -> Result<(), GridError> {
         let gateway = self.gateway();
-        if !gateway.is_running() || !switch::is_running(&gateway.dir) {
+        if !gateway.is_running() || !switch::is_running(&state.network) {
             gateway.quit(END)?;
-            switch::start(&spec.program, &gateway.dir)?;
-            gateway.start(gateway::arguments(spec, &state.ports)?, false)?;
+            state.network = switch::start(&spec.program)?;
+            gateway.start(gateway::arguments(spec, &state.ports, &state.network)?, false)?;
             started.push(gateway);
         }
+        state.save(&self.dir)?;
         for node in nodes {
             let process = self.node(&node.name);
             let disk = Disk { path: OVERLAY.into(), format: DiskFormat::Qcow2, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
-            // From the node's folder.
-            let link = Link::Switch(Path::new("..").join(GATEWAY).join(switch::SOCKET));
+            let link = Link::Switch(state.network.clone());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
             (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
             process.start(machine.hardware(), true)?;

@@ -105,7 +105,15 @@ impl Process {
     }
 
     fn connect(&self, socket: &str) -> io::Result<UnixStream> {
-        by_short_path(&self.dir, socket, UnixStream::connect)
+        let path = self.dir.join(socket);
+        if path.as_os_str().as_bytes().len() <= LONGEST_SOCKET {
+            return UnixStream::connect(path);
+        }
+        // A detour with a short name.
+        let detour = tempfile::tempdir()?;
+        let short = detour.path().join("d");
+        std::os::unix::fs::symlink(std::path::absolute(&self.dir)?, &short)?;
+        UnixStream::connect(short.join(socket))
     }
 
     /// Turns the machine off at once, as pulling the plug would; QEMU writes
@@ -146,22 +154,6 @@ impl Process {
         let lines: Vec<_> = text.lines().filter(|l| !l.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(LINES)..].iter().map(|l| format!("  {l}\n")).collect()
     }
-}
-
-/// Does something with a socket under a path that is short enough for one.
-///
-/// # Errors
-/// What it fails with.
-pub fn by_short_path<T>(dir: &Path, socket: &str, run: impl FnOnce(PathBuf) -> io::Result<T>) -> io::Result<T> {
-    let path = dir.join(socket);
-    if path.as_os_str().as_bytes().len() <= LONGEST_SOCKET {
-        return run(path);
-    }
-    // A detour with a short name.
-    let detour = tempfile::tempdir()?;
-    let short = detour.path().join("d");
-    std::os::unix::fs::symlink(std::path::absolute(dir)?, &short)?;
-    run(short.join(socket))
 }
 
 /// Whether a process exists. A zombie that nobody waits for does not count.

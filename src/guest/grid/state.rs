@@ -6,7 +6,7 @@ use crate::guest::probe::Accel;
 use crate::render::HostPorts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILE: &str = "lab.json";
 /// Number of this layout; another is not understood.
@@ -21,13 +21,24 @@ pub struct State {
     #[serde(default)]
     pub kvm_hangs: bool,
     pub ports: HostPorts,
+    /// The socket of the lab's network; empty before there was one.
+    #[serde(default)]
+    pub network: PathBuf,
     /// SHA-256 of the artifact under each node's overlay, by the node's name.
     pub overlays: BTreeMap<String, String>,
 }
 
 impl State {
     pub fn new(lab: &str, accel: Accel, ports: HostPorts) -> Self {
-        Self { schema: SCHEMA, lab: lab.to_owned(), accel, kvm_hangs: false, ports, overlays: BTreeMap::new() }
+        Self {
+            schema: SCHEMA,
+            lab: lab.to_owned(),
+            accel,
+            kvm_hangs: false,
+            ports,
+            network: PathBuf::new(),
+            overlays: BTreeMap::new(),
+        }
     }
 
     /// Reads the state of the run in `dir`; none when there was no run.

@@ -1,6 +1,6 @@
 //! The lab's network: an Ethernet switch, a process of its own. Each QEMU is
-//! connected to it by a stream socket in the folder of the run, on which a
-//! frame follows its length in four bytes, the highest first.
+//! connected to it by a stream socket, on which a frame follows its length in
+//! four bytes, the highest first.
 //!
 //! A frame goes only to the machine it is addressed to, as on a real switch.
 //! That is more than tidiness: QEMU's way in from this host (slirp) takes every
@@ -8,21 +8,22 @@
 //! connections between other machines.
 
 use super::GridError;
-use super::process::by_short_path;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The socket's name.
-pub const SOCKET: &str = "network.sock";
+/// The socket's name, in a folder of its own that only the user can open: its
+/// path is short, which a socket's must be, wherever the lab is.
+const SOCKET: &str = "network.sock";
 /// The longest frame that QEMU sends, in bytes.
 const LONGEST: usize = (64 << 10) + (4 << 10);
 /// Destination and source, six bytes each, and the type: less is no frame.
@@ -42,42 +43,49 @@ type Frame = Arc<[u8]>;
 
 /// Starts the switch as a process that goes on when p9img has ended and ends
 /// by itself when no machine is left: `program` with `switch` as its argument
-/// and the listening socket as its standard input.
+/// and the listening socket as its standard input. Returns the socket's path.
 ///
 /// # Errors
 /// When the socket cannot be made or the program not be started.
-pub fn start(program: &Path, dir: &Path) -> Result<(), GridError> {
-    let failed = |source| GridError::Folder { path: dir.join(SOCKET), source };
-    fs::create_dir_all(dir).map_err(failed)?;
-    match fs::remove_file(dir.join(SOCKET)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-        _ => {}
-    }
-    let listener = by_short_path(dir, SOCKET, UnixListener::bind).map_err(failed)?;
+pub fn start(program: &Path) -> Result<PathBuf, GridError> {
+    let dir = tempfile::Builder::new().prefix("p9img-").permissions(fs::Permissions::from_mode(0o700)).tempdir();
+    let dir = dir.map_err(|source| GridError::Folder { path: std::env::temp_dir(), source })?;
+    let path = dir.path().join(SOCKET);
+    let listener = UnixListener::bind(&path).map_err(|source| GridError::Folder { path: path.clone(), source })?;
     Command::new(program)
         .arg("switch")
         .stdin(OwnedFd::from(listener))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .current_dir(dir)
+        .current_dir("/")
         // Ctrl-C at the terminal is meant for p9img alone.
         .process_group(0)
         .spawn()
         .map_err(|source| GridError::Folder { path: program.to_owned(), source })?;
-    Ok(())
+    // The switch removes it at its end.
+    let _ = dir.keep();
+    Ok(path)
 }
 
-/// Whether the switch in `dir` runs.
-pub fn is_running(dir: &Path) -> bool {
-    by_short_path(dir, SOCKET, UnixStream::connect).is_ok()
+/// Whether the switch with this socket runs.
+pub fn is_running(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
 }
 
-/// Serves the socket that is standard input until no machine is left.
+/// Serves the socket that is standard input until no machine is left, and
+/// removes it with its folder.
 ///
 /// # Errors
 /// When standard input is no listening socket.
 pub fn serve_stdin() -> io::Result<()> {
-    serve(&UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?), FIRST, IDLE)
+    let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let result = serve(&listener, FIRST, IDLE);
+    let address = listener.local_addr()?;
+    if let Some(path) = address.as_pathname().filter(|p| p.ends_with(SOCKET)) {
+        fs::remove_file(path)?;
+        path.parent().map_or(Ok(()), fs::remove_dir)?;
+    }
+    result
 }
 
 /// Serves until no machine has been connected for `idle` (`first` at the start).
@@ -247,13 +255,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(SOCKET);
         let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_running(&path));
         let switch = std::thread::spawn(move || serve(&listener, Duration::from_secs(60), Duration::from_millis(10)));
         let hosts = [UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap()];
         std::thread::sleep(4 * LOOK);
         assert!(!switch.is_finished());
         drop(hosts);
         switch.join().unwrap().unwrap();
-        assert!(!is_running(dir.path()));
+        assert!(!is_running(&path));
     }
 
     #[test]
