@@ -32,7 +32,7 @@ pub fn grid(test: &str) -> Option<Arc<Lab>> {
 }
 
 /// The medium, if it and what runs it are there.
-fn ready(test: &str) -> Option<PathBuf> {
+pub fn ready(test: &str) -> Option<PathBuf> {
     have(test, &["qemu-system-x86_64", "qemu-img"]).then(|| medium(test, "9legacy"))?
 }
 

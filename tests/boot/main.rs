@@ -7,6 +7,7 @@
 
 mod archive;
 mod built;
+mod grid;
 mod legacy;
 mod loader;
 mod sample;

@@ -1,0 +1,373 @@
+//! The lab as a whole: `p9img up`, `test` and `down` on real Plan 9, and what
+//! its people do with it.
+
+use crate::built::Lab;
+use crate::have;
+use crate::legacy::{LONG, SHORT, good, ready};
+use p9img::guest::grid::{Grid, NodeSpec, State};
+use p9img::guest::session::Session;
+use p9img::guest::{Disk, DiskFormat, Link, Machine, NetworkCard};
+use p9img::lab::{Controller, Mac, Nic, Secrets};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
+/// Local ports of the running lab, away from those of a lab that a user runs.
+const PORTS: &str = "28100";
+
+/// The default lab from 9legacy, running; turned off when it goes out of
+/// scope. One at a time: four machines are enough for any host.
+struct Running {
+    lab: Lab,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Running {
+    /// Builds the lab; nothing runs yet.
+    fn build(test: &str) -> Option<Self> {
+        static ONE: Mutex<()> = Mutex::new(());
+        let media = ready(test)?;
+        let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+        Some(Self { lab: Lab::build(Some(&media), &[], "qcow2"), _one: one })
+    }
+
+    fn p9img(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
+        command.args(args).current_dir(self.lab.path("")).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs p9img, which must succeed; returns what it printed.
+    fn must(&self, args: &[&str]) -> String {
+        let output = self.p9img(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "p9img {}: {}\n{out}\n{err}", args.join(" "), output.status);
+        out.into_owned()
+    }
+
+    /// Starts nodes, all without names, and waits for them.
+    fn up(&self, nodes: &[&str]) {
+        self.must(&[&["up", "--accel", "tcg", "--ports", PORTS], nodes].concat());
+    }
+
+    /// All checks pass.
+    fn test(&self) {
+        let report: serde_json::Value = serde_json::from_str(&self.must(&["test", "--json"])).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        assert!(checks.len() > 60, "{report:#}");
+        for check in checks {
+            assert_eq!(check["outcome"], "passed", "{check:#}");
+        }
+    }
+
+    fn grid(&self) -> Grid {
+        Grid::new(&self.lab.path("output"))
+    }
+
+    fn state(&self) -> State {
+        self.grid().state().unwrap().unwrap()
+    }
+
+    /// The console of a node.
+    fn console(&self, node: &str) -> Session {
+        let built = self.lab.node(node);
+        let spec = NodeSpec {
+            name: node.into(),
+            image: PathBuf::new(),
+            format: DiskFormat::Qcow2,
+            sha256: String::new(),
+            controller: Controller::Ide,
+            nic: Nic::E1000,
+            mac: Mac(built.mac),
+            ip: built.ip.parse().unwrap(),
+            cpus: 1,
+            memory: 512 << 20,
+            ready: String::new(),
+            shell: true,
+            ports: Vec::new(),
+        };
+        Session::open(&self.grid().node(node), &spec, SHORT).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn port(&self, node: &str, service: &str) -> String {
+        format!("tcp!127.0.0.1!{}", self.state().ports[node][service])
+    }
+
+    fn password(&self, user: &str) -> String {
+        let secrets = Secrets::load(&self.lab.path(""), "bootes").unwrap().unwrap();
+        secrets.password(user).unwrap().to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let output = self.p9img(&["down", "--force"]);
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A command that must succeed; returns what it printed.
+fn run(session: &mut Session, command: &str) -> String {
+    good(session.run(command, &[], LONG))
+}
+
+#[test]
+fn the_lab_comes_up_does_its_work_and_halts() {
+    let Some(lab) = Running::build("the_lab_comes_up_does_its_work_and_halts") else { return };
+    lab.up(&[]);
+    lab.test();
+    // One node is down: the checks need the whole lab.
+    lab.must(&["down", "plan9n2"]);
+    let output = lab.p9img(&["test"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("plan9n2 is down: start it with `p9img up plan9n2`"), "{said}");
+    // A console that somebody uses is not halted behind their back.
+    let mut session = lab.console("plan9n1");
+    let output = lab.p9img(&["down", "plan9n1"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("in use by another p9img"), "{said}");
+    run(&mut session, "date");
+    drop(session);
+    let network = lab.state().network;
+    assert!(network.exists());
+    lab.must(&["down"]);
+    for node in NODES {
+        let log = std::fs::read_to_string(lab.grid().node(node).log()).unwrap();
+        assert!(log.contains("done halting"), "{node}:\n{log}");
+    }
+    let begin = Instant::now();
+    while network.exists() && begin.elapsed() < SHORT {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!network.parent().unwrap().exists(), "the switch ends and leaves nothing");
+}
+
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn any_order_of_start_works() {
+    let Some(lab) = Running::build("any_order_of_start_works") else { return };
+    for order in [[3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+        for node in order {
+            lab.up(&[NODES[node]]);
+        }
+        lab.test();
+        lab.must(&["down"]);
+    }
+}
+
+/// A screen of its own for drawterm.
+struct Screen {
+    server: Child,
+    display: String,
+}
+
+impl Screen {
+    fn new() -> Self {
+        use std::io::BufRead as _;
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut number = String::new();
+        std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
+        Self { server, display: format!(":{}", number.trim()) }
+    }
+
+    fn keys(&self, args: &[&str]) {
+        let status = Command::new("xdotool").args(args).env("DISPLAY", &self.display).status().unwrap();
+        assert!(status.success(), "xdotool {}", args[0]);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Logs in with drawterm, types the password each time that drawterm could
+/// have asked for it, and waits until `done` exists, for `patience` at most.
+fn drawterm(lab: &Running, screen: &Screen, node: &str, login: [&str; 2], command: &str, done: &Path) -> bool {
+    let [user, password] = login;
+    let mut child = Command::new("drawterm")
+        .args(["-a", &lab.port("plan9n1", "auth"), "-s", &lab.port("plan9n1", "secstore")])
+        .args(["-c", &lab.port(node, "cpu"), "-u", user, "-C", command])
+        .env("DISPLAY", &screen.display)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_secs(3));
+        if done.exists() {
+            break;
+        }
+        screen.keys(&["type", "--delay", "20", password]);
+        screen.keys(&["key", "Return"]);
+        for _ in 0..30 {
+            std::thread::sleep(Duration::from_millis(100));
+            if done.exists() {
+                break;
+            }
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    done.exists()
+}
+
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
+    let test = "drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside";
+    if ["Xvfb", "xdotool", "drawterm"].iter().any(|tool| !have(test, &[tool])) {
+        return;
+    }
+    let Some(lab) = Running::build(test) else { return };
+    lab.up(&[]);
+    let screen = Screen::new();
+    let folder = tempfile::Builder::new().prefix("p9").tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("in"), "from the host\n".repeat(1000)).unwrap();
+    let here = format!("/mnt/term{}", folder.path().display());
+    // drawterm and cpu take short commands only.
+    let script = format!(
+        "cat /dev/sysname /dev/user >{here}/who\ncp {here}/in /tmp/in\ncp /tmp/in {here}/back\n\
+         cp /lib/ndb/local {here}/ndb && >{here}/done\n"
+    );
+    std::fs::write(path("s"), script).unwrap();
+    let command = format!("rc {here}/s");
+    let password = lab.password("bootes");
+    for node in NODES {
+        assert!(drawterm(&lab, &screen, node, ["bootes", &password], &command, &path("done")), "{node}");
+        assert_eq!(std::fs::read_to_string(path("who")).unwrap(), format!("{node}bootes"));
+        assert_eq!(std::fs::read(path("back")).unwrap(), std::fs::read(path("in")).unwrap());
+        assert_eq!(std::fs::read_to_string(path("ndb")).unwrap(), lab.lab.cat(node, "fossil:/lib/ndb/local"));
+        for name in ["who", "back", "ndb", "done"] {
+            std::fs::remove_file(path(name)).unwrap();
+        }
+    }
+    for login in [["bootes", "not the password"], ["mallory", &password]] {
+        assert!(!drawterm(&lab, &screen, "plan9n2", login, &command, &path("done")), "{login:?}");
+        assert!(!path("who").exists());
+    }
+}
+
+/// A tree of 1,000 files of many sizes, and what its digest is.
+fn thousand(session: &mut Session) -> String {
+    run(session, "mkdir /usr/bootes/thousand");
+    // Each file another part of the kernel, none like another.
+    run(
+        session,
+        "for(i in `{seq 1000}) dd -if /386/9pccpuf -iseek $i -bs `{echo 'x='^$i^'*7919; 1+x-x/20011*20011' | bc} \
+         -count 1 -of /usr/bootes/thousand/f$i >[2]/dev/null",
+    );
+    let digest = run(session, DIGEST);
+    assert_eq!(run(session, "ls /usr/bootes/thousand | wc -l").trim(), "1000");
+    digest
+}
+
+const DIGEST: &str = "@{cd /usr/bootes/thousand && sha1sum f* | sha1sum}";
+
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn a_thousand_files_come_back_from_the_archive() {
+    let Some(lab) = Running::build("a_thousand_files_come_back_from_the_archive") else { return };
+    lab.up(&["plan9n4", "plan9n1"]);
+    let mut n1 = lab.console("plan9n1");
+    let digest = thousand(&mut n1);
+    let said = run(&mut n1, "/cfg/plan9n1/archive");
+    let mut lines = said.lines().rev();
+    let score = lines.find_map(|l| l.strip_prefix("vac:")).unwrap_or_else(|| panic!("{said}")).to_owned();
+    let file = lines.find(|l| l.ends_with(".vac")).unwrap().to_owned();
+    run(&mut n1, "rm -r /usr/bootes/thousand");
+
+    // plan9n2 with a second, empty disk.
+    let fresh = lab.lab.path("fresh.img");
+    std::fs::File::create(&fresh).unwrap().set_len(1 << 30).unwrap();
+    let image = lab.lab.disk("plan9n2", crate::built::Artifact::Qcow2);
+    let mut machine = Machine::new(Controller::Ide, image);
+    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&fresh, DiskFormat::Raw) });
+    let mac = Mac(lab.lab.node("plan9n2").mac);
+    machine.network = Some(NetworkCard { model: Nic::E1000, mac, link: Link::Switch(lab.state().network) });
+    let mut guest = machine.start().unwrap();
+    let mut n2 = crate::legacy::shell(&mut guest, "plan9n2");
+    let mut run2 = |command: &str| good(n2.run(command, LONG));
+
+    // From the mounted archive, over the mounted file server.
+    run2("9fs plan9n1; import plan9n4 /lib/vac /n/scores");
+    let name = file.rsplit('/').next().unwrap();
+    run2(&format!("vacfs -h plan9n4 -m /n/vac /n/scores/plan9n1/{name}"));
+    let home = "/active/usr/bootes/thousand";
+    let digest_in = |folder: &str| format!("@{{cd {folder} && sha1sum f* | sha1sum}}");
+    assert_eq!(run2(&digest_in(&format!("/n/vac{home}"))), digest, "in the archive");
+    run2("cd /n/vac/active/usr/bootes && tar c thousand | @{cd /n/plan9n1/usr/bootes && tar x}; cd");
+    assert_eq!(run(&mut n1, DIGEST), digest, "restored");
+
+    // A fossil from the score, on the fresh disk; see doc/archive.md.
+    run2(&format!("fossil/flfmt -y -h plan9n4 -v {score} /dev/sdC1/data"));
+    run2(
+        "fossil/fossil -c 'fsys main config /dev/sdC1/data' -c 'fsys main venti plan9n4' -c 'fsys main open -AWP' \
+         -c 'fsys main' -c 'srv -AWP again' && mount /srv/again /n/again main/active",
+    );
+    assert_eq!(run2(&digest_in("/n/again/usr/bootes/thousand")), digest, "flfmt -v");
+    run2("cmp /n/again/adm/keys /n/plan9n1/adm/keys || ls -l /n/again/adm/keys");
+}
+
+/// How often the power is cut; the judge's figure is 50.
+fn cuts() -> u32 {
+    std::env::var("P9IMG_POWER_CUTS").ok().map_or(5, |n| n.parse().expect("P9IMG_POWER_CUTS is a number"))
+}
+
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn what_was_synced_survives_a_power_cut() {
+    let Some(lab) = Running::build("what_was_synced_survives_a_power_cut") else { return };
+    let overlay = lab.lab.path("cut.qcow2");
+    let base = lab.lab.disk("plan9n2", crate::built::Artifact::Qcow2).path;
+    let args = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"];
+    assert!(Command::new("qemu-img").args(args).arg(base).arg(&overlay).status().unwrap().success());
+    let disk = Disk { keep_writes: true, ..Disk::new(&overlay, DiskFormat::Qcow2) };
+    let node = lab.lab.node("plan9n2");
+    let mut synced: Vec<String> = Vec::new();
+    // Any sequence will do that is the same in every run: 0 to 5 s.
+    let mut seed = 12345_u64;
+    for cut in 0..cuts() {
+        let mut guest = crate::legacy::plain(disk.clone(), node).start().unwrap();
+        let mut sh = crate::legacy::shell(&mut guest, "plan9n2");
+        for round in synced.iter().rev().take(4) {
+            // Each file says its round and number.
+            let said = good(sh.run(&format!("cat /sys/log/cut/{round}.* | wc -l"), SHORT));
+            assert_eq!(said.trim(), "200", "cut {cut}: what was synced in round {round}");
+        }
+        good(sh.run("mkdir -p /sys/log/cut", SHORT));
+        let round = format!("r{cut}");
+        good(sh.run(&format!("for(i in `{{seq 200}}) echo {round} $i >/sys/log/cut/{round}.$i"), LONG));
+        // fossil answers when everything is on the disk.
+        let sync = "@{echo fsys main sync >[1=0]; while(! ~ $line *wrote*) line=`{read}} <>/srv/fscons";
+        good(sh.run(sync, SHORT));
+        synced.push(round);
+        // Writing goes on until the plug is pulled.
+        sh.send("for(i in `{seq 100000}) {cp /lib/ndb/common /sys/log/cut/x$i; rm -f /sys/log/cut/x^`{hoc -e $i-9}}")
+            .unwrap();
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_millis((seed >> 33) % 5000));
+        drop(guest);
+        if cut % 10 == 4 {
+            let mut machine = crate::legacy::plain(lab.lab.disk("plan9n3", crate::built::Artifact::Qcow2), node);
+            machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
+            let mut guest = machine.start().unwrap();
+            let mut sh = crate::legacy::shell(&mut guest, "plan9n3");
+            let said = good(sh.run("fossil/flchk -f -h 'tcp!127.0.0.1!9' /dev/sdC1/fossil", LONG));
+            // Blocks that nobody refers to yet are what a cut leaves; fossil
+            // takes them back when it is told to.
+            let bad: Vec<_> = said.lines().filter(|l| l.starts_with("error:") || l.contains("could not")).collect();
+            assert!(bad.is_empty(), "cut {cut}:\n{said}");
+        }
+    }
+}
