@@ -335,7 +335,7 @@ fn what_was_synced_survives_a_power_cut() {
         let round = format!("r{cut}");
         good(sh.run(&format!("for(i in `{{seq 200}}) echo {round} $i >/sys/log/cut/{round}.$i"), LONG));
         // fossil answers when everything is on the disk.
-        let sync = "@{echo fsys main sync >[1=0]; while(! ~ $line *wrote*) line=`{read}} <>/srv/fscons";
+        let sync = "@{echo fsys main sync >[1=0]; while(! ~ $line *wrote*) line=`{read}; status=''} <>/srv/fscons";
         good(sh.run(sync, SHORT));
         synced.push(round);
         // Writing goes on until the plug is pulled.
