@@ -124,7 +124,7 @@ pub enum Command {
     #[command(long_about = "Starts nodes in QEMU on one private network, waits until they are up, and prints\n\
         how to reach them: a port of this machine for each service, and the drawterm\n\
         command for each node. Needs no root.\n\n\
-        What a node writes goes into an overlay in OUT/run: its image stays as it is,\n\
+        What a node writes goes into a copy in OUT/run: its image stays as it is,\n\
         and the next `up` goes on where it was. Uses KVM where a guest really runs in\n\
         it, else software emulation (a node is up in 15 to 60 s).")]
     Up(Up),

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! OUT/run/lab.json         what is known of the run
-//! OUT/run/NODE/overlay…    what the node has written; its artifact stays as it is
+//! OUT/run/NODE/disk.img    what the node writes to, a sparse copy of its artifact
 //! OUT/run/NODE/serial.log  what its console said since it was started
 //! OUT/run/NODE/*.sock pid  how to talk to its QEMU
 //! OUT/run/.gateway/        the same for the gateway
@@ -38,7 +38,10 @@ use std::time::{Duration, Instant};
 
 /// Name of the gateway's folder; no node can have it, as its name is theirs.
 const GATEWAY: &str = ".gateway";
-const OVERLAY: &str = "overlay.qcow2";
+/// Raw: in a qcow2 over the artifact, what the guest believes written would be
+/// lost when QEMU is killed, because it keeps the tables that lead to new
+/// clusters in memory, and Plan 9 turns on the disk's cache for writes.
+const OVERLAY: &str = "disk.img";
 /// Software emulation of more nodes than this on one core is no use.
 const NODES_PER_CORE: usize = 4;
 /// Memory that QEMU needs beside the machine's own, in bytes.
@@ -278,7 +281,7 @@ impl Grid {
         state.save(&self.dir)?;
         for node in nodes {
             let process = self.node(&node.name);
-            let disk = Disk { path: OVERLAY.into(), format: DiskFormat::Qcow2, keep_writes: true };
+            let disk = Disk { path: OVERLAY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
             let link = Link::Switch(state.network.clone());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
@@ -289,7 +292,7 @@ impl Grid {
         Ok(())
     }
 
-    /// Makes the file that a node writes to, over its artifact.
+    /// Makes the file that a node writes to, a copy of its artifact.
     fn overlay(&self, node: &NodeSpec, fresh: bool, state: &mut State) -> Result<(), GridError> {
         let dir = self.dir.join(&node.name);
         let path = dir.join(OVERLAY);
@@ -302,8 +305,9 @@ impl Grid {
             };
         }
         let image = std::path::absolute(&node.image).map_err(failed)?;
+        let partial = path.with_extension("partial");
         let output =
-            duct::cmd!(probe::QEMU_IMG, "create", "-q", "-f", "qcow2", "-F", node.format.name(), "-b", image, &path)
+            duct::cmd!(probe::QEMU_IMG, "convert", "-q", "-f", node.format.name(), "-O", "raw", image, &partial)
                 .stdin_null()
                 .stderr_to_stdout()
                 .stdout_capture()
@@ -312,8 +316,10 @@ impl Grid {
                 .map_err(failed)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let _ = fs::remove_file(partial);
             return Err(GridError::Overlay { path, said });
         }
+        fs::rename(&partial, &path).map_err(failed)?;
         state.overlays.insert(node.name.clone(), node.sha256.clone());
         Ok(())
     }
