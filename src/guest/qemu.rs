@@ -33,8 +33,8 @@ impl DiskFormat {
 pub struct Disk {
     pub path: PathBuf,
     pub format: DiskFormat,
-    /// What the guest writes goes into the file, and is there even when QEMU is
-    /// killed right behind it. Otherwise it goes into a temporary one, and the
+    /// What the guest writes goes into the file, and, if that is raw, is there
+    /// even when QEMU is killed right behind it. Otherwise it goes into a temporary one, and the
     /// file stays as it is.
     pub keep_writes: bool,
 }

@@ -1,9 +1,10 @@
 //! The lab as a whole: `p9img up`, `test` and `down` on real Plan 9, and what
 //! its people do with it.
 
-use crate::built::Lab;
+use crate::built::{Artifact, Lab};
 use crate::have;
-use crate::legacy::{LONG, SHORT, good, ready};
+use crate::legacy::{LONG, SHORT, good, plain, ready, shell};
+use crate::venti::qemu_img;
 use p9img::guest::grid::{Grid, NodeSpec, State};
 use p9img::guest::session::Session;
 use p9img::guest::{Disk, DiskFormat};
@@ -198,7 +199,7 @@ impl Drop for Screen {
 }
 
 /// Logs in with drawterm, types the password each time that drawterm could
-/// have asked for it, and waits until `done` exists, for `patience` at most.
+/// have asked for it, and waits until `done` exists, for half a minute.
 fn drawterm(lab: &Running, screen: &Screen, node: &str, login: [&str; 2], command: &str, done: &Path) -> bool {
     let [user, password] = login;
     let mut child = Command::new("drawterm")
@@ -274,12 +275,15 @@ fn thousand(session: &mut Session) -> String {
         "for(i in `{seq 1000}) dd -if /386/9pccpuf -iseek $i -bs `{echo 'x='^$i^'*7919; 1+x-x/20011*20011' | bc} \
          -count 1 -of /usr/bootes/thousand/f$i >[2]/dev/null",
     );
-    let digest = run(session, DIGEST);
+    let digest = run(session, &digest_in("/usr/bootes"));
     assert_eq!(run(session, "ls /usr/bootes/thousand | wc -l").trim(), "1000");
     digest
 }
 
-const DIGEST: &str = "@{cd /usr/bootes/thousand && sha1sum f* | sha1sum}";
+/// What prints the digest of the thousand files under a home.
+fn digest_in(home: &str) -> String {
+    format!("@{{cd {home}/thousand && sha1sum f* | sha1sum}}")
+}
 
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
@@ -303,11 +307,9 @@ fn a_thousand_files_come_back_from_the_archive() {
     run2("9fs plan9n1; import plan9n4 /lib/vac /n/scores");
     let name = file.rsplit('/').next().unwrap();
     run2(&format!("vacfs -h plan9n4 -m /n/vac /n/scores/plan9n1/{name}"));
-    let home = "/active/usr/bootes/thousand";
-    let digest_in = |folder: &str| format!("@{{cd {folder} && sha1sum f* | sha1sum}}");
-    assert_eq!(run2(&digest_in(&format!("/n/vac{home}"))), digest, "in the archive");
+    assert_eq!(run2(&digest_in("/n/vac/active/usr/bootes")), digest, "in the archive");
     run2("cd /n/vac/active/usr/bootes && tar c thousand | @{cd /n/plan9n1/usr/bootes && tar x}; cd");
-    assert_eq!(run(&mut n1, DIGEST), digest, "restored");
+    assert_eq!(run(&mut n1, &digest_in("/usr/bootes")), digest, "restored");
 }
 
 #[test]
@@ -315,17 +317,16 @@ fn a_thousand_files_come_back_from_the_archive() {
 fn what_was_synced_survives_a_power_cut() {
     let Some(lab) = Running::build("what_was_synced_survives_a_power_cut") else { return };
     let copy = lab.lab.path("cut.img");
-    let base = lab.lab.disk("plan9n2", crate::built::Artifact::Qcow2).path;
-    let args = ["convert", "-q", "-O", "raw"];
-    assert!(Command::new("qemu-img").args(args).arg(base).arg(&copy).status().unwrap().success());
+    let base = lab.lab.disk("plan9n2", Artifact::Qcow2).path;
+    qemu_img(&["convert", "-O", "raw"], [&base, &copy]);
     let disk = Disk { keep_writes: true, ..Disk::new(&copy, DiskFormat::Raw) };
     let node = lab.lab.node("plan9n2");
     let mut synced: Vec<String> = Vec::new();
     // Any sequence will do that is the same in every run: 0 to 5 s.
     let mut seed = 12345_u64;
     for cut in 0..if thorough() { 50 } else { 3 } {
-        let mut guest = crate::legacy::plain(disk.clone(), node).start().unwrap();
-        let mut sh = crate::legacy::shell(&mut guest, "plan9n2");
+        let mut guest = plain(disk.clone(), node).start().unwrap();
+        let mut sh = shell(&mut guest, "plan9n2");
         for round in synced.iter().rev().take(4) {
             // Each file says its round and number.
             let said = good(sh.run(&format!("cat /sys/log/cut/{round}.* | wc -l"), SHORT));
@@ -345,10 +346,10 @@ fn what_was_synced_survives_a_power_cut() {
         std::thread::sleep(Duration::from_millis((seed >> 33) % 5000));
         drop(guest);
         if cut % 10 == 2 {
-            let mut machine = crate::legacy::plain(lab.lab.disk("plan9n3", crate::built::Artifact::Qcow2), node);
+            let mut machine = plain(lab.lab.disk("plan9n3", Artifact::Qcow2), node);
             machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
             let mut guest = machine.start().unwrap();
-            let mut sh = crate::legacy::shell(&mut guest, "plan9n3");
+            let mut sh = shell(&mut guest, "plan9n3");
             let said = good(sh.run("fossil/flchk -f -h 'tcp!127.0.0.1!9' /dev/sdC1/fossil", LONG));
             // Blocks that nobody refers to yet are what a cut leaves; fossil
             // takes them back when it is told to.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const NODE: &str = "plan9n4";
 const PARTS: [&str; 3] = ["arenas", "isect", "bloom"];
 
-fn qemu_img(args: &[&str], paths: [&Path; 2]) {
+pub fn qemu_img(args: &[&str], paths: [&Path; 2]) {
     let status = Command::new("qemu-img").args(args).args(paths).status().unwrap();
     assert!(status.success(), "qemu-img {}: {status}", args.join(" "));
 }

@@ -38,11 +38,11 @@ pub enum GridError {
     Cores { nodes: usize, cores: usize, each: usize },
     #[error(
         "The image of {node} was built again since it last ran: what the node wrote since then is on {}; start over \
-         with --fresh, which throws that away", overlay.display()
+         with --fresh, which throws that away", copy.display()
     )]
-    Rebuilt { node: String, overlay: PathBuf },
+    Rebuilt { node: String, copy: PathBuf },
     #[error("qemu-img cannot make {}: {said}", path.display())]
-    Overlay { path: PathBuf, said: String },
+    Copy { path: PathBuf, said: String },
     #[error("QEMU does not start {name}: {said}")]
     Start { name: String, said: String },
     #[error("{name} does not obey")]

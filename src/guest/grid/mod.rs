@@ -41,7 +41,7 @@ const GATEWAY: &str = ".gateway";
 /// Raw: in a qcow2 over the artifact, what the guest believes written would be
 /// lost when QEMU is killed, because it keeps the tables that lead to new
 /// clusters in memory, and Plan 9 turns on the disk's cache for writes.
-const OVERLAY: &str = "disk.img";
+const COPY: &str = "disk.img";
 /// Software emulation of more nodes than this on one core is no use.
 const NODES_PER_CORE: usize = 4;
 /// Memory that QEMU needs beside the machine's own, in bytes.
@@ -214,7 +214,7 @@ impl Grid {
                 let ports = gateway::ports(spec, settings.ports)?;
                 let mut state = State::new(&spec.lab, accel, ports);
                 state.kvm_hangs = hangs;
-                state.overlays = old.map(|s| s.overlays).unwrap_or_default();
+                state.copies = old.map(|s| s.copies).unwrap_or_default();
                 state
             }
         };
@@ -226,7 +226,7 @@ impl Grid {
             enough(&start, running.len(), state.accel)?;
         }
         for node in &start {
-            self.overlay(node, settings.fresh, &mut state)?;
+            self.copy(node, settings.fresh, &mut state)?;
         }
         state.save(&self.dir)?;
         match self.start_and_wait(spec, &start, &mut state, settings, watch) {
@@ -281,7 +281,7 @@ impl Grid {
         state.save(&self.dir)?;
         for node in nodes {
             let process = self.node(&node.name);
-            let disk = Disk { path: OVERLAY.into(), format: DiskFormat::Raw, keep_writes: true };
+            let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
             let link = Link::Switch(state.network.clone());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
@@ -293,15 +293,15 @@ impl Grid {
     }
 
     /// Makes the file that a node writes to, a copy of its artifact.
-    fn overlay(&self, node: &NodeSpec, fresh: bool, state: &mut State) -> Result<(), GridError> {
+    fn copy(&self, node: &NodeSpec, fresh: bool, state: &mut State) -> Result<(), GridError> {
         let dir = self.dir.join(&node.name);
-        let path = dir.join(OVERLAY);
+        let path = dir.join(COPY);
         let failed = |source| GridError::Folder { path: path.clone(), source };
         fs::create_dir_all(&dir).map_err(failed)?;
         if path.exists() && !fresh {
-            return match state.overlays.get(&node.name) {
+            return match state.copies.get(&node.name) {
                 Some(sha256) if *sha256 == node.sha256 => Ok(()),
-                _ => Err(GridError::Rebuilt { node: node.name.clone(), overlay: path }),
+                _ => Err(GridError::Rebuilt { node: node.name.clone(), copy: path }),
             };
         }
         let image = std::path::absolute(&node.image).map_err(failed)?;
@@ -317,10 +317,10 @@ impl Grid {
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             let _ = fs::remove_file(partial);
-            return Err(GridError::Overlay { path, said });
+            return Err(GridError::Copy { path, said });
         }
         fs::rename(&partial, &path).map_err(failed)?;
-        state.overlays.insert(node.name.clone(), node.sha256.clone());
+        state.copies.insert(node.name.clone(), node.sha256.clone());
         Ok(())
     }
 
@@ -526,15 +526,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let grid = Grid::new(dir.path());
         let spec = spec(1);
-        let overlay = grid.dir().join("n1").join(OVERLAY);
-        fs::create_dir_all(overlay.parent().unwrap()).unwrap();
-        fs::write(&overlay, "precious").unwrap();
+        let copy = grid.dir().join("n1").join(COPY);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::write(&copy, "precious").unwrap();
         let mut state = State::new("test", Accel::Tcg, Default::default());
-        let error = grid.overlay(&spec.nodes[0], false, &mut state).unwrap_err();
+        let error = grid.copy(&spec.nodes[0], false, &mut state).unwrap_err();
         assert!(matches!(error, GridError::Rebuilt { .. }), "{error}");
-        state.overlays.insert("n1".into(), spec.nodes[0].sha256.clone());
-        grid.overlay(&spec.nodes[0], false, &mut state).unwrap();
-        assert_eq!(fs::read(&overlay).unwrap(), b"precious");
+        state.copies.insert("n1".into(), spec.nodes[0].sha256.clone());
+        grid.copy(&spec.nodes[0], false, &mut state).unwrap();
+        assert_eq!(fs::read(&copy).unwrap(), b"precious");
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub struct State {
     /// The socket of the lab's network; empty before there was one.
     #[serde(default)]
     pub network: PathBuf,
-    /// SHA-256 of the artifact under each node's overlay, by the node's name.
-    pub overlays: BTreeMap<String, String>,
+    /// SHA-256 of the artifact under each node's copy, by the node's name.
+    pub copies: BTreeMap<String, String>,
 }
 
 impl State {
@@ -37,7 +37,7 @@ impl State {
             kvm_hangs: false,
             ports,
             network: PathBuf::new(),
-            overlays: BTreeMap::new(),
+            copies: BTreeMap::new(),
         }
     }
 
