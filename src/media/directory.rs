@@ -5,108 +5,53 @@
 //! from it. The rest comes from the release's own metadata, or is the same for
 //! every file.
 
-use super::metadata::{self, Database, MetadataError};
-use super::{Distribution, Medium};
-use crate::tree::{Content, EntryId, Kind, Meta, Mode, Tree};
-use std::ffi::OsStr;
+use super::listing::{Attributes, Listing};
+use super::{Distribution, MediumError};
+use crate::tree::Content;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use walkdir::WalkDir;
 
-/// Longest name of one file in bytes; Plan 9's kernel sends names in a 9P
-/// message with a 16-bit length, fossil and host file systems hold 255.
-const MAX_NAME: usize = 255;
-
-/// Why a folder cannot be a medium.
-#[derive(Debug, thiserror::Error)]
-pub enum MediumError {
-    #[error("There is no medium at {path}: give the folder that holds {marks}")]
-    Missing { path: PathBuf, marks: String },
-    #[error("The medium {path} is not a folder: this version reads media from a folder of plain files")]
-    NotADirectory { path: PathBuf },
-    #[error("{path} holds no Plan 9 system: looked for {marks}")]
-    NotPlan9 { path: PathBuf, marks: String },
-    #[error("Cannot read {path} of the medium")]
-    Read { path: PathBuf, source: io::Error },
-    #[error("The symbolic link {path} of the medium leads back to {ancestor}: remove the loop")]
-    LinkLoop { path: PathBuf, ancestor: PathBuf },
-    #[error("The symbolic link {path} of the medium leads to {target}, outside of it: replace it with a copy")]
-    LinkLeaves { path: PathBuf, target: PathBuf },
-    #[error("{path} of the medium is a {kind}: Plan 9 trees hold files and directories only")]
-    Special { path: PathBuf, kind: &'static str },
-    #[error("Plan 9 cannot hold the name {name:?} in {dir}: {why}")]
-    Name { name: String, dir: PathBuf, why: &'static str },
-    #[error(transparent)]
-    Metadata(#[from] MetadataError),
-}
-
-/// Reads the medium in the folder `root`; see [`Medium::open`].
+/// Lists the folder `root`.
 ///
 /// # Errors
-/// As [`Medium::open`].
-pub fn open(name: &str, root: &Path, epoch: u32) -> Result<Medium, MediumError> {
-    let missing = || MediumError::Missing { path: root.into(), marks: Distribution::marks() };
+/// When it is not there, is no folder, or holds what Plan 9 cannot.
+pub fn list(root: &Path) -> Result<Listing, MediumError> {
     let real = root.canonicalize().map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => missing(),
+        io::ErrorKind::NotFound => MediumError::Missing { path: root.into(), marks: Distribution::marks() },
         _ => MediumError::Read { path: root.into(), source: e },
     })?;
     if !real.is_dir() {
         return Err(MediumError::NotADirectory { path: root.into() });
     }
-    let database = read_database(&real)?;
-    let found = walk(&real)?;
-    let tree = build(&found, database.as_ref(), epoch);
-    let distribution = Distribution::recognise(&tree)
-        .ok_or_else(|| MediumError::NotPlan9 { path: root.into(), marks: Distribution::marks() })?;
-    let metadata_source = match &database {
-        Some(db) => format!("{} ({} records)", metadata::PATH, db.len()),
-        None => "none: owner and group sys, modes by the execute bit, times the lab's epoch".into(),
-    };
-    Ok(Medium { name: name.into(), distribution, tree: Arc::new(tree), metadata_source })
+    walk(&real)
 }
 
-fn read_database(root: &Path) -> Result<Option<Database>, MediumError> {
-    let path = root.join(metadata::PATH);
-    match std::fs::read(&path) {
-        Ok(text) => Ok(Some(Database::parse(&text)?)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(MediumError::Read { path, source }),
-    }
-}
-
-/// One thing found on the host: depth below the root, name, and bytes if it is a file.
-struct Found {
-    depth: usize,
-    name: Vec<u8>,
-    file: Option<(Content, bool)>,
-}
-
-/// Walks parents before children, names ascending.
-fn walk(root: &Path) -> Result<Vec<Found>, MediumError> {
-    let mut found = Vec::new();
+fn walk(root: &Path) -> Result<Listing, MediumError> {
+    let mut listing = Listing::default();
     for item in WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name() {
         let item = item.map_err(|e| walk_error(root, e))?;
         let path = item.path();
-        check_name(item.file_name(), path)?;
+        let below = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
+        let wrong = |why| MediumError::Path { path: path.into(), why };
         if item.path_is_symlink() {
             check_link(root, path)?;
         }
         let kind = item.file_type();
-        let file = if kind.is_dir() {
-            None
+        if kind.is_dir() {
+            listing.dir(below, Attributes::Unix { executable: true }).map_err(wrong)?;
         } else if kind.is_file() {
             let meta = item.metadata().map_err(|e| walk_error(root, e))?;
             let executable = meta.permissions().mode() & 0o100 != 0;
-            Some((Content::Host { path: path.into(), len: meta.len() }, executable))
+            let content = Content::Host { path: path.into(), len: meta.len() };
+            listing.file(below, Attributes::Unix { executable }, content).map_err(wrong)?;
         } else {
             return Err(MediumError::Special { path: path.into(), kind: special(kind) });
-        };
-        found.push(Found { depth: item.depth(), name: item.file_name().as_bytes().into(), file });
+        }
     }
-    Ok(found)
+    Ok(listing)
 }
 
 fn walk_error(root: &Path, e: walkdir::Error) -> MediumError {
@@ -141,104 +86,12 @@ fn special(kind: std::fs::FileType) -> &'static str {
     }
 }
 
-/// The kernel refuses control characters in names (`/sys/src/9/port/chan.c`),
-/// and Plan 9's names are UTF-8.
-fn check_name(name: &OsStr, path: &Path) -> Result<(), MediumError> {
-    let bytes = name.as_bytes();
-    let why = if bytes.len() > MAX_NAME {
-        "it is longer than 255 bytes"
-    } else if bytes.iter().any(|b| *b < 0x20 || *b == 0x7f) {
-        "it has a control character"
-    } else if std::str::from_utf8(bytes).is_err() {
-        "it is not UTF-8"
-    } else {
-        return Ok(());
-    };
-    let dir = path.parent().unwrap_or(path).into();
-    Err(MediumError::Name { name: String::from_utf8_lossy(bytes).into_owned(), dir, why })
-}
-
-/// What is found on the host and what the database adds, by name.
-#[derive(Default)]
-struct Dir {
-    children: std::collections::BTreeMap<Vec<u8>, Slot>,
-}
-
-enum Slot {
-    Dir(Dir),
-    File(Content, bool),
-}
-
-fn build(found: &[Found], database: Option<&Database>, epoch: u32) -> Tree {
-    let mut top = Dir::default();
-    let mut path: Vec<&[u8]> = Vec::new();
-    for f in found {
-        path.truncate(f.depth - 1);
-        let dir = path.iter().fold(&mut top, |d, name| match d.children.get_mut(*name) {
-            Some(Slot::Dir(d)) => d,
-            _ => unreachable!("walkdir yields a directory before what is in it"),
-        });
-        let slot = match &f.file {
-            Some((content, x)) => Slot::File(content.clone(), *x),
-            None => Slot::Dir(Dir::default()),
-        };
-        dir.children.insert(f.name.clone(), slot);
-        path.push(&f.name);
-    }
-    // Copies and version control lose empty directories; the database has not.
-    for (path, meta) in database.iter().flat_map(|db| db.iter()) {
-        if meta.mode.is_dir() {
-            add_dir(&mut top, path);
-        }
-    }
-    let root = Meta::new(Mode::dir(0o775), "sys", "sys", epoch);
-    let mut tree = Tree::new(root);
-    emit(top, database, epoch, &mut tree, EntryId::ROOT, &mut Vec::new());
-    tree
-}
-
-fn add_dir(top: &mut Dir, path: &[u8]) {
-    let mut dir = top;
-    for name in path.split(|b| *b == b'/').filter(|n| !n.is_empty() && *n != b"." && *n != b"..") {
-        match dir.children.entry(name.to_vec()).or_insert_with(|| Slot::Dir(Dir::default())) {
-            Slot::Dir(d) => dir = d,
-            Slot::File(..) => return,
-        }
-    }
-}
-
-fn emit(dir: Dir, database: Option<&Database>, epoch: u32, tree: &mut Tree, at: EntryId, path: &mut Vec<u8>) {
-    for (name, slot) in dir.children {
-        let keep = path.len();
-        if keep > 0 {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&name);
-        let known = database.and_then(|db| db.get(path)).filter(|m| m.mode.is_dir() == matches!(slot, Slot::Dir(_)));
-        let meta = known.cloned().unwrap_or_else(|| {
-            let mode = match slot {
-                Slot::Dir(_) => Mode::dir(0o775),
-                Slot::File(_, executable) => Mode::file(if executable { 0o775 } else { 0o664 }),
-            };
-            Meta::new(mode, "sys", "sys", epoch)
-        });
-        match slot {
-            Slot::File(content, _) => {
-                tree.push(at, &name, meta, Some(content));
-            }
-            Slot::Dir(d) => {
-                let id = tree.push(at, &name, meta, None);
-                emit(d, database, epoch, tree, id, path);
-            }
-        }
-        path.truncate(keep);
-    }
-    debug_assert!(matches!(tree.entry(at).kind, Kind::Dir(_)));
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Medium, metadata};
     use super::*;
+    use crate::tree::{Meta, Mode};
+    use std::ffi::OsStr;
     use std::fs;
 
     fn plan9(dir: &Path) {
@@ -316,7 +169,7 @@ mod tests {
             let path = t.path().join(OsStr::from_bytes(bad));
             fs::write(&path, "").unwrap();
             let e = opened(t.path()).unwrap_err();
-            assert!(matches!(e, MediumError::Name { .. }), "{e}");
+            assert!(matches!(e, MediumError::Path { .. }), "{e}");
             fs::remove_file(path).unwrap();
         }
         let _socket = std::os::unix::net::UnixListener::bind(t.path().join("s")).unwrap();

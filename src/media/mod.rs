@@ -2,21 +2,24 @@
 //!
 //! A [`Medium`] is a whole tree with Plan 9's names, owners, modes and times,
 //! and what kind of system it holds. [`directory`] reads one from a folder of
-//! the host; `select` picks what goes into an image.
+//! the host into a [`Listing`], from which the tree is made; `select` picks
+//! what goes into an image.
 
 pub mod directory;
 mod distribution;
+mod listing;
 mod metadata;
 pub mod sample;
 mod select;
 
-pub use directory::MediumError;
 pub use distribution::Distribution;
+pub use listing::{Attributes, Listing, PathError};
 pub use metadata::{Database, MetadataError};
 pub use select::{PatternError, Selection};
 
 use crate::tree::Tree;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An opened medium.
@@ -49,6 +52,51 @@ impl Medium {
     /// When there is no such folder, something in it cannot be read or cannot
     /// be a Plan 9 file, or the folder holds no Plan 9 system.
     pub fn open(name: &str, path: &Path, epoch: u32) -> Result<Self, MediumError> {
-        directory::open(name, path, epoch)
+        Self::from_listing(name, path, directory::list(path)?, epoch)
     }
+
+    /// The medium of what a container at `path` lists: its tree, with what the
+    /// release records of its own files, and what kind of system that is.
+    ///
+    /// # Errors
+    /// When the release's records are damaged or it is no Plan 9.
+    fn from_listing(name: &str, path: &Path, listing: Listing, epoch: u32) -> Result<Self, MediumError> {
+        let records = listing.content(metadata::PATH).map(|content| {
+            let text =
+                content.read_all().map_err(|source| MediumError::Read { path: path.join(metadata::PATH), source })?;
+            Ok::<_, MediumError>(Database::parse(&text)?)
+        });
+        let database = records.transpose()?;
+        let tree = listing.tree(database.as_ref(), epoch);
+        let distribution = Distribution::recognise(&tree)
+            .ok_or_else(|| MediumError::NotPlan9 { path: path.into(), marks: Distribution::marks() })?;
+        let metadata_source = match &database {
+            Some(db) => format!("{} ({} records)", metadata::PATH, db.len()),
+            None => "none: owner and group sys, modes by the execute bit, times the lab's epoch".into(),
+        };
+        Ok(Self { name: name.into(), distribution, tree: Arc::new(tree), metadata_source })
+    }
+}
+
+/// Why something cannot be a medium.
+#[derive(Debug, thiserror::Error)]
+pub enum MediumError {
+    #[error("There is no medium at {path}: give the folder that holds {marks}")]
+    Missing { path: PathBuf, marks: String },
+    #[error("The medium {path} is not a folder: this version reads media from a folder of plain files")]
+    NotADirectory { path: PathBuf },
+    #[error("{path} holds no Plan 9 system: looked for {marks}")]
+    NotPlan9 { path: PathBuf, marks: String },
+    #[error("Cannot read {path} of the medium")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("The symbolic link {path} of the medium leads back to {ancestor}: remove the loop")]
+    LinkLoop { path: PathBuf, ancestor: PathBuf },
+    #[error("The symbolic link {path} of the medium leads to {target}, outside of it: replace it with a copy")]
+    LinkLeaves { path: PathBuf, target: PathBuf },
+    #[error("{path} of the medium is a {kind}: Plan 9 trees hold files and directories only")]
+    Special { path: PathBuf, kind: &'static str },
+    #[error("Plan 9 cannot hold the path {path:?} of the medium: {why}")]
+    Path { path: PathBuf, why: PathError },
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
 }

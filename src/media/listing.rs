@@ -1,0 +1,250 @@
+//! What a container lists, and the tree that comes of it.
+//!
+//! Every reader of a medium (folder, archive, image) fills a [`Listing`] in
+//! whatever order its container has; the tree depends on the paths alone.
+
+use super::metadata::Database;
+use crate::tree::{Content, EntryId, Meta, Mode, Tree};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// Longest name of one file in bytes; Plan 9's kernel sends names in a 9P
+/// message with a 16-bit length, fossil and host file systems hold 255.
+const MAX_NAME: usize = 255;
+/// Deepest path in elements: more than any real tree has.
+const MAX_DEPTH: usize = 256;
+
+/// Why a path cannot be in a Plan 9 tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("it has a name longer than {MAX_NAME} bytes")]
+    Long,
+    #[error("a name in it has a control character")]
+    Control,
+    #[error("a name in it is not UTF-8")]
+    NotUtf8,
+    #[error("it leads out of the tree with `.` or `..` or begins with a slash")]
+    Leaves,
+    #[error("it is nested deeper than {MAX_DEPTH} directories")]
+    Deep,
+    #[error("it is there twice")]
+    Twice,
+    #[error("something above it is a file")]
+    BelowFile,
+}
+
+/// What the container knows of an entry's owner, mode and times.
+#[derive(Clone, Debug)]
+pub enum Attributes {
+    /// Plan 9's own, complete: nothing else is asked.
+    Plan9(Meta),
+    /// A Unix container's: whether the owner may execute it. The release's
+    /// records say the rest.
+    Unix { executable: bool },
+}
+
+/// Files and directories by path, collected in any order.
+#[derive(Debug, Default)]
+pub struct Listing {
+    root: Option<Meta>,
+    top: Dir,
+}
+
+#[derive(Debug, Default)]
+struct Dir {
+    children: BTreeMap<Vec<u8>, Slot>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// `None`: only named by what is below it.
+    Dir(Option<Attributes>, Dir),
+    File(Attributes, Content),
+}
+
+impl Listing {
+    /// Gives the root directory attributes of its own.
+    pub fn root(&mut self, meta: Meta) {
+        self.root = Some(meta);
+    }
+
+    /// Adds a directory; `path` has no leading slash. One that is there
+    /// already, because of what is below it, gets these attributes.
+    ///
+    /// # Errors
+    /// When Plan 9 cannot hold the path, or a file is there.
+    pub fn dir(&mut self, path: &[u8], attributes: Attributes) -> Result<(), PathError> {
+        let (parent, name) = self.parent(path)?;
+        match parent.children.entry(name).or_insert_with(|| Slot::Dir(None, Dir::default())) {
+            Slot::Dir(known @ None, _) => *known = Some(attributes),
+            Slot::Dir(Some(_), _) => {}
+            Slot::File(..) => return Err(PathError::Twice),
+        }
+        Ok(())
+    }
+
+    /// Adds a file; `path` has no leading slash.
+    ///
+    /// # Errors
+    /// When Plan 9 cannot hold the path, or something is there already.
+    pub fn file(&mut self, path: &[u8], attributes: Attributes, content: Content) -> Result<(), PathError> {
+        let (parent, name) = self.parent(path)?;
+        match parent.children.entry(name) {
+            Entry::Vacant(v) => v.insert(Slot::File(attributes, content)),
+            Entry::Occupied(_) => return Err(PathError::Twice),
+        };
+        Ok(())
+    }
+
+    /// The bytes of a file that was added.
+    pub fn content(&self, path: &str) -> Option<&Content> {
+        let mut names = path.split('/');
+        let last = names.next_back()?;
+        let dir = names.try_fold(&self.top, |dir, name| match dir.children.get(name.as_bytes()) {
+            Some(Slot::Dir(_, below)) => Some(below),
+            _ => None,
+        })?;
+        match dir.children.get(last.as_bytes()) {
+            Some(Slot::File(_, content)) => Some(content),
+            _ => None,
+        }
+    }
+
+    fn parent(&mut self, path: &[u8]) -> Result<(&mut Dir, Vec<u8>), PathError> {
+        if path.iter().filter(|b| **b == b'/').count() >= MAX_DEPTH {
+            return Err(PathError::Deep);
+        }
+        let mut names: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
+        names.iter().try_for_each(|name| check_name(name))?;
+        let Some(last) = names.pop() else { return Err(PathError::Leaves) };
+        let mut dir = &mut self.top;
+        for name in names {
+            match dir.children.entry(name.to_vec()).or_insert_with(|| Slot::Dir(None, Dir::default())) {
+                Slot::Dir(_, below) => dir = below,
+                Slot::File(..) => return Err(PathError::BelowFile),
+            }
+        }
+        Ok((dir, last.to_vec()))
+    }
+
+    /// The tree. What the container does not know comes from `database`, and
+    /// what that does not know belongs to sys and was changed at `epoch`
+    /// (seconds since 1970). Directories that only the database knows are
+    /// made: copies and version control lose empty ones.
+    pub fn tree(mut self, database: Option<&Database>, epoch: u32) -> Tree {
+        for (path, meta) in database.iter().flat_map(|db| db.iter()) {
+            if meta.mode.is_dir() {
+                // What the container has instead stays as it is.
+                let _ = self.dir(path, Attributes::Unix { executable: true });
+            }
+        }
+        let root = self.root.unwrap_or_else(|| Meta::new(Mode::dir(0o775), "sys", "sys", epoch));
+        let mut tree = Tree::new(root);
+        emit(self.top, database, epoch, &mut tree, EntryId::ROOT, &mut Vec::new());
+        tree
+    }
+}
+
+/// Whether Plan 9 can hold the name of one file: the kernel refuses control
+/// characters (`/sys/src/9/port/chan.c`), and names are UTF-8.
+fn check_name(name: &[u8]) -> Result<(), PathError> {
+    if matches!(name, b"" | b"." | b"..") {
+        Err(PathError::Leaves)
+    } else if name.len() > MAX_NAME {
+        Err(PathError::Long)
+    } else if name.iter().any(|b| *b < 0x20 || *b == 0x7f) {
+        Err(PathError::Control)
+    } else if std::str::from_utf8(name).is_err() {
+        Err(PathError::NotUtf8)
+    } else {
+        Ok(())
+    }
+}
+
+fn emit(dir: Dir, database: Option<&Database>, epoch: u32, tree: &mut Tree, at: EntryId, path: &mut Vec<u8>) {
+    for (name, slot) in dir.children {
+        let keep = path.len();
+        if keep > 0 {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&name);
+        let is_dir = matches!(slot, Slot::Dir(..));
+        let known = || database.and_then(|db| db.get(path)).filter(|m| m.mode.is_dir() == is_dir).cloned();
+        let plain = |mode| known().unwrap_or_else(|| Meta::new(mode, "sys", "sys", epoch));
+        match slot {
+            Slot::File(attributes, content) => {
+                let meta = match attributes {
+                    Attributes::Plan9(meta) => meta,
+                    Attributes::Unix { executable } => plain(Mode::file(if executable { 0o775 } else { 0o664 })),
+                };
+                tree.push(at, &name, meta, Some(content));
+            }
+            Slot::Dir(attributes, below) => {
+                let meta = match attributes {
+                    Some(Attributes::Plan9(meta)) => meta,
+                    _ => plain(Mode::dir(0o775)),
+                };
+                let id = tree.push(at, &name, meta, None);
+                emit(below, database, epoch, tree, id, path);
+            }
+        }
+        path.truncate(keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIX: Attributes = Attributes::Unix { executable: false };
+
+    #[test]
+    fn order_does_not_show_and_own_attributes_win() {
+        let own = Meta::new(Mode::file(0o640), "glenda", "upas", 7);
+        let mut db = b"a/x - 600 adm adm 5 1\na/y - 664 bob bob 6 1\n".to_vec();
+        db.extend_from_slice(b"empty - 20000000755 glenda sys 6 0\n");
+        let db = Database::parse(&db).unwrap();
+        let tree = |order: &[usize]| {
+            let mut l = Listing::default();
+            for i in order {
+                match i {
+                    0 => l.file(b"a/x", Attributes::Plan9(own.clone()), Content::bytes(*b"x")).unwrap(),
+                    1 => l.file(b"a/y", UNIX, Content::bytes(*b"y")).unwrap(),
+                    _ => l.dir(b"a", UNIX).unwrap(),
+                }
+            }
+            l.tree(Some(&db), 99)
+        };
+        let (one, two) = (tree(&[0, 1, 2]), tree(&[2, 1, 0]));
+        assert_eq!(one.paths(), ["", "a", "a/x", "a/y", "empty"]);
+        assert_eq!(format!("{:?}", one.entries()), format!("{:?}", two.entries()));
+        let meta = |p: &str| one.entry(one.find(p.as_bytes()).unwrap()).meta.clone();
+        assert_eq!(meta("a/x"), own);
+        assert_eq!((&*meta("a/y").uid, meta("a/y").mtime), ("bob", 6));
+        assert_eq!(&*meta("empty").uid, "glenda");
+    }
+
+    #[test]
+    fn paths_that_plan9_cannot_hold_are_refused() {
+        let mut l = Listing::default();
+        let mut add = |path: &[u8]| l.file(path, UNIX, Content::bytes(*b""));
+        add(b"a/b").unwrap();
+        let long = [b'n'; 256];
+        let deep = b"d/".repeat(300);
+        let wrong: [(&[u8], PathError); 10] = [
+            (b"a/b", PathError::Twice),
+            (b"a", PathError::Twice),
+            (b"a/b/c", PathError::BelowFile),
+            (b"/etc", PathError::Leaves),
+            (b"../x", PathError::Leaves),
+            (b"a//c", PathError::Leaves),
+            (b"a\nb", PathError::Control),
+            (b"\xff", PathError::NotUtf8),
+            (&long, PathError::Long),
+            (&deep, PathError::Deep),
+        ];
+        for (path, why) in wrong {
+            assert_eq!(add(path), Err(why), "{}", String::from_utf8_lossy(path));
+        }
+    }
+}
