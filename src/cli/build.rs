@@ -24,7 +24,7 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     if lab.formats.is_empty() {
         return Err(Usage("There is no format to build: name some with --format".into()).into());
     }
-    let medium = setup::medium(&lab)?;
+    let medium = setup::medium(cli, &lab)?;
     let secrets = setup::secrets(&lab)?;
     let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();

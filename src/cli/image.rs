@@ -3,7 +3,7 @@
 use super::Usage;
 use crate::disk::{self, DiskImage};
 use crate::fs::{self, FileSystem};
-use crate::media::Medium;
+use crate::media::{Medium, Source};
 use crate::read_at::ReadAt;
 use anyhow::Context as _;
 use std::path::Path;
@@ -32,12 +32,15 @@ pub fn open(place: &str) -> anyhow::Result<Place> {
         return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
     }
     let (image, rest) = split(place)?;
-    if image.is_dir() {
-        let medium = Medium::open("medium", image, 0)?;
-        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
-    }
-    let bytes: Arc<dyn ReadAt> =
-        crate::artifact::open(image).with_context(|| format!("Cannot open the image {}", image.display()))?;
+    let bytes = match Source::open(image)? {
+        Source::Other(bytes) => {
+            crate::artifact::from(bytes).with_context(|| format!("Cannot open the image {}", image.display()))?
+        }
+        source => {
+            let medium = Medium::read("medium", image, source, 0)?;
+            return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
+        }
+    };
     let disk = match disk::open_disk(bytes.clone()) {
         Ok(disk) => disk,
         Err(disk::OpenDiskError::NoPartitions) => {

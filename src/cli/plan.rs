@@ -9,7 +9,7 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     let catalog = setup::catalog(cli)?;
     let lab = setup::lab(cli, &catalog, &args.overrides)?;
     let nodes = setup::nodes(&lab, &args.nodes)?;
-    let medium = setup::medium(&lab)?;
+    let medium = setup::medium(cli, &lab)?;
     // A plan writes nothing: secrets that do not exist yet are stood in for.
     let secrets = setup::secrets(&lab)?;
     let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;

@@ -1,7 +1,7 @@
 //! What several commands begin with: the roles, the lab, the medium.
 
-use super::Usage;
 use super::args::{Cli, Overrides};
+use super::{Usage, say};
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Written};
 use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
 use crate::media::Medium;
@@ -90,18 +90,22 @@ pub fn nodes<'a>(lab: &'a Lab, names: &[String]) -> anyhow::Result<Vec<&'a Node>
     Ok(lab.nodes.iter().filter(|n| names.is_empty() || names.contains(&n.name)).collect())
 }
 
-/// Opens the lab's medium.
+/// Opens the lab's medium, and says what is to be known about it.
 ///
 /// # Errors
 /// When it is not there or holds no Plan 9.
-pub fn medium(lab: &Lab) -> anyhow::Result<Medium> {
+pub fn medium(cli: &Cli, lab: &Lab) -> anyhow::Result<Medium> {
     if lab.medium == SAMPLE {
         return Ok(Medium::sample());
     }
     let Some(medium) = lab.media.get(&lab.medium) else {
         return Err(Usage(format!("The lab knows no medium {:?}", lab.medium)).into());
     };
-    Ok(Medium::open(&lab.medium, &medium.path, lab.epoch)?)
+    let medium = Medium::open(&lab.medium, &medium.path, lab.epoch)?;
+    if !cli.quiet {
+        medium.notes.iter().for_each(|note| say::note(note));
+    }
+    Ok(medium)
 }
 
 /// The lab's secrets as far as they are there.

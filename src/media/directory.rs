@@ -5,8 +5,8 @@
 //! from it. The rest comes from the release's own metadata, or is the same for
 //! every file.
 
+use super::MediumError;
 use super::listing::{Attributes, Listing};
-use super::{Distribution, MediumError};
 use crate::tree::Content;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,21 +17,16 @@ use walkdir::WalkDir;
 /// Lists the folder `root`.
 ///
 /// # Errors
-/// When it is not there, is no folder, or holds what Plan 9 cannot.
+/// When it cannot be read or holds what Plan 9 cannot.
 pub fn list(root: &Path) -> Result<Listing, MediumError> {
-    let real = root.canonicalize().map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => MediumError::Missing { path: root.into(), marks: Distribution::marks() },
-        _ => MediumError::Read { path: root.into(), source: e },
-    })?;
-    if !real.is_dir() {
-        return Err(MediumError::NotADirectory { path: root.into() });
-    }
-    walk(&real)
+    walk(&root.canonicalize().map_err(|source| MediumError::Read { path: root.into(), source })?)
 }
 
 fn walk(root: &Path) -> Result<Listing, MediumError> {
     let mut listing = Listing::default();
-    for item in WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name() {
+    // A checkout's history, or where it is kept, is no part of the tree.
+    let ours = |item: &walkdir::DirEntry| item.depth() != 1 || item.file_name() != ".git";
+    for item in WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name().into_iter().filter_entry(ours) {
         let item = item.map_err(|e| walk_error(root, e))?;
         let path = item.path();
         let below = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
@@ -76,7 +71,8 @@ fn check_link(root: &Path, path: &Path) -> Result<(), MediumError> {
     if target.starts_with(root) { Ok(()) } else { Err(MediumError::LinkLeaves { path: path.into(), target }) }
 }
 
-fn special(kind: std::fs::FileType) -> &'static str {
+/// What a file is called that is neither plain nor a directory.
+pub fn special(kind: std::fs::FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt as _;
     match () {
         () if kind.is_fifo() => "named pipe",
@@ -88,7 +84,7 @@ fn special(kind: std::fs::FileType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Medium, metadata};
+    use super::super::{Distribution, Medium, metadata};
     use super::*;
     use crate::tree::{Meta, Mode};
     use std::ffi::OsStr;
@@ -135,7 +131,18 @@ mod tests {
         assert!(matches!(opened(t.path()).unwrap_err(), MediumError::NotPlan9 { .. }));
         let file = t.path().join("file");
         fs::write(&file, "x").unwrap();
-        assert!(matches!(opened(&file).unwrap_err(), MediumError::NotADirectory { .. }));
+        assert!(matches!(opened(&file).unwrap_err(), MediumError::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_checkout_is_its_files_without_the_history() {
+        let t = tempfile::tempdir().unwrap();
+        plan9(t.path());
+        fs::create_dir_all(t.path().join(".git/refs")).unwrap();
+        fs::create_dir_all(t.path().join("lib/.git")).unwrap();
+        let m = opened(t.path()).unwrap();
+        assert!(m.tree.find(b".git").is_none());
+        assert!(m.tree.find(b"lib/.git").is_some(), "only the checkout's own");
     }
 
     #[test]

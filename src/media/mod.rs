@@ -1,20 +1,23 @@
 //! Media: anything that a tree can be read from.
 //!
 //! A [`Medium`] is a whole tree with Plan 9's names, owners, modes and times,
-//! and what kind of system it holds. [`directory`] reads one from a folder of
-//! the host into a [`Listing`], from which the tree is made; `select` picks
-//! what goes into an image.
+//! and what kind of system it holds. [`Source`] tells what is at a path; a
+//! reader for each kind of container ([`directory`] for a folder of the host)
+//! fills a [`Listing`], from which the tree is made; `select` picks what goes
+//! into an image.
 
 pub mod directory;
 mod distribution;
 mod listing;
 mod metadata;
+mod open;
 pub mod sample;
 mod select;
 
 pub use distribution::Distribution;
 pub use listing::{Attributes, Listing, PathError};
 pub use metadata::{Database, MetadataError};
+pub use open::{Listed, Source};
 pub use select::{PatternError, Selection};
 
 use crate::tree::Tree;
@@ -32,6 +35,8 @@ pub struct Medium {
     pub tree: Arc<Tree>,
     /// Where owners, modes and times came from, in words.
     pub metadata_source: String,
+    /// What the user should know about it, each a sentence without a full stop.
+    pub notes: Vec<String>,
 }
 
 impl Medium {
@@ -42,25 +47,26 @@ impl Medium {
             distribution: Distribution::Sample,
             tree: Arc::new(sample::tree()),
             metadata_source: "p9img itself".into(),
+            notes: Vec::new(),
         }
     }
 
-    /// Reads the medium in the folder `path`. Files without an entry in the
-    /// medium's own metadata get the time `epoch` (seconds since 1970).
+    /// Reads the medium at `path`. Files of which neither it nor the release
+    /// says more get the time `epoch` (seconds since 1970).
     ///
     /// # Errors
-    /// When there is no such folder, something in it cannot be read or cannot
-    /// be a Plan 9 file, or the folder holds no Plan 9 system.
+    /// When nothing is there, something in it cannot be read or cannot be a
+    /// Plan 9 file, or it holds no Plan 9 system.
     pub fn open(name: &str, path: &Path, epoch: u32) -> Result<Self, MediumError> {
-        Self::from_listing(name, path, directory::list(path)?, epoch)
+        Self::read(name, path, Source::open(path)?, epoch)
     }
 
-    /// The medium of what a container at `path` lists: its tree, with what the
-    /// release records of its own files, and what kind of system that is.
+    /// As [`Medium::open`], for what is opened already.
     ///
     /// # Errors
-    /// When the release's records are damaged or it is no Plan 9.
-    fn from_listing(name: &str, path: &Path, listing: Listing, epoch: u32) -> Result<Self, MediumError> {
+    /// As [`Medium::open`].
+    pub fn read(name: &str, path: &Path, source: Source, epoch: u32) -> Result<Self, MediumError> {
+        let Listed { listing, metadata: own, notes } = source.list(path)?;
         let records = listing.content(metadata::PATH).map(|content| {
             let text =
                 content.read_all().map_err(|source| MediumError::Read { path: path.join(metadata::PATH), source })?;
@@ -70,11 +76,12 @@ impl Medium {
         let tree = listing.tree(database.as_ref(), epoch);
         let distribution = Distribution::recognise(&tree)
             .ok_or_else(|| MediumError::NotPlan9 { path: path.into(), marks: Distribution::marks() })?;
-        let metadata_source = match &database {
-            Some(db) => format!("{} ({} records)", metadata::PATH, db.len()),
-            None => "none: owner and group sys, modes by the execute bit, times the lab's epoch".into(),
+        let metadata_source = match (&database, own) {
+            (Some(db), _) => format!("{} ({} records)", metadata::PATH, db.len()),
+            (None, Some(own)) => own.into(),
+            (None, None) => "none: owner and group sys, modes by the execute bit, times the lab's epoch".into(),
         };
-        Ok(Self { name: name.into(), distribution, tree: Arc::new(tree), metadata_source })
+        Ok(Self { name: name.into(), distribution, tree: Arc::new(tree), metadata_source, notes })
     }
 }
 
@@ -83,8 +90,8 @@ impl Medium {
 pub enum MediumError {
     #[error("There is no medium at {path}: give the folder that holds {marks}")]
     Missing { path: PathBuf, marks: String },
-    #[error("The medium {path} is not a folder: this version reads media from a folder of plain files")]
-    NotADirectory { path: PathBuf },
+    #[error("{path} is no medium: looked for {looked_for}")]
+    Unknown { path: PathBuf, looked_for: &'static str },
     #[error("{path} holds no Plan 9 system: looked for {marks}")]
     NotPlan9 { path: PathBuf, marks: String },
     #[error("Cannot read {path} of the medium")]

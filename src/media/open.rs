@@ -1,0 +1,69 @@
+//! What is at a path, by its first bytes: which reader of media it is for.
+//!
+//! A new container gets an arm in [`Source::open`] (how it is known) and one in
+//! [`Source::list`] (who reads it).
+
+use super::listing::Listing;
+use super::{Distribution, MediumError, directory};
+use crate::read_at::{HostFile, ReadAt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What was looked for, for the message when a file is none of it.
+const LOOKED_FOR: &str = "a folder";
+
+/// Something that may be a medium, opened as far as telling its kind needs.
+pub enum Source {
+    /// A folder of plain files.
+    Folder(PathBuf),
+    /// No container of files that p9img knows: a disk image, or nothing of use.
+    Other(Arc<dyn ReadAt>),
+}
+
+/// What a reader found in a container.
+#[derive(Debug, Default)]
+pub struct Listed {
+    pub listing: Listing,
+    /// Whose owners, modes and times the listing has when the release's own
+    /// records are not there, in words. `None`: nobody's.
+    pub metadata: Option<&'static str>,
+    /// What the user should know, each a sentence without a full stop.
+    pub notes: Vec<String>,
+}
+
+impl Source {
+    /// Opens what is at `path`.
+    ///
+    /// # Errors
+    /// When nothing is there or it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, MediumError> {
+        let read = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => MediumError::Missing { path: path.into(), marks: Distribution::marks() },
+            _ => MediumError::Read { path: path.into(), source },
+        };
+        let kind = std::fs::metadata(path).map_err(read)?.file_type();
+        if kind.is_dir() {
+            return Ok(Self::Folder(path.into()));
+        }
+        if !kind.is_file() && !kind.is_block_device() {
+            let kind = directory::special(kind);
+            return Err(MediumError::Special { path: path.into(), kind });
+        }
+        let file: Arc<dyn ReadAt> = Arc::new(File::open(path).and_then(HostFile::new).map_err(read)?);
+        Ok(Self::Other(file))
+    }
+
+    /// Lists the files in it; `path` is where it is, for messages.
+    ///
+    /// # Errors
+    /// When it is no container of files, is damaged, or holds what Plan 9 cannot.
+    pub fn list(self, path: &Path) -> Result<Listed, MediumError> {
+        match self {
+            Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),
+            Self::Other(_) => Err(MediumError::Unknown { path: path.into(), looked_for: LOOKED_FOR }),
+        }
+    }
+}
