@@ -4,8 +4,9 @@
 //! and what kind of system it holds. [`Source`] tells what is at a path; a
 //! reader for each kind of container ([`directory`] for a folder of the host)
 //! fills a [`Listing`], from which the tree is made; `select` picks what goes
-//! into an image.
+//! into an image. [`store`] keeps what was fetched.
 
+mod digest;
 pub mod directory;
 mod distribution;
 mod listing;
@@ -13,7 +14,9 @@ mod metadata;
 mod open;
 pub mod sample;
 mod select;
+pub mod store;
 
+pub use digest::Digest;
 pub use distribution::Distribution;
 pub use listing::{Attributes, Listing, PathError};
 pub use metadata::{Database, MetadataError};

@@ -1,0 +1,436 @@
+//! The local store: what was fetched, and what was made of it.
+//!
+//! ```text
+//! content/SHA-256        a file by its own digest: what was fetched
+//! derived/SHA-256        a file by the digest of how it was made: a medium without its compression
+//! …/NAME.sums            its length and the digests of its chunks ([`Record`])
+//! …/.new-…               being written, locked by who writes it
+//! …/NAME.lock            held while NAME is being made
+//! partial/               downloads that were cut off
+//! ```
+//!
+//! Nothing in it is trusted: every chunk is compared with its digest before
+//! the first of its bytes is used, and an entry that is damaged, cut off or
+//! incomplete counts as absent and is removed. So it may be deleted, truncated
+//! or overwritten at any time. An entry appears under its name when it is
+//! complete; two who want the same one wait for each other, and the second
+//! finds what the first has made.
+
+mod new;
+mod record;
+mod stored;
+
+pub use record::{CHUNK, Name, Record};
+pub use stored::Stored;
+
+use crate::media::Digest;
+use new::{New, Sums, UNFINISHED};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const SUMS: &str = ".sums";
+const LOCK: &str = ".lock";
+/// Held while names appear or go. Nobody holds it for long.
+const NAMES: &str = "names.lock";
+/// Tells backup programs to leave the folder out (bford.info/cachedir).
+const TAG: (&str, &str) =
+    ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# p9img can make all of it again.\n");
+
+/// Why the store cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "Cannot write to the cache in {path}: make room or give the right to write there, or set P9IMG_CACHE to another folder"
+    )]
+    Write { path: PathBuf, source: io::Error },
+    #[error("Cannot read {path} in the cache")]
+    Read { path: PathBuf, source: io::Error },
+    #[error(
+        "The cached file {path} ({what}) is damaged at byte {offset}: it was removed, run the command again to get it anew"
+    )]
+    Damaged { what: Name, path: PathBuf, offset: u64 },
+    #[error("The cached file {path} is damaged at byte {offset}: remove it and run the command again")]
+    DamagedStays { path: PathBuf, offset: u64 },
+}
+
+/// The two folders of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Folder {
+    Content,
+    Derived,
+}
+
+impl Folder {
+    const ALL: [Self; 2] = [Self::Content, Self::Derived];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Derived => "derived",
+        }
+    }
+
+    const fn of(name: &Name) -> Self {
+        match name {
+            Name::Content(_) => Self::Content,
+            Name::Derived(_) => Self::Derived,
+        }
+    }
+}
+
+/// A complete entry, as [`Store::entries`] lists it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub name: Name,
+    /// Bytes.
+    pub len: u64,
+    pub path: PathBuf,
+}
+
+/// A store in one folder, which need not be there yet. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+    /// Whether leftovers were removed by this run.
+    clean: Arc<AtomicBool>,
+}
+
+impl Store {
+    /// The store in this folder.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), clean: Arc::default() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file with this digest; `None` when it is not there, or not whole.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn open(&self, sha256: &Digest) -> Result<Option<Arc<Stored>>, StoreError> {
+        self.get(&Name::Content(*sha256))
+    }
+
+    /// The file that `key` names, written by `make` when it is not there. The
+    /// key says all that the bytes depend on. Another run that makes the same
+    /// file is waited for.
+    ///
+    /// # Errors
+    /// What `make` reports, or that the store cannot be written.
+    pub fn derived<E: From<StoreError>>(
+        &self,
+        key: &str,
+        make: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<Arc<Stored>, E> {
+        let name = Name::derived(key);
+        if let Some(there) = self.get(&name)? {
+            return Ok(there);
+        }
+        let _lock = self.lock(&self.prepare(Folder::Derived)?.join(name.file()))?;
+        if let Some(there) = self.get(&name)? {
+            return Ok(there);
+        }
+        let mut new = New::begin(self, Folder::Derived, false)?;
+        let made = make(&mut new);
+        if let Some(failure) = new.failure() {
+            return Err(failure.into());
+        }
+        made?;
+        Ok(new.publish(Some(name))?)
+    }
+
+    /// Takes in the bytes that `make` writes, under their own digest.
+    ///
+    /// # Errors
+    /// What `make` reports, or that the store cannot be written.
+    pub fn insert<E: From<StoreError>>(
+        &self,
+        make: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<Arc<Stored>, E> {
+        let mut new = New::begin(self, Folder::Content, true)?;
+        let made = make(&mut new);
+        if let Some(failure) = new.failure() {
+            return Err(failure.into());
+        }
+        made?;
+        Ok(new.publish(None)?)
+    }
+
+    /// Takes over a file of the same host file system, if its bytes have this
+    /// digest; `Err` in the result holds the digest that they have, and the
+    /// file stays.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the store cannot be written.
+    pub fn adopt(&self, file: &Path, sha256: &Digest) -> Result<Result<Arc<Stored>, Digest>, StoreError> {
+        self.prepare(Folder::Content)?;
+        let fail = |source| StoreError::Read { path: file.into(), source };
+        let mut handle = File::open(file).map_err(fail)?;
+        let mut sums = Sums::new(true);
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match handle.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => sums.add(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(fail(e)),
+            }
+        }
+        let record = sums.finish(None);
+        match record.name {
+            Name::Content(found) if found != *sha256 => Ok(Err(found)),
+            _ => {
+                let path = self.publish(file, &record)?;
+                new::open(self, path, handle, record).map(Ok)
+            }
+        }
+    }
+
+    /// Every entry, in the order of names; those with a damaged record are left out.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        for folder in Folder::ALL {
+            let dir = self.root.join(folder.name());
+            for file in list(&dir)? {
+                let path = dir.join(&file);
+                let record = read_record(&path).filter(|r| r.name.file() == file && Folder::of(&r.name) == folder);
+                if let Some(record) = record.filter(|r| path.metadata().is_ok_and(|m| m.len() == r.len)) {
+                    entries.push(Entry { name: record.name, len: record.len, path });
+                }
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Compares every byte of an entry with its digests; false when it is not
+    /// there or damaged, which removes it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged and cannot be removed.
+    pub fn verify(&self, name: &Name) -> Result<bool, StoreError> {
+        let Some(stored) = self.get(name)? else { return Ok(false) };
+        let mut sums = Sums::new(matches!(name, Name::Content(_)));
+        let mut bytes = Vec::new();
+        for chunk in 0..stored.chunks() {
+            match stored.verified_chunk(chunk, &mut bytes) {
+                Ok(()) => sums.add(&bytes),
+                Err(e) => match e.into_inner().map(|e| e.downcast::<StoreError>().map(|e| *e)) {
+                    Some(Ok(StoreError::Damaged { .. })) => return Ok(false),
+                    Some(Ok(error)) => return Err(error),
+                    _ => return Ok(false),
+                },
+            }
+        }
+        let given = matches!(name, Name::Derived(_)).then(|| name.clone());
+        Ok(sums.finish(given).name == *name)
+    }
+
+    /// Removes an entry; whether there was one. Whoever has it open goes on reading.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &Name) -> Result<bool, StoreError> {
+        let path = self.path(name);
+        if !path.exists() && !beside(&path, SUMS).exists() {
+            return Ok(false);
+        }
+        let _names = self.names()?;
+        self.unlink(&path)
+    }
+
+    /// Bytes of all files in the store, unfinished ones included.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn size(&self) -> Result<u64, StoreError> {
+        let mut size = 0;
+        for folder in [Folder::Content.name(), Folder::Derived.name(), "partial"] {
+            let dir = self.root.join(folder);
+            let len = |file: String| dir.join(file).symlink_metadata().map_or(0, |m| m.len());
+            size += list(&dir)?.into_iter().map(len).sum::<u64>();
+        }
+        Ok(size)
+    }
+
+    fn path(&self, name: &Name) -> PathBuf {
+        self.root.join(Folder::of(name).name()).join(name.file())
+    }
+
+    fn get(&self, name: &Name) -> Result<Option<Arc<Stored>>, StoreError> {
+        let path = self.path(name);
+        let fail = |source| StoreError::Read { path: path.clone(), source };
+        let handle = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(fail(e)),
+        };
+        let meta = handle.metadata().map_err(fail)?;
+        let record = read_record(&path).filter(|r| r.name == *name && r.len == meta.len() && meta.is_file());
+        let Some(record) = record else {
+            // When it cannot be removed, whoever writes it again will say so.
+            let _ = self.discard(name, &handle);
+            return Ok(None);
+        };
+        Stored::new(self, path.clone(), handle, record).map(|s| Some(Arc::new(s))).map_err(fail)
+    }
+
+    /// Removes an entry if it is still this file.
+    fn discard(&self, name: &Name, file: &File) -> Result<(), StoreError> {
+        let path = self.path(name);
+        let _names = self.names()?;
+        if same_file(&path, file) {
+            self.unlink(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the folder, and removes once in each run what killed ones left.
+    fn prepare(&self, folder: Folder) -> Result<PathBuf, StoreError> {
+        let dir = self.root.join(folder.name());
+        let fail = |source| StoreError::Write { path: self.root.clone(), source };
+        fs::create_dir_all(&dir).map_err(fail)?;
+        if !self.clean.swap(true, Ordering::Relaxed) {
+            let tag = self.root.join(TAG.0);
+            if !tag.exists() {
+                fs::write(tag, TAG.1).map_err(fail)?;
+            }
+            self.sweep()?;
+        }
+        Ok(dir)
+    }
+
+    /// Removes files that nobody is writing any more, and halves of entries.
+    fn sweep(&self) -> Result<(), StoreError> {
+        let _names = self.names()?;
+        for folder in Folder::ALL {
+            let dir = self.root.join(folder.name());
+            for file in list(&dir)? {
+                let path = dir.join(&file);
+                // Its lock is kept until it is gone: nobody may find it and think it theirs.
+                let lock = if file.starts_with(UNFINISHED) || file.ends_with(LOCK) {
+                    File::open(&path).ok().filter(|f| f.try_lock().is_ok())
+                } else {
+                    None
+                };
+                let half = match file.strip_suffix(SUMS) {
+                    _ if file.starts_with(UNFINISHED) || file.ends_with(LOCK) => false,
+                    Some(of) => !dir.join(of).exists(),
+                    None => !beside(&path, SUMS).exists(),
+                };
+                if lock.is_some() || half {
+                    let _ = fs::remove_file(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the record and gives the file its name.
+    fn publish(&self, from: &Path, record: &Record) -> Result<PathBuf, StoreError> {
+        let path = self.path(&record.name);
+        let fail = |source| StoreError::Write { path: self.root.clone(), source };
+        let dir = path.parent().unwrap_or(&self.root);
+        let mut sums = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir).map_err(fail)?;
+        let _ = sums.as_file().lock();
+        sums.write_all(record.text().as_bytes()).map_err(fail)?;
+        let _names = self.names()?;
+        sums.persist(beside(&path, SUMS)).map_err(|e| fail(e.error))?;
+        fs::rename(from, &path).map_err(fail)?;
+        Ok(path)
+    }
+
+    /// For the holder of the names.
+    fn unlink(&self, path: &Path) -> Result<bool, StoreError> {
+        let mut any = false;
+        for path in [path, &beside(path, SUMS)] {
+            match fs::remove_file(path) {
+                Ok(()) => any = true,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(StoreError::Write { path: self.root.clone(), source }),
+            }
+        }
+        Ok(any)
+    }
+
+    fn names(&self) -> Result<File, StoreError> {
+        let path = self.root.join(NAMES);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|source| StoreError::Write { path: self.root.clone(), source })?;
+        // Where files cannot be locked, renaming still makes each entry whole.
+        let _ = file.lock();
+        Ok(file)
+    }
+
+    /// Waits until nobody else makes `path`.
+    fn lock(&self, path: &Path) -> Result<Lock, StoreError> {
+        let path = beside(path, LOCK);
+        loop {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+            let file = file.map_err(|source| StoreError::Write { path: self.root.clone(), source })?;
+            let _ = file.lock();
+            // Who held it before has removed it, and others may have made another.
+            if same_file(&path, &file) {
+                return Ok(Lock { path, _file: file });
+            }
+        }
+    }
+}
+
+/// Held while something is being made; the file goes with it.
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn same_file(path: &Path, file: &File) -> bool {
+    let id = |m: fs::Metadata| (m.dev(), m.ino());
+    matches!((path.metadata().map(id), file.metadata().map(id)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn read_record(path: &Path) -> Option<Record> {
+    let mut text = String::new();
+    File::open(beside(path, SUMS)).ok()?.take(record::LARGEST).read_to_string(&mut text).ok()?;
+    Record::parse(&text)
+}
+
+/// Names in a folder, sorted; none when it is not there.
+#[expect(clippy::disallowed_methods, reason = "sorted at once")]
+fn list(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let fail = |source| StoreError::Read { path: dir.into(), source };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(fail(e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(fail)?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests;
