@@ -161,9 +161,12 @@ pub fn vmdk(file: Arc<dyn ReadAt>) -> io::Result<Window<Arc<dyn ReadAt>>> {
     Err(bad(format!("OVA has no VMDK among its first {MOST_MEMBERS} members")))
 }
 
-/// Whether a file begins like a tar archive.
+/// Whether a file begins as a tar archive does whose first member is of an OVA.
 pub fn matches(start: &[u8]) -> bool {
-    start.get(257..262) == Some(b"ustar")
+    let ustar = start.get(257..262) == Some(b"ustar");
+    let name = start.get(..100).and_then(|field| field.split(|b| *b == 0).next()).unwrap_or_default();
+    let name = name.to_ascii_lowercase();
+    ustar && [&b".ovf"[..], b".mf", b".cert", b".vmdk"].iter().any(|end| name.ends_with(end))
 }
 
 fn checksum_matches(header: &tar::Header) -> bool {

@@ -14,6 +14,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use walkdir::WalkDir;
 
+/// What is neither a file nor a directory, in words.
+pub const PIPE: &str = "named pipe";
+pub const DEVICE: &str = "device";
+
 /// Lists the folder `root`.
 ///
 /// # Errors
@@ -75,9 +79,9 @@ fn check_link(root: &Path, path: &Path) -> Result<(), MediumError> {
 pub fn special(kind: std::fs::FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt as _;
     match () {
-        () if kind.is_fifo() => "named pipe",
+        () if kind.is_fifo() => PIPE,
         () if kind.is_socket() => "socket",
-        () if kind.is_char_device() || kind.is_block_device() => "device",
+        () if kind.is_char_device() || kind.is_block_device() => DEVICE,
         () => "special file",
     }
 }

@@ -40,7 +40,12 @@ impl Distribution {
 
     /// Recognises the system in `tree` by the files it cannot lack.
     pub fn recognise(tree: &Tree) -> Option<Self> {
-        let has_all = |paths: &[&str]| paths.iter().all(|p| tree.find(p.as_bytes()).is_some());
+        Self::recognise_by(|path| tree.find(path.as_bytes()).is_some())
+    }
+
+    /// As [`Distribution::recognise`], when `has` says which paths there are.
+    pub fn recognise_by(has: impl Fn(&str) -> bool) -> Option<Self> {
+        let has_all = |paths: &[&str]| paths.iter().all(|p| has(p));
         MARKS
             .iter()
             .find(|(_, paths)| has_all(paths))

@@ -3,6 +3,7 @@
 //! Every reader of a medium (folder, archive, image) fills a [`Listing`] in
 //! whatever order its container has; the tree depends on the paths alone.
 
+use super::Distribution;
 use super::metadata::Database;
 use crate::tree::{Content, EntryId, Meta, Mode, Tree};
 use std::collections::BTreeMap;
@@ -31,28 +32,79 @@ pub enum PathError {
     Twice,
     #[error("something above it is a file")]
     BelowFile,
+    #[error(
+        "it is one more than the {MOST} files, or its name does not fit into the {MOST_BYTES} bytes of names, \
+             that p9img takes from one medium"
+    )]
+    Many,
 }
+
+/// Files and directories of one medium: fifty times what real ones have. With
+/// [`MOST_BYTES`] it bounds the memory that a hostile archive can claim.
+pub const MOST: usize = 1 << 20;
+/// Bytes of all their paths.
+pub const MOST_BYTES: usize = 64 << 20;
 
 /// What the container knows of an entry's owner, mode and times.
 #[derive(Clone, Debug)]
 pub enum Attributes {
     /// Plan 9's own, complete: nothing else is asked.
     Plan9(Meta),
+    /// A Unix archive's: complete, but the release's records know better. Where
+    /// it has any, this is as [`Attributes::Unix`].
+    Archive(Meta),
     /// A Unix container's: whether the owner may execute it. The release's
     /// records say the rest.
     Unix { executable: bool },
 }
 
+impl From<Meta> for Attributes {
+    fn from(meta: Meta) -> Self {
+        Self::Plan9(meta)
+    }
+}
+
+impl Attributes {
+    /// Whether the owner may execute it, as far as a Unix container knows.
+    fn executable(&self) -> bool {
+        match self {
+            Self::Plan9(meta) | Self::Archive(meta) => meta.mode.perm() & 0o100 != 0,
+            Self::Unix { executable } => *executable,
+        }
+    }
+
+    /// What is complete without the release's records.
+    fn own(self, database: Option<&Database>) -> Option<Meta> {
+        match self {
+            Self::Plan9(meta) => Some(meta),
+            Self::Archive(meta) if database.is_none() => Some(meta),
+            _ => None,
+        }
+    }
+}
+
 /// Files and directories by path, collected in any order.
 #[derive(Debug, Default)]
 pub struct Listing {
-    root: Option<Meta>,
+    root: Option<Attributes>,
     top: Dir,
 }
 
 #[derive(Debug, Default)]
 struct Dir {
     children: BTreeMap<Vec<u8>, Slot>,
+}
+
+impl Dir {
+    fn find(&self, path: &str) -> Option<&Slot> {
+        let mut names = path.split('/');
+        let last = names.next_back()?;
+        let dir = names.try_fold(self, |dir, name| match dir.children.get(name.as_bytes()) {
+            Some(Slot::Dir(_, below)) => Some(below),
+            _ => None,
+        })?;
+        dir.children.get(last.as_bytes())
+    }
 }
 
 #[derive(Debug)]
@@ -64,8 +116,8 @@ enum Slot {
 
 impl Listing {
     /// Gives the root directory attributes of its own.
-    pub fn root(&mut self, meta: Meta) {
-        self.root = Some(meta);
+    pub fn root(&mut self, attributes: impl Into<Attributes>) {
+        self.root = Some(attributes.into());
     }
 
     /// Adds a directory; `path` has no leading slash. One that is there
@@ -98,27 +150,31 @@ impl Listing {
 
     /// The bytes of a file that was added.
     pub fn content(&self, path: &str) -> Option<&Content> {
-        let mut names = path.split('/');
-        let last = names.next_back()?;
-        let dir = names.try_fold(&self.top, |dir, name| match dir.children.get(name.as_bytes()) {
-            Some(Slot::Dir(_, below)) => Some(below),
-            _ => None,
-        })?;
-        match dir.children.get(last.as_bytes()) {
+        match self.top.find(path) {
             Some(Slot::File(_, content)) => Some(content),
             _ => None,
         }
     }
 
-    fn parent(&mut self, path: &[u8]) -> Result<(&mut Dir, Vec<u8>), PathError> {
-        if path.iter().filter(|b| **b == b'/').count() >= MAX_DEPTH {
-            return Err(PathError::Deep);
+    /// Makes a directory that is alone at the top the root, if and only if a
+    /// system lies in it: archives often have everything in `plan9-1.0/`.
+    pub fn strip_top(&mut self) {
+        if self.top.children.len() != 1 {
+            return;
         }
-        let mut names: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
-        names.iter().try_for_each(|name| check_name(name))?;
-        let Some(last) = names.pop() else { return Err(PathError::Leaves) };
+        let Some(mut only) = self.top.children.first_entry() else { return };
+        if let Slot::Dir(attributes, below) = only.get_mut()
+            && Distribution::recognise_by(|path| below.find(path).is_some()).is_some()
+        {
+            self.root = attributes.take();
+            self.top = std::mem::take(below);
+        }
+    }
+
+    fn parent(&mut self, path: &[u8]) -> Result<(&mut Dir, Vec<u8>), PathError> {
+        let (above, last) = split(path)?;
         let mut dir = &mut self.top;
-        for name in names {
+        for name in above {
             match dir.children.entry(name.to_vec()).or_insert_with(|| Slot::Dir(None, Dir::default())) {
                 Slot::Dir(_, below) => dir = below,
                 Slot::File(..) => return Err(PathError::BelowFile),
@@ -138,11 +194,26 @@ impl Listing {
                 let _ = self.dir(path, Attributes::Unix { executable: true });
             }
         }
-        let root = self.root.unwrap_or_else(|| Meta::new(Mode::dir(0o775), "sys", "sys", epoch));
+        let root = self.root.and_then(|a| a.own(database));
+        let root = root.unwrap_or_else(|| Meta::new(Mode::dir(0o775), "sys", "sys", epoch));
         let mut tree = Tree::new(root);
         emit(self.top, database, epoch, &mut tree, EntryId::ROOT, &mut Vec::new());
         tree
     }
+}
+
+/// The names of a path without leading slash: those above, and the last.
+///
+/// # Errors
+/// When Plan 9 cannot hold it.
+pub fn split(path: &[u8]) -> Result<(Vec<&[u8]>, &[u8]), PathError> {
+    if path.iter().filter(|b| **b == b'/').count() >= MAX_DEPTH {
+        return Err(PathError::Deep);
+    }
+    let mut names: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
+    names.iter().try_for_each(|name| check_name(name))?;
+    let last = names.pop().ok_or(PathError::Leaves)?;
+    Ok((names, last))
 }
 
 /// Whether Plan 9 can hold the name of one file: the kernel refuses control
@@ -173,17 +244,12 @@ fn emit(dir: Dir, database: Option<&Database>, epoch: u32, tree: &mut Tree, at: 
         let plain = |mode| known().unwrap_or_else(|| Meta::new(mode, "sys", "sys", epoch));
         match slot {
             Slot::File(attributes, content) => {
-                let meta = match attributes {
-                    Attributes::Plan9(meta) => meta,
-                    Attributes::Unix { executable } => plain(Mode::file(if executable { 0o775 } else { 0o664 })),
-                };
+                let perm = if attributes.executable() { 0o775 } else { 0o664 };
+                let meta = attributes.own(database).unwrap_or_else(|| plain(Mode::file(perm)));
                 tree.push(at, &name, meta, Some(content));
             }
             Slot::Dir(attributes, below) => {
-                let meta = match attributes {
-                    Some(Attributes::Plan9(meta)) => meta,
-                    _ => plain(Mode::dir(0o775)),
-                };
+                let meta = attributes.and_then(|a| a.own(database)).unwrap_or_else(|| plain(Mode::dir(0o775)));
                 let id = tree.push(at, &name, meta, None);
                 emit(below, database, epoch, tree, id, path);
             }

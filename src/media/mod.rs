@@ -10,11 +10,14 @@ mod digest;
 pub mod directory;
 mod distribution;
 mod listing;
+mod members;
 mod metadata;
+mod names;
 mod open;
 pub mod sample;
 mod select;
 pub mod store;
+pub mod tar;
 
 pub use digest::Digest;
 pub use distribution::Distribution;
@@ -97,6 +100,8 @@ pub enum MediumError {
     Unknown { path: PathBuf, looked_for: &'static str },
     #[error("{path} holds no Plan 9 system: looked for {marks}")]
     NotPlan9 { path: PathBuf, marks: String },
+    #[error("Cannot read the tar archive {path}")]
+    Tar { path: PathBuf, source: tar::TarError },
     #[error("Cannot read {path} of the medium")]
     Read { path: PathBuf, source: io::Error },
     #[error("The symbolic link {path} of the medium leads back to {ancestor}: remove the loop")]

@@ -4,7 +4,8 @@
 //! [`Source::list`] (who reads it).
 
 use super::listing::Listing;
-use super::{Distribution, MediumError, directory};
+use super::{Distribution, MediumError, directory, tar};
+use crate::artifact::ova;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
 use std::io;
@@ -13,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str = "a folder";
+const LOOKED_FOR: &str = "a folder, or a tar archive";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
     /// A folder of plain files.
     Folder(PathBuf),
+    Tar(Arc<dyn ReadAt>),
     /// No container of files that p9img knows: a disk image, or nothing of use.
     Other(Arc<dyn ReadAt>),
 }
@@ -53,7 +55,15 @@ impl Source {
             return Err(MediumError::Special { path: path.into(), kind });
         }
         let file: Arc<dyn ReadAt> = Arc::new(File::open(path).and_then(HostFile::new).map_err(read)?);
-        Ok(Self::Other(file))
+        let mut start = [0; 512];
+        let n = file.len().min(512) as usize;
+        file.read_at(0, &mut start[..n]).map_err(read)?;
+        let start = &start[..n];
+        Ok(match () {
+            // An OVA is a tar archive, too, but of a disk.
+            () if tar::matches(start) && !ova::matches(start) => Self::Tar(file),
+            () => Self::Other(file),
+        })
     }
 
     /// Lists the files in it; `path` is where it is, for messages.
@@ -63,6 +73,7 @@ impl Source {
     pub fn list(self, path: &Path) -> Result<Listed, MediumError> {
         match self {
             Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),
+            Self::Tar(bytes) => tar::list(&bytes, path),
             Self::Other(_) => Err(MediumError::Unknown { path: path.into(), looked_for: LOOKED_FOR }),
         }
     }
