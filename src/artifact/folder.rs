@@ -68,6 +68,19 @@ impl Folder {
         &self.path
     }
 
+    /// Waits until no build writes to the folder at `path`, and keeps builds
+    /// from beginning until the result is dropped. Creates and removes nothing:
+    /// for those who only read.
+    ///
+    /// # Errors
+    /// What the operating system says when the lock is there and cannot be taken.
+    pub fn hold(path: &Path) -> Result<Option<File>, Error> {
+        let path = path.join(LOCK);
+        let Ok(lock) = File::open(&path) else { return Ok(None) };
+        lock.lock().map_err(|source| Error::Lock { path, source })?;
+        Ok(Some(lock))
+    }
+
     /// Removes hidden partial files. Only for the holder of the lock.
     #[expect(clippy::disallowed_methods, reason = "the order of removal reaches nothing")]
     fn sweep(&self) -> Result<(), Error> {
@@ -181,6 +194,19 @@ mod tests {
         assert!(!waiter.is_finished());
         drop(first);
         waiter.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn who_only_reads_holds_builds_off_and_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Folder::hold(dir.path()).unwrap().is_none());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        drop(Folder::lock(dir.path(), Wait::No).unwrap());
+        let held = Folder::hold(dir.path()).unwrap();
+        assert!(held.is_some());
+        assert!(matches!(Folder::lock(dir.path(), Wait::No), Err(Error::Busy { .. })));
+        drop(held);
+        assert!(Folder::lock(dir.path(), Wait::No).is_ok());
     }
 
     #[test]

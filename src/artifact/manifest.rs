@@ -107,10 +107,18 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, folder: &Folder) -> Result<(), Error> {
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::Write { path: folder.path().join(FILE), source: e.into() })?;
-        text.push('\n');
-        folder.replace(FILE, text.as_bytes())
+        let text = self.text().map_err(|source| Error::Write { path: folder.path().join(FILE), source })?;
+        folder.replace(FILE, &text)
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// When a value in it cannot be written as JSON.
+    pub fn text(&self) -> std::io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
     }
 
     /// Reads `manifest.json`; nothing when there is none.

@@ -6,6 +6,7 @@ use super::Error;
 use super::folder::Folder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 
 /// Name of the file.
 pub const FILE: &str = "SHA256SUMS";
@@ -15,7 +16,15 @@ pub const FILE: &str = "SHA256SUMS";
 /// # Errors
 /// [`Error::Sums`] for a line that is not one.
 pub fn load(folder: &Folder) -> Result<BTreeMap<String, String>, Error> {
-    let path = folder.path().join(FILE);
+    load_in(folder.path())
+}
+
+/// As [`load`], of a folder that is not locked.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_in(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
+    let path = folder.join(FILE);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),

@@ -19,6 +19,7 @@ Examples:
   p9img init grid && cd grid         a new lab with four nodes
   p9img check                        is lab.toml right?
   p9img build --all                  write every node into output/
+  p9img build --rebuild              do the images come out the same again?
   p9img build plan9n1 --media ~/9legacy --format qcow2
   p9img ls output/plan9n1.qcow2      its partitions
   p9img ls output/plan9n1.ova:fossil:/lib/ndb
@@ -197,6 +198,9 @@ pub struct Build {
     /// Build every node of the lab
     #[arg(long, conflicts_with = "nodes")]
     pub all: bool,
+    /// Build again elsewhere and compare with what is there: exit code 3 if anything differs
+    #[arg(long)]
+    pub rebuild: bool,
     #[command(flatten)]
     pub overrides: Overrides,
     /// Threads to use; all cores without

@@ -2,10 +2,11 @@
 
 use super::args::{Build, Cli};
 use super::progress::Progress;
-use super::{Outcome, Usage, interrupt, say, setup};
+use super::{Outcome, Usage, interrupt, rebuild, say, setup};
 use crate::artifact::manifest::Manifest;
 use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Recorded, Settings, Wait};
 use crate::assemble::{Assembled, Assembler};
+use crate::lab::secrets::FILE;
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
 use crate::page;
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
-    if args.nodes.is_empty() && !args.all {
+    if args.nodes.is_empty() && !args.all && !args.rebuild {
         return Err(Usage("Which nodes? Name some, or build every node with --all".into()).into());
     }
     let stop = interrupt::flag()?;
@@ -30,9 +31,17 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
     let assemble = |a: &Assembler<'_>| variants.iter().map(|(n, f)| a.node(n, f)).collect::<Result<Vec<_>, _>>();
     let mut assembled = assemble(&assembler)?;
-    let folder = Folder::lock(&lab.out, Wait::Yes)?;
+    if args.rebuild && !secrets.complete && assembled.iter().any(|a| a.secret) {
+        // Without them nothing can come out equal.
+        anyhow::bail!(
+            "The lab's passwords are missing in {}: a rebuild needs those of the build",
+            lab.dir.join(FILE).display()
+        );
+    }
+    let work = if args.rebuild { Some(rebuild::folder(&lab.out)?) } else { None };
+    let folder = Folder::lock(work.as_ref().map_or(&*lab.out, tempfile::TempDir::path), Wait::Yes)?;
     let made;
-    if !secrets.complete {
+    if !secrets.complete && !args.rebuild {
         // Made when nothing else is wrong: a build that fails leaves no passwords behind.
         made = make_secrets(cli, &lab)?;
         assembler = assembler.with_secrets(&made);
@@ -57,7 +66,11 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     progress.finish();
     let reports = reports?;
     let digest = assembler.digest(settings.jobs).context("Cannot read the medium")?;
-    let manifest = manifest(&lab, &folder, &assembler, &assembled, &reports, &digest)?;
+    let manifest = manifest(&lab, &assembler, &assembled, &reports, &digest)?;
+    manifest.save(&folder)?;
+    if let Some(work) = work {
+        return rebuild::compare(cli, args, &lab.out, work, &reports, &manifest);
+    }
     page::save(&folder, &lab, &catalog, &manifest)?;
     report(cli, args, &lab, &reports)?;
     Ok(Outcome::Good)
@@ -107,10 +120,9 @@ const fn extension(format: Format) -> &'static str {
     }
 }
 
-/// Adds this build to what the folder's manifest says of other nodes.
+/// Adds this build to what the manifest of the lab's folder says of other nodes.
 fn manifest(
     lab: &Lab,
-    folder: &Folder,
     assembler: &Assembler<'_>,
     assembled: &[Assembled],
     reports: &[ArtifactReport],
@@ -119,10 +131,10 @@ fn manifest(
     let plan = assembler.plan(assembled);
     let mut manifest = Manifest::new(&lab.name, lab.epoch);
     // A manifest that cannot be read, or is another lab's, says nothing of this one.
-    if let Some(old) = Manifest::load(folder.path()).ok().flatten().filter(|m| m.lab == lab.name) {
+    if let Some(old) = Manifest::load(&lab.out).ok().flatten().filter(|m| m.lab == lab.name) {
         let known = |node: &String| lab.nodes.iter().any(|n| n.name == *node);
         manifest.nodes = old.nodes;
-        let there = |name: &String| folder.path().join(name).exists();
+        let there = |name: &String| lab.out.join(name).exists();
         manifest.artifacts = old.artifacts.into_iter().filter(|(name, a)| known(&a.node) && there(name)).collect();
     }
     let mut medium = serde_json::to_value(&plan.medium)?;
@@ -139,7 +151,6 @@ fn manifest(
         manifest.nodes.insert(name, serde_json::to_value(node)?);
     }
     manifest.add(reports);
-    manifest.save(folder)?;
     Ok(manifest)
 }
 

@@ -17,6 +17,7 @@ mod interrupt;
 mod ls;
 mod plan;
 mod progress;
+mod rebuild;
 mod say;
 mod screenshot;
 mod secrets;

@@ -1,0 +1,220 @@
+//! `p9img build --rebuild`: the artifacts once more, elsewhere, and what
+//! differs from those that are there.
+//!
+//! Nothing is written where the artifacts are. Equal ones are removed again;
+//! one that differs stays beside the output folder, for `p9img diff`.
+
+use super::args::{Build, Cli};
+use super::{Outcome, say};
+use crate::artifact::manifest::{self, Manifest};
+use crate::artifact::{ArtifactReport, Folder, sums};
+use anyhow::Context as _;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes compared at a time.
+const STEP: usize = 256 << 10;
+
+/// How an artifact that is there compares with what a build gives now.
+#[derive(Debug, Serialize)]
+struct Compared {
+    name: String,
+    path: PathBuf,
+    same: bool,
+    /// Each a clause: what differs, where, found and expected.
+    differences: Vec<String>,
+    /// Where the new one is, when it differs.
+    rebuilt: Option<PathBuf>,
+}
+
+/// What is written down about the artifacts in a folder.
+struct Written {
+    sums: BTreeMap<String, String>,
+    manifest: Option<Manifest>,
+    manifest_text: Option<Vec<u8>>,
+}
+
+/// Where a rebuild goes: a folder of its own beside the output folder `out`,
+/// for its owner alone, because images hold keys.
+///
+/// # Errors
+/// When none can be made.
+pub fn folder(out: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = |b: &mut tempfile::Builder<'_, '_>| b.prefix(".p9img-rebuild-").tempdir_in(parent);
+    // A lab in a folder that is only for reading is rebuilt elsewhere.
+    name(&mut tempfile::Builder::new())
+        .or_else(|_| tempfile::tempdir())
+        .with_context(|| format!("Cannot make a folder for the rebuild in {}", parent.display()))
+}
+
+/// Compares what was built in `work` with what is in `out`, says so, and keeps
+/// what differs.
+///
+/// # Errors
+/// When a file that is there cannot be read.
+pub fn compare(
+    cli: &Cli,
+    args: &Build,
+    out: &Path,
+    work: tempfile::TempDir,
+    reports: &[ArtifactReport],
+    manifest: &Manifest,
+) -> anyhow::Result<Outcome> {
+    // A build that is under way ends first.
+    let _held = Folder::hold(out)?;
+    let written = Written::load(out)?;
+    let mut compared = Vec::new();
+    for report in reports {
+        let name = report.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let differences = written.artifact(out, &name, report)?;
+        let same = differences.is_empty();
+        compared.push(Compared { path: out.join(&name), name, same, differences, rebuilt: None });
+    }
+    let differences = written.manifest(manifest)?;
+    let (name, same) = (manifest::FILE.to_owned(), differences.is_empty());
+    compared.push(Compared { path: out.join(&name), name, same, differences, rebuilt: None });
+
+    let all_same = compared.iter().all(|c| c.same);
+    if !all_same {
+        keep(work, &mut compared)?;
+    }
+    show(cli, args, &compared)?;
+    Ok(if all_same { Outcome::Good } else { Outcome::Differs })
+}
+
+impl Written {
+    fn load(out: &Path) -> anyhow::Result<Self> {
+        let path = out.join(manifest::FILE);
+        let manifest_text = match std::fs::read(&path) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e).with_context(|| format!("Cannot read {}", path.display())),
+        };
+        // One that cannot be understood differs in its bytes, too.
+        let manifest = Manifest::load(out).ok().flatten();
+        Ok(Self { sums: sums::load_in(out)?, manifest, manifest_text })
+    }
+
+    fn artifact(&self, out: &Path, name: &str, new: &ArtifactReport) -> anyhow::Result<Vec<String>> {
+        let path = out.join(name);
+        let mut differences = Vec::new();
+        let read = |e| anyhow::Error::new(e).context(format!("Cannot read {}", path.display()));
+        match File::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => differences.push("it is missing".to_owned()),
+            Err(e) => return Err(read(e)),
+            Ok(old) => {
+                let len = old.metadata().map_err(read)?.len();
+                if len != new.len {
+                    let (kind, by) = if len > new.len { ("more", len - new.len) } else { ("fewer", new.len - len) };
+                    differences.push(format!("it has {len} bytes, {by} {kind} than the rebuilt one with {}", new.len));
+                }
+                let rebuilt = File::open(&new.path).with_context(|| format!("Cannot read {}", new.path.display()))?;
+                if let Some((at, old, new)) = first_difference(old, rebuilt).map_err(read)? {
+                    differences.push(format!("byte {at} is {old:02x}, rebuilt it is {new:02x}"));
+                }
+            }
+        }
+        match self.sums.get(name) {
+            None => differences.push(format!("{} has no line for it", sums::FILE)),
+            Some(sum) if *sum != new.sha256 => {
+                differences.push(format!("{} says {sum}, rebuilt it is {}", sums::FILE, new.sha256));
+            }
+            Some(_) => {}
+        }
+        match self.manifest.as_ref().and_then(|m| m.artifacts.get(name)) {
+            None => differences.push(format!("{} does not name it", manifest::FILE)),
+            Some(a) if a.sha256 != new.sha256 => {
+                differences.push(format!("{} says {}, rebuilt it is {}", manifest::FILE, a.sha256, new.sha256));
+            }
+            Some(_) => {}
+        }
+        Ok(differences)
+    }
+
+    fn manifest(&self, new: &Manifest) -> anyhow::Result<Vec<String>> {
+        let Some(old) = &self.manifest_text else { return Ok(vec!["it is missing".into()]) };
+        let new = new.text()?;
+        let line = |text: &[u8], n: usize| {
+            text.split(|b| *b == b'\n').nth(n).map_or(String::new(), |l| String::from_utf8_lossy(l).trim().to_owned())
+        };
+        let lines = old.split(|b| *b == b'\n').count().max(new.split(|b| *b == b'\n').count());
+        if *old == new {
+            return Ok(Vec::new());
+        }
+        let at = (0..lines).find(|n| line(old, *n) != line(&new, *n)).unwrap_or(0);
+        Ok(vec![format!("line {} is {:?}, rebuilt it is {:?}", at + 1, line(old, at), line(&new, at))])
+    }
+}
+
+/// Offset and both values of the first byte that differs, as far as both reach.
+fn first_difference(mut a: File, mut b: File) -> io::Result<Option<(u64, u8, u8)>> {
+    let (mut left, mut right) = (vec![0; STEP], vec![0; STEP]);
+    let mut at = 0u64;
+    loop {
+        let n = fill(&mut a, &mut left)?.min(fill(&mut b, &mut right)?);
+        if left[..n] != right[..n] {
+            let i = left[..n].iter().zip(&right[..n]).position(|(a, b)| a != b).unwrap_or(0);
+            return Ok(Some((at + i as u64, left[i], right[i])));
+        }
+        if n < STEP {
+            return Ok(None);
+        }
+        at += n as u64;
+    }
+}
+
+/// Reads until `buf` is full or the file ends.
+fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match file.read(&mut buf[done..]) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+/// Leaves the artifacts that differ, and the manifest if it does, in `work`.
+fn keep(work: tempfile::TempDir, compared: &mut [Compared]) -> anyhow::Result<()> {
+    let work = work.keep();
+    for c in compared {
+        let new = work.join(&c.name);
+        if c.same {
+            std::fs::remove_file(&new).with_context(|| format!("Cannot remove {}", new.display()))?;
+        } else {
+            c.rebuilt = Some(new);
+        }
+    }
+    Ok(())
+}
+
+fn show(cli: &Cli, args: &Build, compared: &[Compared]) -> anyhow::Result<()> {
+    if args.json {
+        return Ok(say::line(format_args!("{}", serde_json::to_string_pretty(compared)?))?);
+    }
+    for c in compared {
+        match &c.differences[..] {
+            [] if cli.quiet => {}
+            [] => say::line(format_args!("same     {}", c.path.display()))?,
+            all => say::line(format_args!("differs  {}: {}", c.path.display(), all.join("; ")))?,
+        }
+    }
+    let differing = compared.iter().filter_map(|c| Some((c, c.rebuilt.as_ref()?)));
+    for (c, rebuilt) in differing.filter(|(c, _)| c.path.exists()) {
+        say::note(&format!("how it differs: p9img diff {} {}", c.path.display(), rebuilt.display()));
+    }
+    if let Some(kept) = compared.iter().find_map(|c| c.rebuilt.as_ref()?.parent()) {
+        say::note(&format!(
+            "what was rebuilt and differs is in {}: remove it when it is of no more use",
+            kept.display()
+        ));
+    }
+    Ok(())
+}
