@@ -9,6 +9,7 @@
 mod digest;
 pub mod directory;
 mod distribution;
+pub mod iso;
 mod listing;
 mod members;
 mod metadata;
@@ -72,7 +73,7 @@ impl Medium {
     /// # Errors
     /// As [`Medium::open`].
     pub fn read(name: &str, path: &Path, source: Source, epoch: u32) -> Result<Self, MediumError> {
-        let Listed { listing, metadata: own, notes } = source.list(path)?;
+        let Listed { listing, metadata: own, complete, names, notes } = source.list(path)?;
         let records = listing.content(metadata::PATH).map(|content| {
             let text =
                 content.read_all().map_err(|source| MediumError::Read { path: path.join(metadata::PATH), source })?;
@@ -82,11 +83,15 @@ impl Medium {
         let tree = listing.tree(database.as_ref(), epoch);
         let distribution = Distribution::recognise(&tree)
             .ok_or_else(|| MediumError::NotPlan9 { path: path.into(), marks: Distribution::marks() })?;
-        let metadata_source = match (&database, own) {
+        let mut metadata_source = match (&database, own) {
+            (_, Some(own)) if complete => own.into(),
             (Some(db), _) => format!("{} ({} records)", metadata::PATH, db.len()),
             (None, Some(own)) => own.into(),
             (None, None) => "none: owner and group sys, modes by the execute bit, times the lab's epoch".into(),
         };
+        if let Some(names) = names {
+            metadata_source = format!("{metadata_source}; names from {names}");
+        }
         Ok(Self { name: name.into(), distribution, tree: Arc::new(tree), metadata_source, notes })
     }
 }
@@ -112,6 +117,8 @@ pub enum MediumError {
     Special { path: PathBuf, kind: &'static str },
     #[error("Plan 9 cannot hold the path {path:?} of the medium: {why}")]
     Path { path: PathBuf, why: PathError },
+    #[error("Cannot read {path} as an ISO 9660 image")]
+    Iso { path: PathBuf, source: Box<iso::IsoError> },
     #[error(transparent)]
     Metadata(#[from] MetadataError),
 }

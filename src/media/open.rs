@@ -4,7 +4,7 @@
 //! [`Source::list`] (who reads it).
 
 use super::listing::Listing;
-use super::{Distribution, MediumError, directory, tar};
+use super::{Distribution, MediumError, directory, iso, tar};
 use crate::artifact::ova;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
@@ -14,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str = "a folder, or a tar archive";
+const LOOKED_FOR: &str = "a folder, an ISO 9660 image, or a tar archive";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
     /// A folder of plain files.
     Folder(PathBuf),
     Tar(Arc<dyn ReadAt>),
+    /// An ISO 9660 image.
+    Iso(Arc<dyn ReadAt>),
     /// No container of files that p9img knows: a disk image, or nothing of use.
     Other(Arc<dyn ReadAt>),
 }
@@ -32,6 +34,10 @@ pub struct Listed {
     /// Whose owners, modes and times the listing has when the release's own
     /// records are not there, in words. `None`: nobody's.
     pub metadata: Option<&'static str>,
+    /// Everything listed has all of these, and the release's records are not asked.
+    pub complete: bool,
+    /// What kept the names, where a container can do that in several ways.
+    pub names: Option<&'static str>,
     /// What the user should know, each a sentence without a full stop.
     pub notes: Vec<String>,
 }
@@ -62,6 +68,7 @@ impl Source {
         Ok(match () {
             // An OVA is a tar archive, too, but of a disk.
             () if tar::matches(start) && !ova::matches(start) => Self::Tar(file),
+            () if iso::matches(&*file) => Self::Iso(file),
             () => Self::Other(file),
         })
     }
@@ -74,6 +81,9 @@ impl Source {
         match self {
             Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),
             Self::Tar(bytes) => tar::list(&bytes, path),
+            Self::Iso(image) => {
+                iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })
+            }
             Self::Other(_) => Err(MediumError::Unknown { path: path.into(), looked_for: LOOKED_FOR }),
         }
     }

@@ -4,6 +4,7 @@
 
 mod disk;
 mod fat;
+mod iso;
 
 use p9img::ReadAt;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ pub fn list(source: &Arc<dyn ReadAt>, path: &Path) -> Result<Listed, MediumError
     let mut listing = reader.members.list(path)?;
     listing.strip_top();
     let metadata = "the archive itself: its modes and times, and its owners where Plan 9 has users of that name";
-    Ok(Listed { listing, metadata: Some(metadata), notes: Vec::new() })
+    Ok(Listed { listing, metadata: Some(metadata), ..Listed::default() })
 }
 
 struct Reader<'a> {
