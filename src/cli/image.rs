@@ -3,6 +3,7 @@
 use super::Usage;
 use crate::disk::{self, DiskImage};
 use crate::fs::{self, FileSystem};
+use crate::media::store::Store;
 use crate::media::{Medium, Source};
 use crate::read_at::ReadAt;
 use anyhow::Context as _;
@@ -32,7 +33,7 @@ pub fn open(place: &str) -> anyhow::Result<Place> {
         return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
     }
     let (image, rest) = split(place)?;
-    let bytes = match Source::open(image)? {
+    let bytes = match Source::open(image, Store::platform().ok().as_ref())? {
         Source::Other(bytes) => {
             crate::artifact::from(bytes).with_context(|| format!("Cannot open the image {}", image.display()))?
         }

@@ -5,6 +5,7 @@ use super::{Usage, say};
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Written};
 use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
 use crate::media::Medium;
+use crate::media::store::Store;
 use crate::render::Catalog;
 use std::path::Path;
 
@@ -101,7 +102,7 @@ pub fn medium(cli: &Cli, lab: &Lab) -> anyhow::Result<Medium> {
     let Some(medium) = lab.media.get(&lab.medium) else {
         return Err(Usage(format!("The lab knows no medium {:?}", lab.medium)).into());
     };
-    let medium = Medium::open(&lab.medium, &medium.path, lab.epoch)?;
+    let medium = Medium::open(&lab.medium, &medium.path, lab.epoch, Store::platform().ok().as_ref())?;
     if !cli.quiet {
         medium.notes.iter().for_each(|note| say::note(note));
     }

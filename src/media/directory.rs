@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn opened(dir: &Path) -> Result<Medium, MediumError> {
-        Medium::open("test", dir, 99)
+        Medium::open("test", dir, 99, None)
     }
 
     #[test]

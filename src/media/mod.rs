@@ -6,9 +6,11 @@
 //! fills a [`Listing`], from which the tree is made; `select` picks what goes
 //! into an image. [`store`] keeps what was fetched.
 
+pub mod compressed;
 mod digest;
 pub mod directory;
 mod distribution;
+pub mod git;
 pub mod iso;
 mod listing;
 mod members;
@@ -31,6 +33,10 @@ use crate::tree::Tree;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use store::{Store, StoreError};
+
+/// Bytes of a release's records that are read: 9legacy's have 1.4 MB.
+const MAX_RECORDS: u64 = 64 << 20;
 
 /// An opened medium.
 #[derive(Clone, Debug)]
@@ -59,13 +65,14 @@ impl Medium {
     }
 
     /// Reads the medium at `path`. Files of which neither it nor the release
-    /// says more get the time `epoch` (seconds since 1970).
+    /// says more get the time `epoch` (seconds since 1970). What has to be made
+    /// before it can be read is kept in `store`.
     ///
     /// # Errors
     /// When nothing is there, something in it cannot be read or cannot be a
     /// Plan 9 file, or it holds no Plan 9 system.
-    pub fn open(name: &str, path: &Path, epoch: u32) -> Result<Self, MediumError> {
-        Self::read(name, path, Source::open(path)?, epoch)
+    pub fn open(name: &str, path: &Path, epoch: u32, store: Option<&Store>) -> Result<Self, MediumError> {
+        Self::read(name, path, Source::open(path, store)?, epoch)
     }
 
     /// As [`Medium::open`], for what is opened already.
@@ -75,6 +82,9 @@ impl Medium {
     pub fn read(name: &str, path: &Path, source: Source, epoch: u32) -> Result<Self, MediumError> {
         let Listed { listing, metadata: own, complete, names, notes } = source.list(path)?;
         let records = listing.content(metadata::PATH).map(|content| {
+            if content.len() > MAX_RECORDS {
+                return Err(MediumError::Records { len: content.len() });
+            }
             let text =
                 content.read_all().map_err(|source| MediumError::Read { path: path.join(metadata::PATH), source })?;
             Ok::<_, MediumError>(Database::parse(&text)?)
@@ -107,6 +117,20 @@ pub enum MediumError {
     NotPlan9 { path: PathBuf, marks: String },
     #[error("Cannot read the tar archive {path}")]
     Tar { path: PathBuf, source: tar::TarError },
+    #[error("The {how} stream of {path} is damaged or cut off: get the file again")]
+    Compressed { path: PathBuf, how: &'static str, source: io::Error },
+    #[error("The {how} stream of {path} becomes more than {most} bytes: no medium grows like that")]
+    Bomb { path: PathBuf, how: &'static str, most: u64 },
+    #[error("{path} is compressed more than {most} times over: no medium is")]
+    Layers { path: PathBuf, most: usize },
+    #[error("{path} must be unpacked into a cache, and there is no home folder for one: set P9IMG_CACHE to a folder")]
+    NoCache { path: PathBuf },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("Cannot read the git directory {path}")]
+    Git { path: PathBuf, source: git::GitError },
+    #[error("The file {PATH} of the medium has {len} bytes, but p9img reads at most {MAX_RECORDS}", PATH = metadata::PATH)]
+    Records { len: u64 },
     #[error("Cannot read {path} of the medium")]
     Read { path: PathBuf, source: io::Error },
     #[error("The symbolic link {path} of the medium leads back to {ancestor}: remove the loop")]

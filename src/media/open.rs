@@ -4,7 +4,8 @@
 //! [`Source::list`] (who reads it).
 
 use super::listing::Listing;
-use super::{Distribution, MediumError, directory, iso, tar};
+use super::store::Store;
+use super::{Distribution, MediumError, compressed, directory, git, iso, tar};
 use crate::artifact::ova;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
@@ -14,12 +15,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str = "a folder, an ISO 9660 image, or a tar archive";
+const LOOKED_FOR: &str =
+    "a folder, a git directory, an ISO 9660 image, or a tar archive, also under gzip, bzip2, xz or zstd";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
     /// A folder of plain files.
     Folder(PathBuf),
+    /// The directory of a git repository, and the store for what is read of it.
+    Git(PathBuf, Store),
     Tar(Arc<dyn ReadAt>),
     /// An ISO 9660 image.
     Iso(Arc<dyn ReadAt>),
@@ -43,16 +47,20 @@ pub struct Listed {
 }
 
 impl Source {
-    /// Opens what is at `path`.
+    /// Opens what is at `path`. What is compressed is unpacked into `store`.
     ///
     /// # Errors
     /// When nothing is there or it cannot be read.
-    pub fn open(path: &Path) -> Result<Self, MediumError> {
+    pub fn open(path: &Path, store: Option<&Store>) -> Result<Self, MediumError> {
         let read = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => MediumError::Missing { path: path.into(), marks: Distribution::marks() },
             _ => MediumError::Read { path: path.into(), source },
         };
         let kind = std::fs::metadata(path).map_err(read)?.file_type();
+        if kind.is_dir() && git::is_directory(path) {
+            let store = store.ok_or_else(|| MediumError::NoCache { path: path.into() })?;
+            return Ok(Self::Git(path.into(), store.clone()));
+        }
         if kind.is_dir() {
             return Ok(Self::Folder(path.into()));
         }
@@ -60,7 +68,9 @@ impl Source {
             let kind = directory::special(kind);
             return Err(MediumError::Special { path: path.into(), kind });
         }
-        let file: Arc<dyn ReadAt> = Arc::new(File::open(path).and_then(HostFile::new).map_err(read)?);
+        let file = File::open(path).map_err(read)?;
+        let meta = file.metadata().map_err(read)?;
+        let file = compressed::peel(path, &meta, Arc::new(HostFile::new(file).map_err(read)?), store)?;
         let mut start = [0; 512];
         let n = file.len().min(512) as usize;
         file.read_at(0, &mut start[..n]).map_err(read)?;
@@ -80,6 +90,7 @@ impl Source {
     pub fn list(self, path: &Path) -> Result<Listed, MediumError> {
         match self {
             Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),
+            Self::Git(folder, store) => git::list(&folder, "HEAD", &store),
             Self::Tar(bytes) => tar::list(&bytes, path),
             Self::Iso(image) => {
                 iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })

@@ -34,7 +34,7 @@ pub fn compare(archive: &Path, media: &Path, epoch: u32, node: &Node) {
     let mut seen = read(archive);
     let changes: BTreeMap<&str, &Value> =
         node.files.iter().map(|f| (f["path"].as_str().unwrap().trim_matches('/'), f)).collect();
-    let medium = Medium::open("9legacy", media, epoch).unwrap();
+    let medium = Medium::open("9legacy", media, epoch, None).unwrap();
     let include = medium.distribution.default_include(Arch::I386);
     let tree = Selection::new(&include, &[]).unwrap().apply(&medium.tree);
 

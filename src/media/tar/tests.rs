@@ -47,7 +47,7 @@ fn opened(bytes: &[u8]) -> Result<Medium, MediumError> {
     let t = tempfile::tempdir().unwrap();
     let path = t.path().join("m.tar");
     fs::write(&path, bytes).unwrap();
-    Medium::open("test", &path, 99)
+    Medium::open("test", &path, 99, None)
 }
 
 fn error(bytes: &[u8]) -> String {
@@ -213,7 +213,7 @@ fn an_archive_cut_anywhere_or_damaged_in_a_header_is_refused() {
             continue;
         }
         fs::write(&path, &good[..cut]).unwrap();
-        let e = Source::open(&path).and_then(|s| s.list(&path)).unwrap_err();
+        let e = Source::open(&path, None).and_then(|s| s.list(&path)).unwrap_err();
         let unknown = cut < BLOCK && matches!(e, MediumError::Unknown { .. });
         assert!(unknown || matches!(e, MediumError::Tar { .. }), "{cut}: {e}");
     }
@@ -261,7 +261,7 @@ fn gnu_tar_is_read_in_all_its_formats() {
             return;
         };
         assert!(out.stderr.is_empty());
-        let m = Medium::open("test", &path, 9).unwrap();
+        let m = Medium::open("test", &path, 9, None).unwrap();
         for (path, is) in [("386/zz", "m"), ("386/soft", "m"), (long.as_str(), "long")] {
             assert_eq!(text(&m, path), is, "{format} {path}");
         }
