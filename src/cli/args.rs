@@ -21,6 +21,7 @@ Examples:
   p9img build --all                  write every node into output/
   p9img build --rebuild              do the images come out the same again?
   p9img build plan9n1 --media ~/9legacy --format qcow2
+  p9img media add 9legacy            fetch a known release
   p9img ls output/plan9n1.qcow2      its partitions
   p9img ls output/plan9n1.ova:fossil:/lib/ndb
   p9img cat output/plan9n1.qcow2:9fat:plan9.ini
@@ -107,6 +108,12 @@ pub enum Command {
         read. The first build makes it; this command makes it without a build, shows\n\
         one password, or draws new ones.")]
     Secrets(Secrets),
+    /// Bring in media: from the network, or from this machine
+    #[command(long_about = "A medium is what the nodes' system comes from. One that has an address is fetched\n\
+        once and kept in the cache (P9IMG_CACHE, or p9img in the platform's cache folder).\n\
+        p9img.lock, beside the lab, records what each was when it was first used: a\n\
+        medium that changes later is refused. Well-known releases need no address.")]
+    Media(Media),
     /// List partitions or files inside an image or medium
     #[command(after_help = PLACE)]
     Ls(Ls),
@@ -169,7 +176,7 @@ pub struct Check {
 /// What replaces the lab's own choices for one run.
 #[derive(Debug, Args)]
 pub struct Overrides {
-    /// Build from this medium: a name of the lab, or a folder
+    /// Build from this medium: a name of the lab, a path, or a known release
     #[arg(long, value_name = "NAME|PATH")]
     pub media: Option<String>,
     /// Artifacts to write: raw, qcow2, qcow2-zstd, ova
@@ -242,6 +249,61 @@ pub enum SecretsCommand {
         #[arg(long, conflicts_with = "names")]
         all: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Media {
+    #[command(subcommand)]
+    pub what: MediaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MediaCommand {
+    /// Fetch a medium, or take one of this machine, and record it
+    #[command(long_about = "Adds a medium to lab.toml under a name, fetches it if it has an address, and\n\
+        records its SHA-256 in p9img.lock. Without URL or PATH, NAME is a medium of the\n\
+        lab or a release that p9img knows (`p9img media list` names them). What was cut\n\
+        off goes on where it was. Proxies are taken from http_proxy, https_proxy,\n\
+        all_proxy and no_proxy.")]
+    Add(MediaAdd),
+    /// Show the lab's media, and the releases that p9img knows
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare media with what p9img.lock and the lab say of them
+    #[command(long_about = "Reads every byte of the media and compares with what lab.toml and p9img.lock say.\n\
+        Exit code 3 when one differs. A damaged file of the cache is removed, and the\n\
+        next use fetches it again.")]
+    Verify {
+        /// Media; all of the lab without
+        names: Vec<String>,
+    },
+    /// Forget what p9img.lock says of media, and remove them from the cache
+    Rm {
+        /// Media
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct MediaAdd {
+    /// The medium's name in the lab, or a known release's
+    pub name: String,
+    /// Where it is: an http or https address, a file, or a folder
+    #[arg(value_name = "URL|PATH")]
+    pub source: Option<String>,
+    /// What its SHA-256 must be
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+    /// Take what is there now, whatever p9img.lock says
+    #[arg(long)]
+    pub update: bool,
+    /// Record a folder, too: a digest of all files in it
+    #[arg(long)]
+    pub pin: bool,
 }
 
 #[derive(Debug, Args)]

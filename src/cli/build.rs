@@ -1,6 +1,7 @@
 //! `p9img build`: the artifacts.
 
 use super::args::{Build, Cli};
+use super::medium::Record;
 use super::progress::Progress;
 use super::{Outcome, Usage, interrupt, rebuild, say, setup};
 use crate::artifact::manifest::Manifest;
@@ -18,14 +19,15 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     if args.nodes.is_empty() && !args.all && !args.rebuild {
         return Err(Usage("Which nodes? Name some, or build every node with --all".into()).into());
     }
-    let stop = interrupt::flag()?;
     let catalog = setup::catalog(cli)?;
     let lab = setup::lab(cli, &catalog, &args.overrides)?;
     let nodes = setup::nodes(&lab, &args.nodes)?;
     if lab.formats.is_empty() {
         return Err(Usage("There is no format to build: name some with --format".into()).into());
     }
-    let medium = setup::medium(cli, &lab)?;
+    let medium = setup::medium(cli, &lab, if args.rebuild { Record::No } else { Record::Yes })?;
+    // Until here an interrupt ends p9img at once: what was fetched so far is kept.
+    let stop = interrupt::flag()?;
     let secrets = setup::secrets(&lab)?;
     let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();

@@ -1,7 +1,10 @@
-//! Where the store is on this machine.
+//! Where the store is on this machine, and how the network is reached.
 
+use crate::media::fetch::{Proxies, Settings};
 use crate::media::store::Store;
+use anyhow::Context as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Replaces the platform's cache folder.
 pub const VARIABLE: &str = "P9IMG_CACHE";
@@ -27,4 +30,35 @@ fn folder() -> Option<PathBuf> {
         Some(path) => std::path::absolute(path).ok(),
         None => Some(etcetera::base_strategy::choose_native_strategy().ok()?.cache_dir().join("p9img")),
     }
+}
+
+/// How to reach the network: proxies and certificates are the user's.
+#[expect(clippy::disallowed_methods, reason = "how the network is reached; what comes from it is verified")]
+pub fn network() -> anyhow::Result<Settings> {
+    // Programs that follow no convention look for capitals only, others for small letters only.
+    let variable = |name: &str| {
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        text(name).or_else(|| text(&name.to_uppercase()))
+    };
+    let all = variable("all_proxy");
+    let mut settings = Settings {
+        proxies: Proxies {
+            // A web server that runs programs has HTTP_PROXY from its client: only the small one counts.
+            http: std::env::var("http_proxy").ok().filter(|text| !text.is_empty()).or_else(|| all.clone()),
+            https: variable("https_proxy").or(all),
+            none_for: variable("no_proxy").unwrap_or_default(),
+        },
+        ..Settings::default()
+    };
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+        let read = std::fs::read(&path);
+        let pem = read.with_context(|| format!("Cannot read {} (SSL_CERT_FILE)", PathBuf::from(&path).display()))?;
+        settings.roots = Some(pem);
+    }
+    if let Some(millis) = variable("p9img_http_timeout_ms").and_then(|text| text.parse().ok()) {
+        // For tests, which have no time to wait.
+        let limit = Duration::from_millis(millis);
+        (settings.connect, settings.idle, settings.pause) = (limit, limit, Duration::ZERO);
+    }
+    Ok(settings)
 }

@@ -15,6 +15,10 @@ mod image;
 mod init;
 mod interrupt;
 mod ls;
+mod media;
+mod media_add;
+mod media_list;
+mod medium;
 mod plan;
 mod progress;
 mod rebuild;
@@ -67,6 +71,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Plan(a) => plan::run(cli, a),
         Command::Build(a) => build::run(cli, a),
         Command::Secrets(a) => secrets::run(cli, a),
+        Command::Media(a) => media::run(cli, a),
         Command::Ls(a) => ls::run(cli, a),
         Command::Cat(a) => cat::run(a),
         Command::Extract(a) => extract::run(cli, a),

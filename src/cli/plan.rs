@@ -1,6 +1,7 @@
 //! `p9img plan`: what a build would make.
 
 use super::args::{Cli, Plan};
+use super::medium::Record;
 use super::{Outcome, say, setup};
 use crate::assemble::{Assembled, Assembler};
 use crate::plan::{self, NodePlan};
@@ -9,7 +10,7 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     let catalog = setup::catalog(cli)?;
     let lab = setup::lab(cli, &catalog, &args.overrides)?;
     let nodes = setup::nodes(&lab, &args.nodes)?;
-    let medium = setup::medium(cli, &lab)?;
+    let medium = setup::medium(cli, &lab, Record::No)?;
     // A plan writes nothing: secrets that do not exist yet are stood in for.
     let secrets = setup::secrets(&lab)?;
     let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;

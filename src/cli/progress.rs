@@ -1,6 +1,7 @@
 //! A progress bar on stderr for what takes more than a second.
 
 use crate::artifact::Monitor;
+use crate::media::fetch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +46,13 @@ impl Monitor for Progress {
 
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl fetch::Monitor for Progress {
+    fn progress(&self, name: &str, done: u64, total: Option<u64>) {
+        // A bar that is always full, where nobody says how much is to come.
+        Monitor::progress(self, name, done, total.unwrap_or(done));
     }
 }
 

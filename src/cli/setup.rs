@@ -1,11 +1,11 @@
 //! What several commands begin with: the roles, the lab, the medium.
 
 use super::args::{Cli, Overrides};
+use super::medium::{self, Record};
 use super::{Usage, say};
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Written};
 use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
 use crate::media::Medium;
-use crate::media::store::Store;
 use crate::render::Catalog;
 use std::path::Path;
 
@@ -95,14 +95,14 @@ pub fn nodes<'a>(lab: &'a Lab, names: &[String]) -> anyhow::Result<Vec<&'a Node>
 ///
 /// # Errors
 /// When it is not there or holds no Plan 9.
-pub fn medium(cli: &Cli, lab: &Lab) -> anyhow::Result<Medium> {
+pub fn medium(cli: &Cli, lab: &Lab, record: Record) -> anyhow::Result<Medium> {
     if lab.medium == SAMPLE {
         return Ok(Medium::sample());
     }
     let Some(medium) = lab.media.get(&lab.medium) else {
         return Err(Usage(format!("The lab knows no medium {:?}", lab.medium)).into());
     };
-    let medium = Medium::open(&lab.medium, &medium.path, lab.epoch, Store::platform().ok().as_ref())?;
+    let medium = medium::open(cli, lab, &lab.medium, medium, record)?;
     if !cli.quiet {
         medium.notes.iter().for_each(|note| say::note(note));
     }

@@ -6,7 +6,7 @@ use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
 use super::model::*;
 use super::roles::{BASE_PARTITIONS, RoleFacts};
 use super::value::At;
-use super::{SAMPLE, addresses, names, units};
+use super::{SAMPLE, addresses, names, releases, units};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -71,24 +71,28 @@ fn check_medium(draft: &Draft, notes: &Notes<'_>) {
     let Some(medium) = &draft.medium else { return };
     let names = draft.media.iter().map(|(name, _)| name.value.as_str()).filter(|name| *name != SAMPLE);
     let known: Vec<&str> = names.chain([SAMPLE]).collect();
-    if !known.contains(&medium.value.as_str()) {
+    if !known.contains(&medium.value.as_str()) && releases::find(&medium.value).is_none() {
         notes.note(&medium.span, unknown_medium(&medium.value, &known));
     }
 }
 
+/// `known` are the lab's media; the releases that p9img knows are no mistake
+/// either, but so many that only a likely one is named.
 pub(crate) fn unknown_medium(name: &str, known: &[&str]) -> Problem {
     let problem = Problem::new(Kind::UnknownName, format!("Unknown medium {}", quote(name))).expected(choice(known));
-    match suggest(name, known.iter().copied()) {
+    let releases = releases::all().iter().map(|r| r.name.as_str());
+    match suggest(name, known.iter().copied().chain(releases)) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None if names::label("", name).is_ok() => {
-            problem.help(format!("say where it is: `[media.{}]` with a line `path = \"…\"`", table_key(name)))
+            let key = table_key(name);
+            problem.help(format!("say where it is: `[media.{key}]` with a line `path = \"…\"` or `url = \"…\"`"))
         }
         None => problem.help("say where it is in a section `[media.NAME]`, and give that name here"),
     }
 }
 
 /// The name as a TOML key: a dot would divide it.
-fn table_key(name: &str) -> String {
+pub(crate) fn table_key(name: &str) -> String {
     if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() }
 }
 
@@ -205,7 +209,16 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
     };
     let user = |user: super::draft::UserDraft| User { name: text(user.name, ""), groups: plain(user.groups) };
     let formats = draft.formats.map(|list| list.into_iter().map(|at| at.value).collect());
-    let media = draft.media.into_iter().filter_map(|(name, path)| Some((name.value, Medium { path: dir.join(path?) })));
+    let located = |medium: Medium| match medium.origin {
+        Origin::Path(path) => Medium { origin: Origin::Path(dir.join(path)), ..medium },
+        Origin::Urls(_) => medium,
+    };
+    let media = draft.media.into_iter().filter_map(|(name, medium)| Some((name.value, located(medium?))));
+    let mut media: BTreeMap<String, Medium> = media.collect();
+    let medium = text(draft.medium, SAMPLE);
+    if let (false, Some(release)) = (media.contains_key(&medium), releases::find(&medium)) {
+        media.insert(medium.clone(), release.medium());
+    }
     let common = draft.defaults;
     let node = |(node, address): (NodeDraft, addresses::Assigned)| Node {
         name: text(node.name, ""),
@@ -221,7 +234,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
     };
     Lab {
-        medium: text(draft.medium, SAMPLE),
+        medium,
         authdom: text(draft.authdom, &network.domain),
         hostowner: text(draft.hostowner, super::HOSTOWNER),
         users: draft.users.into_iter().map(user).collect(),
@@ -230,7 +243,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         formats: formats.unwrap_or_else(|| vec![Format::Qcow2, Format::Ova]),
         controllers: draft.controllers.into_iter().collect(),
         out: dir.join(text(draft.out, "output")),
-        media: media.collect(),
+        media,
         tree: TreeRules { include: draft.include.map(plain), exclude: draft.exclude.map(plain).unwrap_or_default() },
         nodes: draft.nodes.into_iter().zip(addresses).map(node).collect(),
         dir: dir.to_path_buf(),

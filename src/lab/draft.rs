@@ -5,14 +5,13 @@
 //! mistake and is noted: the draft of a file with mistakes is never used for
 //! more than finding further ones.
 
-use super::model::{Arch, Controller, Format, Mac, Nic};
+use super::model::{Arch, Controller, Format, Mac, Medium, Nic, Origin, Said};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
 use super::{mistakes::*, names, units, words};
 use crate::read_at::SECTOR;
 use std::net::Ipv4Addr;
 use std::ops::Range;
-use std::path::PathBuf;
 
 pub const MEMORY_MIN: u64 = 64 << 20;
 pub const MEMORY_MAX: u64 = 1 << 40;
@@ -38,7 +37,7 @@ pub(crate) struct Draft {
     pub users: Vec<UserDraft>,
     pub network: NetworkDraft,
     pub defaults: Hardware,
-    pub media: Vec<(At<String>, Option<PathBuf>)>,
+    pub media: Vec<(At<String>, Option<Medium>)>,
     pub include: Option<Vec<At<String>>>,
     pub exclude: Option<Vec<At<String>>>,
     pub nodes: Vec<NodeDraft>,
@@ -276,7 +275,7 @@ fn whole_sectors(noun: &str, bytes: u64) -> Result<u64, Problem> {
     Ok(bytes)
 }
 
-fn read_media(media: &Section<'_, '_>) -> Vec<(At<String>, Option<PathBuf>)> {
+fn read_media(media: &Section<'_, '_>) -> Vec<(At<String>, Option<Medium>)> {
     let mut all = Vec::new();
     for (key, value) in media.entries() {
         if key.value == super::SAMPLE {
@@ -285,12 +284,51 @@ fn read_media(media: &Section<'_, '_>) -> Vec<(At<String>, Option<PathBuf>)> {
         } else if let Err(problem) = names::label("Medium name", &key.value) {
             media.notes.note(&key.span, problem);
         }
-        let path = value
-            .section("[media.NAME]")
-            .and_then(|s| s.require("path", "\"../9legacy\"")?.parse("a path in quotes", |t| names::path("Path", t)));
-        all.push((key, path.map(|p| p.value.into())));
+        let medium = value.section("[media.NAME]").and_then(|section| read_medium(&section));
+        all.push((key, medium));
     }
     all
+}
+
+/// Where one medium is: exactly one of three keys says it.
+fn read_medium(medium: &Section<'_, '_>) -> Option<Medium> {
+    let sha256 = medium.get("sha256").and_then(|v| v.parse("64 hexadecimal digits in quotes", names::sha256));
+    let path = medium.get("path").map(|v| v.parse("a path in quotes", |t| names::path("Path", t)));
+    let url = medium.get("url").map(|v| v.parse("an address in quotes", names::url));
+    let urls = medium.get("urls").map(|v| {
+        if v.is_empty_list() {
+            v.wrong(Problem::bad("`urls` is an empty list").help("name an address, or give a `path`"));
+        }
+        v.strings("addresses such as `\"https://example.org/9legacy.iso.bz2\"`", names::url)
+    });
+    let given: Vec<_> =
+        ["path", "url", "urls"].into_iter().filter_map(|key| Some((key, medium.get(key)?.span))).collect();
+    match &given[..] {
+        [] => {
+            let problem = Problem::new(Kind::MissingKey, "[media.NAME] does not say where the medium is");
+            medium.notes.note(
+                &medium.span,
+                problem.help(
+                    "add a line such as `path = \"../9legacy\"` or `url = \"https://example.org/9legacy.iso.bz2\"`",
+                ),
+            );
+        }
+        [_] => {}
+        [(first, span), rest @ ..] => {
+            for (second, other) in rest {
+                let what = format!("`{first}` and `{second}` both say where the medium is");
+                let help = if *first == "url" { "put all addresses in `urls`" } else { "take one of them out" };
+                medium.notes.note_beside(other, Problem::new(Kind::Conflict, what).help(help), Some(span));
+            }
+        }
+    }
+    let plain = |list: Vec<At<String>>| list.into_iter().map(|at| at.value).collect();
+    let origin = match (path, url, urls) {
+        (Some(path), ..) => Origin::Path(path?.value.into()),
+        (_, Some(url), _) => Origin::Urls(vec![url?.value]),
+        (.., urls) => Origin::Urls(plain(urls??)),
+    };
+    Some(Medium { origin, sha256: sha256.map(|at| at.value), len: None, said: Said::Lab })
 }
 
 fn read_node(node: &Section<'_, '_>, facts: &[RoleFacts]) -> NodeDraft {

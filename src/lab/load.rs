@@ -4,7 +4,7 @@ use super::mistakes::{Kind, Mistakes, Notes, Problem};
 use super::model::{Format, Lab, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
-use super::{SAMPLE, check, draft, names, units};
+use super::{SAMPLE, check, draft, names, releases, units};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -75,9 +75,10 @@ impl Lab {
         self
     }
 
-    /// The lab built from another medium: a name that it knows, or the path of
-    /// one, relative to the working directory. The medium of a path is called by
-    /// the path's last part, so that the same tree elsewhere gives the same plan.
+    /// The lab built from another medium: a name that it knows, the path of one,
+    /// relative to the working directory, or the name of a release that p9img
+    /// knows. The medium of a path is called by the path's last part, so that the
+    /// same tree elsewhere gives the same plan.
     ///
     /// # Errors
     /// Neither a known name nor a path: nothing is there and it has no slash.
@@ -88,13 +89,18 @@ impl Lab {
         }
         let path = PathBuf::from(medium);
         if !medium.contains('/') && !path.exists() {
+            if let Some(release) = releases::find(medium) {
+                self.medium = medium.to_owned();
+                self.media.insert(medium.to_owned(), release.medium());
+                return Ok(self);
+            }
             let known: Vec<&str> = self.media.keys().map(String::as_str).chain([SAMPLE]).collect();
             return Err(check::unknown_medium(medium, &known).help("give a medium of the lab, or the path of one"));
         }
         let last = path.components().next_back().and_then(|part| part.as_os_str().to_str());
         let name = last.filter(|name| *name != SAMPLE && names::label("", name).is_ok()).unwrap_or("medium");
         self.medium = name.to_owned();
-        self.media.insert(self.medium.clone(), Medium { path });
+        self.media.insert(self.medium.clone(), Medium::at(path));
         Ok(self)
     }
 }

@@ -8,12 +8,13 @@
 //! `secrets.toml`, beside the lab, is read by [`secrets`].
 
 mod addresses;
-mod check;
+pub(crate) mod check;
 mod draft;
 mod load;
 pub mod mistakes;
 pub mod model;
 pub mod names;
+pub mod releases;
 mod roles;
 pub mod secrets;
 pub mod template;

@@ -1,5 +1,6 @@
 //! The checked lab: every value present, in its own type and unit.
 
+use crate::digest::Digest;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -83,13 +84,46 @@ pub struct Network {
     pub domain: String,
 }
 
-/// Where a medium is.
-#[derive(Clone, Debug, Serialize)]
+/// What the lab says of a medium. Left out of plans: the same medium from
+/// elsewhere gives the same images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Medium {
-    /// Resolved against the lab file's folder. Left out of plans: the same
-    /// medium elsewhere gives the same images.
     #[serde(skip)]
-    pub path: PathBuf,
+    pub origin: Origin,
+    /// Of the file as it is fetched, or lies there.
+    #[serde(skip)]
+    pub sha256: Option<Digest>,
+    /// Bytes of that file, where somebody has published it.
+    #[serde(skip)]
+    pub len: Option<u64>,
+    /// Who says so: nobody but the command line, the lab, or p9img's releases.
+    #[serde(skip)]
+    pub said: Said,
+}
+
+impl Medium {
+    /// A medium at a path that only the command line names.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { origin: Origin::Path(path.into()), sha256: None, len: None, said: Said::Here }
+    }
+}
+
+/// Who says where a medium is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The command line. Such a medium is not recorded in `p9img.lock`.
+    Here,
+    Lab,
+    Releases,
+}
+
+/// Where a medium is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// On this machine; resolved against the lab file's folder.
+    Path(PathBuf),
+    /// The same file at each of these addresses, to be tried in this order.
+    Urls(Vec<String>),
 }
 
 /// Which of the medium's files go into an image: shell patterns over paths

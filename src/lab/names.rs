@@ -6,6 +6,7 @@
 //! need quoting in rc scripts and network databases.
 
 use super::mistakes::{Problem, quote};
+use crate::digest::Digest;
 
 /// Bytes in a user's or host's name, without the NUL.
 pub const NAME_MAX: usize = 27;
@@ -132,6 +133,55 @@ pub fn path(noun: &str, text: &str) -> Result<String, Problem> {
         .help("write the whole path, or one relative to the lab file"));
     }
     Ok(text.to_owned())
+}
+
+/// The address of a file on the web.
+pub fn url(text: &str) -> Result<String, Problem> {
+    let wrong = |what: &str| Problem::bad(format!("Address {} {what}", quote(text)));
+    let example = "an address such as `https://example.org/9legacy.iso.bz2`";
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let problem = wrong("does not begin with `http://` or `https://`");
+        return Err(match text.split_once('/') {
+            Some((host, _)) if host.contains('.') && !host.starts_with('.') => problem
+                .help(format!("write {}, or `path` for a file of this machine", quote(&format!("https://{text}")))),
+            _ => problem.expected(example).help("a file or folder of this machine stands in `path`"),
+        });
+    };
+    if !matches!(scheme, "http" | "https") {
+        let problem = wrong("is neither http nor https");
+        return Err(match scheme {
+            "file" => problem.help("a file or folder of this machine stands in `path`"),
+            _ => problem.expected(example),
+        });
+    }
+    let (host, file) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.contains('@') {
+        return Err(Problem::bad("An address holds a user's name or password")
+            .help("the lab and p9img.lock are meant for version control: take it out"));
+    }
+    if host.is_empty() || file.is_empty() {
+        return Err(wrong("names no file of a host").expected(example));
+    }
+    if text.len() > 2000 || !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '"', '<', '>', '\\']) {
+        return Err(wrong("is not an address").expected("ASCII without blanks, others as `%20` and so on"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A SHA-256 of a file.
+pub fn sha256(text: &str) -> Result<Digest, Problem> {
+    text.parse().map_err(|_| {
+        let problem = Problem::bad(format!("{} is not a SHA-256", quote(text))).expected("64 hexadecimal digits");
+        let other = match text.len() {
+            _ if !text.bytes().all(|b| b.is_ascii_hexdigit()) => return problem,
+            32 => "an MD5",
+            40 => "a SHA-1",
+            96 => "a SHA-384",
+            128 => "a SHA-512",
+            _ => return problem,
+        };
+        problem.help(format!("so many digits are {other}; `sha256sum FILE` prints the right one"))
+    })
 }
 
 /// A pattern over the medium's paths.

@@ -20,7 +20,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("[defaults]", &["arch", "cpus", "memory", "disk", "controller", "nic"]),
     ("[[node]]", &["name", "roles", "mac", "ip", "arch", "cpus", "memory", "disk", "controller", "nic", "partitions"]),
     ("[format.NAME]", &["controller"]),
-    ("[media.NAME]", &["path"]),
+    ("[media.NAME]", &["path", "url", "urls", "sha256"]),
     ("[tree]", &["include", "exclude"]),
 ];
 

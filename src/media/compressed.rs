@@ -4,7 +4,7 @@
 //! file is decompressed once, into the store, under the digest of the file;
 //! from then on it is read there. What is in it may be compressed again.
 
-mod known;
+pub mod known;
 
 use super::MediumError;
 use super::store::{Store, StoreError};

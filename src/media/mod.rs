@@ -4,12 +4,13 @@
 //! and what kind of system it holds. [`Source`] tells what is at a path; a
 //! reader for each kind of container ([`directory`] for a folder of the host)
 //! fills a [`Listing`], from which the tree is made; `select` picks what goes
-//! into an image. [`store`] keeps what was fetched.
+//! into an image. [`fetch`] gets media from the network,
+//! [`store`] keeps them, [`pins`] records which ones a lab has.
 
 pub mod compressed;
-mod digest;
 pub mod directory;
 mod distribution;
+pub mod fetch;
 pub mod git;
 pub mod iso;
 mod listing;
@@ -17,12 +18,13 @@ mod members;
 mod metadata;
 mod names;
 mod open;
+pub mod pins;
 pub mod sample;
 mod select;
 pub mod store;
 pub mod tar;
 
-pub use digest::Digest;
+pub use crate::digest::Digest;
 pub use distribution::Distribution;
 pub use listing::{Attributes, Listing, PathError};
 pub use metadata::{Database, MetadataError};

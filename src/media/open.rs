@@ -68,9 +68,19 @@ impl Source {
             let kind = directory::special(kind);
             return Err(MediumError::Special { path: path.into(), kind });
         }
-        let file = File::open(path).map_err(read)?;
-        let meta = file.metadata().map_err(read)?;
-        let file = compressed::peel(path, &meta, Arc::new(HostFile::new(file).map_err(read)?), store)?;
+        let file = File::open(path).and_then(HostFile::new).map_err(read)?;
+        Self::of(Arc::new(file), path, store)
+    }
+
+    /// As [`Source::open`], for the bytes of the file at `path`: those of one in
+    /// the store are verified while they are read.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(file: Arc<dyn ReadAt>, path: &Path, store: Option<&Store>) -> Result<Self, MediumError> {
+        let read = |source: io::Error| MediumError::Read { path: path.into(), source };
+        let meta = std::fs::metadata(path).map_err(read)?;
+        let file = compressed::peel(path, &meta, file, store)?;
         let mut start = [0; 512];
         let n = file.len().min(512) as usize;
         file.read_at(0, &mut start[..n]).map_err(read)?;

@@ -16,18 +16,20 @@
 //! complete; two who want the same one wait for each other, and the second
 //! finds what the first has made.
 
+mod files;
 mod new;
 mod record;
 mod stored;
 
+pub use files::Lock;
 pub use record::{CHUNK, Name, Record};
 pub use stored::Stored;
 
 use crate::media::Digest;
+use files::{beside, list, read_record, same_file};
 use new::{New, Sums, UNFINISHED};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,20 +59,23 @@ pub enum StoreError {
     DamagedStays { path: PathBuf, offset: u64 },
 }
 
-/// The two folders of entries.
+/// The folders of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Folder {
     Content,
     Derived,
+    /// Has no entries: what is in it is not complete.
+    Partial,
 }
 
 impl Folder {
-    const ALL: [Self; 2] = [Self::Content, Self::Derived];
+    const ALL: [Self; 3] = [Self::Content, Self::Derived, Self::Partial];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Content => "content",
             Self::Derived => "derived",
+            Self::Partial => "partial",
         }
     }
 
@@ -132,7 +137,7 @@ impl Store {
         if let Some(there) = self.get(&name)? {
             return Ok(there);
         }
-        let _lock = self.lock(&self.prepare(Folder::Derived)?.join(name.file()))?;
+        let _lock = Lock::wait(&self.prepare(Folder::Derived)?.join(name.file()))?;
         if let Some(there) = self.get(&name)? {
             return Ok(there);
         }
@@ -160,6 +165,34 @@ impl Store {
         }
         made?;
         Ok(new.publish(None)?)
+    }
+
+    /// A place for a download that may be cut off, called by where it comes from:
+    /// the path of a file that others leave alone while the lock is held.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn partial(&self, from: &str) -> Result<(PathBuf, Lock), StoreError> {
+        let path = self.prepare(Folder::Partial)?.join(Digest::of(from.as_bytes()).to_string());
+        let lock = Lock::wait(&path)?;
+        Ok((path, lock))
+    }
+
+    /// Removes what there is of a download from this address.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget(&self, from: &str) -> Result<(), StoreError> {
+        let (path, _lock) = self.partial(from)?;
+        for path in [&path, &path.with_extension("part")] {
+            match fs::remove_file(path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::Write { path: path.clone(), source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Takes over a file of the same host file system, if its bytes have this
@@ -198,7 +231,7 @@ impl Store {
     /// When the folder cannot be listed.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
-        for folder in Folder::ALL {
+        for folder in [Folder::Content, Folder::Derived] {
             let dir = self.root.join(folder.name());
             for file in list(&dir)? {
                 let path = dir.join(&file);
@@ -254,8 +287,8 @@ impl Store {
     /// When a folder cannot be listed.
     pub fn size(&self) -> Result<u64, StoreError> {
         let mut size = 0;
-        for folder in [Folder::Content.name(), Folder::Derived.name(), "partial"] {
-            let dir = self.root.join(folder);
+        for folder in Folder::ALL {
+            let dir = self.root.join(folder.name());
             let len = |file: String| dir.join(file).symlink_metadata().map_or(0, |m| m.len());
             size += list(&dir)?.into_iter().map(len).sum::<u64>();
         }
@@ -323,7 +356,7 @@ impl Store {
                     None
                 };
                 let half = match file.strip_suffix(SUMS) {
-                    _ if file.starts_with(UNFINISHED) || file.ends_with(LOCK) => false,
+                    _ if folder == Folder::Partial || file.starts_with(UNFINISHED) || file.ends_with(LOCK) => false,
                     Some(of) => !dir.join(of).exists(),
                     None => !beside(&path, SUMS).exists(),
                 };
@@ -370,66 +403,6 @@ impl Store {
         let _ = file.lock();
         Ok(file)
     }
-
-    /// Waits until nobody else makes `path`.
-    fn lock(&self, path: &Path) -> Result<Lock, StoreError> {
-        let path = beside(path, LOCK);
-        loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-            let file = file.map_err(|source| StoreError::Write { path: self.root.clone(), source })?;
-            let _ = file.lock();
-            // Who held it before has removed it, and others may have made another.
-            if same_file(&path, &file) {
-                return Ok(Lock { path, _file: file });
-            }
-        }
-    }
-}
-
-/// Held while something is being made; the file goes with it.
-struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-fn same_file(path: &Path, file: &File) -> bool {
-    let id = |m: fs::Metadata| (m.dev(), m.ino());
-    matches!((path.metadata().map(id), file.metadata().map(id)), (Ok(a), Ok(b)) if a == b)
-}
-
-fn read_record(path: &Path) -> Option<Record> {
-    let mut text = String::new();
-    File::open(beside(path, SUMS)).ok()?.take(record::LARGEST).read_to_string(&mut text).ok()?;
-    Record::parse(&text)
-}
-
-/// Names in a folder, sorted; none when it is not there.
-#[expect(clippy::disallowed_methods, reason = "sorted at once")]
-fn list(dir: &Path) -> Result<Vec<String>, StoreError> {
-    let fail = |source| StoreError::Read { path: dir.into(), source };
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(fail(e)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.map_err(fail)?.file_name().into_string());
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 #[cfg(test)]

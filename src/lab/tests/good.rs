@@ -107,8 +107,8 @@ fn every_key_reaches_the_model() {
     )
     .unwrap();
     assert_eq!(lab.medium, "9legacy");
-    assert_eq!(lab.media["9legacy"].path, Path::new("dir/../9legacy"));
-    assert_eq!(lab.media["nine.front"].path, Path::new("/media/9front"));
+    assert_eq!(lab.media["9legacy"].origin, Origin::Path("dir/../9legacy".into()));
+    assert_eq!(lab.media["nine.front"].origin, Origin::Path("/media/9front".into()));
     assert_eq!((lab.authdom.as_str(), lab.hostowner.as_str()), ("auth.example.org", "héctor"));
     assert_eq!((lab.epoch, lab.out.as_path()), (1_582_970_400, Path::new("/images")));
     assert_eq!(lab.formats, [Format::Raw, Format::Qcow2Zstd]);
@@ -162,11 +162,12 @@ fn command_line_overrides() {
     assert_eq!(lab().with_medium("m").unwrap().medium, "m");
     assert_eq!(lab().with_medium("sample").unwrap().medium, SAMPLE);
     let other = lab().with_medium("/somewhere/9front/").unwrap();
-    assert_eq!(
-        (other.medium.as_str(), other.media["9front"].path.as_path()),
-        ("9front", Path::new("/somewhere/9front/"))
-    );
+    assert_eq!((other.medium.as_str(), &other.media["9front"]), ("9front", &Medium::at("/somewhere/9front/")));
     assert_eq!(lab().with_medium("../sample").unwrap().medium, "medium");
+    let release = lab().with_medium("9front-11554").unwrap();
+    assert_eq!(release.media["9front-11554"], releases::find("9front-11554").unwrap().medium());
+    let near = lab().with_medium("9front-11555").unwrap_err().to_string();
+    assert!(near.contains("9front-11554") || near.contains("give a medium"), "{near}");
     let unknown = lab().with_medium("sampel").unwrap_err();
     assert_eq!(
         unknown.to_string(),
@@ -178,6 +179,20 @@ fn command_line_overrides() {
     for bad in ["", "-1", "+1000000000", "1e9", "0", "4294967296", "99999999999999999999999999999999999999999"] {
         assert!(units::source_date_epoch(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn media_of_the_web() {
+    let text = "[lab]\nname = \"x\"\nmedium = \"9front-11554\"\n[media.one]\nurl = \"http://a.example/x.iso\"\n\
+        sha256 = \"5AAF54327b4bb73a17e192488dc3e65d9d8e526728732e2fdf402bccb8c60236\"\n\
+        [media.many]\nurls = [\"http://a.example/x\", \"https://b.example/x\"]\n\
+        [[node]]\nname = \"a\"\nroles = [\"cpu\"]\n";
+    let lab = parse(text).unwrap();
+    let release = releases::find("9front-11554").unwrap();
+    assert_eq!(lab.media["9front-11554"], release.medium(), "a release needs no section");
+    assert_eq!(lab.media["one"].sha256, release.sha256);
+    assert_eq!(lab.media["one"].origin, Origin::Urls(vec!["http://a.example/x.iso".into()]));
+    assert_eq!(lab.media["many"].origin, Origin::Urls(vec!["http://a.example/x".into(), "https://b.example/x".into()]));
 }
 
 #[test]
@@ -237,7 +252,7 @@ fn the_guide_has_every_key_and_its_labs_are_right() {
         let path: Vec<&str> = match *section {
             "the lab file" => vec![],
             "[format.NAME]" => vec!["format", "ova"],
-            "[media.NAME]" => vec!["media", "9legacy"],
+            "[media.NAME]" => vec!["media"],
             header => vec![header.trim_matches(['[', ']'])],
         };
         let root = toml::Value::Table(whole.clone());
@@ -245,6 +260,9 @@ fn the_guide_has_every_key_and_its_labs_are_right() {
         // Of an array of tables, one or the other has it.
         let has = |key: &str| match table.as_array() {
             Some(items) => items.iter().any(|item| item.get(key).is_some()),
+            None if *section == "[media.NAME]" => {
+                table.as_table().unwrap().values().any(|medium| medium.get(key).is_some())
+            }
             None => table.get(key).is_some(),
         };
         for key in *keys {
