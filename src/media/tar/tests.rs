@@ -269,3 +269,47 @@ fn gnu_tar_is_read_in_all_its_formats() {
     }
     assert_eq!(tried, 4);
 }
+
+/// What the fuzz target does, briefly, and on every test run.
+#[test]
+fn wounds_anywhere_give_an_error_or_a_tree() {
+    let good = archive(|a| {
+        plan9(a, "");
+        link(a, "386/hard", EntryType::Link, "386/mbr");
+        link(a, "bin", EntryType::Symlink, "386");
+        let mut h = made("", EntryType::Regular, 4);
+        a.append_data(&mut h, "l/".repeat(100) + "x", &b"long"[..]).unwrap();
+    });
+    let mut state = 1u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let (mut trees, mut errors) = (0, 0);
+    for round in 0..4000 {
+        let mut bytes = good.clone();
+        for _ in 0..=random(3) {
+            let at = random(bytes.len() / BLOCK) * BLOCK + random(300);
+            bytes[at] = [0, b'/', b'.', b'1', b'2', b'5', b'7', 0x80, 0xff][random(9)];
+        }
+        // Most wounds would end at the sum.
+        for block in bytes.chunks_exact_mut(BLOCK).filter(|b| round % 4 > 0 && b[257..262] == *b"ustar") {
+            block[148..156].fill(b' ');
+            let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
+            block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        }
+        let len = bytes.len() as u64;
+        let source: Arc<dyn ReadAt> = Arc::new(bytes);
+        match list(&source, Path::new("m.tar")) {
+            Ok(found) => {
+                for content in found.listing.tree(None, 1).entries().iter().filter_map(|e| e.content()) {
+                    assert!(content.len() <= len);
+                    content.read_all().unwrap();
+                }
+                trees += 1;
+            }
+            Err(e) => errors += usize::from(!e.to_string().is_empty()),
+        }
+    }
+    assert!(trees > 200 && errors > 1000, "{trees} trees, {errors} errors");
+}
