@@ -97,6 +97,24 @@ impl Running {
         Session::open(&self.grid().node(node), &spec, SHORT).unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// Neither the consoles nor the transcripts of the checks, in which
+    /// passwords were typed, show one.
+    fn no_password_is_told(&self) {
+        let mut searched = 0;
+        for file in walkdir::WalkDir::new(self.lab.path("output/run")) {
+            let file = file.unwrap();
+            if file.file_type().is_file() && file.file_name() != "disk.img" {
+                let bytes = std::fs::read(file.path()).unwrap();
+                for user in ["bootes", "glenda"] {
+                    let found = memchr::memmem::find(&bytes, self.password(user).as_bytes());
+                    assert_eq!(found, None, "the password of {user} is in {}", file.path().display());
+                }
+                searched += 1;
+            }
+        }
+        assert!(searched > 8, "logs and transcripts of four nodes: {searched} files");
+    }
+
     fn port(&self, node: &str, service: &str) -> String {
         format!("tcp!127.0.0.1!{}", self.state().ports[node][service])
     }
@@ -124,6 +142,7 @@ fn the_lab_comes_up_does_its_work_and_halts() {
     let Some(lab) = Running::build("the_lab_comes_up_does_its_work_and_halts") else { return };
     lab.up(&[]);
     lab.test();
+    lab.no_password_is_told();
     // One node is down: the checks need the whole lab.
     lab.must(&["down", "plan9n2"]);
     let output = lab.p9img(&["test"]);
@@ -310,6 +329,20 @@ fn a_thousand_files_come_back_from_the_archive() {
     assert_eq!(run2(&digest_in("/n/vac/active/usr/bootes")), digest, "in the archive");
     run2("cd /n/vac/active/usr/bootes && tar c thousand | @{cd /n/plan9n1/usr/bootes && tar x}; cd");
     assert_eq!(run(&mut n1, &digest_in("/usr/bootes")), digest, "restored");
+
+    // As a fossil of its own on a fresh partition, which can be written to.
+    let mut run2 = |command: &str| run(&mut n2, command);
+    run2(&format!("score=`{{sed 's/vac://' /n/scores/plan9n1/{name}}}"));
+    run2("fossil/flfmt -y -h plan9n4 -v $score /dev/sdC0/swap");
+    run2(
+        "fossil/fossil -c 'fsys main config /dev/sdC0/swap' -c 'fsys main venti plan9n4' \
+         -c 'fsys main open -AWPa' -c 'fsys main' -c 'srv -AWP old'",
+    );
+    run2("mount /srv/old /n/old main");
+    assert_eq!(run2(&digest_in("/n/old/active/usr/bootes")), digest, "in the fossil from the score");
+    run2("cp /lib/ndb/local /n/old/active/usr/bootes/thousand/new; rm /n/old/active/usr/bootes/thousand/f500");
+    assert_eq!(run2("ls /n/old/active/usr/bootes/thousand | wc -l").trim(), "1000");
+    assert_eq!(run2("cmp /lib/ndb/local /n/old/active/usr/bootes/thousand/new"), "");
 }
 
 #[test]

@@ -1,0 +1,122 @@
+//! Running a lab when something is wrong, and where its secrets go: with a
+//! medium of a few files that p9img takes for 9legacy, and with a QEMU that
+//! only notes what it is told.
+
+mod secrets;
+mod up;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A lab in a folder of its own, with programs that only this lab sees.
+pub struct Lab {
+    dir: TempDir,
+}
+
+impl Lab {
+    /// The default lab.
+    pub fn new() -> Self {
+        let lab = Self { dir: tempfile::Builder::new().prefix("p9").tempdir().unwrap() };
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        copy_tree(&repository.join("media/sample"), &lab.path("medium"));
+        // What is left is a 9legacy without its sources.
+        fs::remove_file(lab.path("medium/sys/README.sample")).unwrap();
+        fs::write(lab.path("medium/rc/bin/cpurc"), "#!/bin/rc\n").unwrap();
+        fs::copy(repository.join("lab.toml"), lab.path("lab.toml")).unwrap();
+        fs::create_dir(lab.path("bin")).unwrap();
+        lab
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("lab.toml")).unwrap();
+        assert!(text.contains(from), "lab.toml has {from:?}");
+        fs::write(self.path("lab.toml"), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Makes a program that p9img finds before all others.
+    pub fn program(&self, name: &str, script: &str) {
+        let path = self.path("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// QEMU and qemu-img of that version. They do what they are told only as
+    /// far as to note it in `told`, and to make the file that they should.
+    pub fn qemu(&self, version: &str) {
+        let told = self.path("told");
+        let note = format!(
+            "[ \"$1\" = --version ] && {{ echo \"QEMU emulator version {version}\"; exit; }}\n\
+             {{ echo \"$0 $*\"; export -p; }} >>'{}'\n",
+            told.display()
+        );
+        self.program("qemu-system-x86_64", &format!("{note}echo 'this QEMU starts nothing' >&2; exit 1"));
+        // The last argument is the file to make.
+        self.program("qemu-img", &format!("{note}for last; do :; done; : >\"$last\""));
+    }
+
+    /// What the programs were told, and with which environment.
+    pub fn told(&self) -> String {
+        fs::read_to_string(self.path("told")).unwrap_or_default()
+    }
+
+    /// Runs p9img in the lab's folder. It finds the lab's programs and no others.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
+        command.args(args).current_dir(self.dir.path()).env("PATH", self.path("bin")).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// Runs p9img, which must succeed; returns all that it said.
+    pub fn must(&self, args: &[&str]) -> String {
+        let out = self.run(args);
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(out.status.success(), "p9img {}: {}\n{said}", args.join(" "), out.status);
+        said
+    }
+
+    pub fn build(&self) -> String {
+        self.must(&["build", "--all", "-v", "--media", "medium", "--format", "qcow2,raw"])
+    }
+
+    /// Runs p9img, which must refuse with exit code 1 and say each of `words`,
+    /// and leave nothing running.
+    pub fn refuses(&self, args: &[&str], words: &[&str]) {
+        let out = self.run(args);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{args:?} should say {word:?}:\n{said}");
+        }
+        assert_eq!(said.matches("error:").count(), 1, "{args:?} should say one thing:\n{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert_eq!(self.processes(), Vec::<String>::new(), "{args:?} left something running");
+    }
+
+    /// Processes that work in the lab's folder.
+    fn processes(&self) -> Vec<String> {
+        let here = self.dir.path().canonicalize().unwrap();
+        let all = fs::read_dir("/proc").unwrap().map(|e| e.unwrap().path());
+        all.filter(|p| fs::read_link(p.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&here)))
+            .map(|p| fs::read_to_string(p.join("cmdline")).unwrap_or_default().replace('\0', " "))
+            .collect()
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
