@@ -7,7 +7,7 @@ use crate::legacy::{LONG, SHORT, good, plain, ready, shell};
 use crate::venti::qemu_img;
 use p9img::guest::grid::{Grid, NodeSpec, State};
 use p9img::guest::session::Session;
-use p9img::guest::{Disk, DiskFormat};
+use p9img::guest::{Disk, DiskFormat, Link};
 use p9img::lab::{Controller, Mac, Nic, Secrets};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -285,6 +285,65 @@ fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
     }
 }
 
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn a_node_of_another_domain_is_refused() {
+    let Some(lab) = Running::build("a_node_of_another_domain_is_refused") else { return };
+    let media = ready("a_node_of_another_domain_is_refused").unwrap();
+    lab.up(&["plan9n1"]);
+    // The same node by name and address, with keys and a domain of its own.
+    let stranger = Lab::build(Some(&media), &[("authdom   = \"plan9.lab\"", "authdom   = \"other.lab\"")], "qcow2");
+    let node = stranger.node("plan9n2");
+    let mut machine = plain(stranger.disk("plan9n2", Artifact::Qcow2), node);
+    machine.network.as_mut().unwrap().link = Link::Switch(lab.state().network);
+    let mut guest = machine.start().unwrap();
+    let mut sh = shell(&mut guest, "plan9n2");
+    good(sh.run("ip/ping -n 1 10.9.0.11", SHORT));
+    for command in ["cpu -h plan9n1 -c 'cat /dev/sysname'", "srv tcp!plan9n1!564 fs /n/fs && ls /n/fs/lib/ndb"] {
+        let output = sh.run(command, SHORT).unwrap_or_else(|e| panic!("{command}: {e}"));
+        assert!(!output.succeeded() && !output.text.contains("plan9n1\n"), "{command}: {}", output.text);
+        let said = format!("{} {}", output.text, output.status);
+        assert!(said.contains("auth"), "{command} says why: {said}");
+        eprintln!("{command}: {}", said.trim());
+    }
+}
+
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn many_logins_and_many_files_at_once() {
+    let Some(lab) = Running::build("many_logins_and_many_files_at_once") else { return };
+    lab.up(&[]);
+    let files = if thorough() { 5000 } else { 500 };
+    let mut nodes = ["plan9n3", "plan9n4"].map(|name| (name, lab.console(name)));
+    for (name, console) in &mut nodes {
+        run(console, &format!("9fs plan9n1; mkdir /n/plan9n1/usr/bootes/{name}"));
+    }
+    // From two nodes at once: 25 logins each, while files are written.
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for (name, console) in &mut nodes {
+            scope.spawn(move || {
+                run(
+                    console,
+                    "for(i in `{seq 25}) {cpu -h plan9n2 -c 'echo in `{cat /dev/sysname}' </dev/null \
+                     >/tmp/in$i >[2=1]} &",
+                );
+                run(console, &format!("for(i in `{{seq {files}}}) echo {name} $i >/n/plan9n1/usr/bootes/{name}/f$i"));
+                run(console, "wait");
+            });
+        }
+    });
+    let took = begin.elapsed();
+    for (name, console) in &mut nodes {
+        let said = run(console, "cat /tmp/in* | sort | uniq -c");
+        assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["25", "in", "plan9n2"], "{name}: {said}");
+        let n1 = format!("/n/plan9n1/usr/bootes/{name}");
+        assert_eq!(run(console, &format!("ls {n1} | wc -l")).trim(), files.to_string());
+        assert_eq!(run(console, &format!("cat {n1}/f* | sort -u | wc -l")).trim(), files.to_string());
+    }
+    eprintln!("50 logins and {} files in {:.0} s", 2 * files, took.as_secs_f64());
+}
+
 /// A tree of 1,000 files of many sizes, and what its digest is.
 fn thousand(session: &mut Session) -> String {
     run(session, "mkdir /usr/bootes/thousand");
@@ -357,7 +416,9 @@ fn what_was_synced_survives_a_power_cut() {
     let mut synced: Vec<String> = Vec::new();
     // Any sequence will do that is the same in every run: 0 to 5 s.
     let mut seed = 12345_u64;
-    for cut in 0..if thorough() { 50 } else { 3 } {
+    let cuts = std::env::var("P9IMG_CUTS").map_or(if thorough() { 50 } else { 3 }, |n| n.parse().unwrap());
+    for cut in 0..cuts {
+        eprintln!("cut {cut} of {cuts}");
         let mut guest = plain(disk.clone(), node).start().unwrap();
         let mut sh = shell(&mut guest, "plan9n2");
         for round in synced.iter().rev().take(4) {

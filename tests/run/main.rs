@@ -12,13 +12,13 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A lab in a folder of its own, with programs that only this lab sees.
-pub struct Lab {
+struct Lab {
     dir: TempDir,
 }
 
 impl Lab {
     /// The default lab.
-    pub fn new() -> Self {
+    fn new() -> Self {
         let lab = Self { dir: tempfile::Builder::new().prefix("p9").tempdir().unwrap() };
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         copy_tree(&repository.join("media/sample"), &lab.path("medium"));
@@ -30,18 +30,18 @@ impl Lab {
         lab
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn edit(&self, from: &str, to: &str) {
+    fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.path("lab.toml")).unwrap();
         assert!(text.contains(from), "lab.toml has {from:?}");
         fs::write(self.path("lab.toml"), text.replacen(from, to, 1)).unwrap();
     }
 
     /// Makes a program that p9img finds before all others.
-    pub fn program(&self, name: &str, script: &str) {
+    fn program(&self, name: &str, script: &str) {
         let path = self.path("bin").join(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -49,7 +49,7 @@ impl Lab {
 
     /// QEMU and qemu-img of that version. They do what they are told only as
     /// far as to note it in `told`, and to make the file that they should.
-    pub fn qemu(&self, version: &str) {
+    fn qemu(&self, version: &str) {
         let told = self.path("told");
         let note = format!(
             "[ \"$1\" = --version ] && {{ echo \"QEMU emulator version {version}\"; exit; }}\n\
@@ -62,32 +62,32 @@ impl Lab {
     }
 
     /// What the programs were told, and with which environment.
-    pub fn told(&self) -> String {
+    fn told(&self) -> String {
         fs::read_to_string(self.path("told")).unwrap_or_default()
     }
 
     /// Runs p9img in the lab's folder. It finds the lab's programs and no others.
-    pub fn run(&self, args: &[&str]) -> Output {
+    fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
         command.args(args).current_dir(self.dir.path()).env("PATH", self.path("bin")).stdin(Stdio::null());
         command.output().unwrap()
     }
 
     /// Runs p9img, which must succeed; returns all that it said.
-    pub fn must(&self, args: &[&str]) -> String {
+    fn must(&self, args: &[&str]) -> String {
         let out = self.run(args);
         let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(out.status.success(), "p9img {}: {}\n{said}", args.join(" "), out.status);
         said
     }
 
-    pub fn build(&self) -> String {
+    fn build(&self) -> String {
         self.must(&["build", "--all", "-v", "--media", "medium", "--format", "qcow2,raw"])
     }
 
     /// Runs p9img, which must refuse with exit code 1 and say each of `words`,
     /// and leave nothing running.
-    pub fn refuses(&self, args: &[&str], words: &[&str]) {
+    fn refuses(&self, args: &[&str], words: &[&str]) {
         let out = self.run(args);
         let said = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(1), "{args:?}: {said}");
