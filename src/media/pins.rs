@@ -6,6 +6,7 @@
 
 use crate::digest::Digest;
 use crate::lab::check::table_key;
+use crate::lab::names;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -127,6 +128,9 @@ impl Pins {
         let mut media = BTreeMap::new();
         for (name, pin) in raw.media {
             let at = pin.span().start;
+            if names::label("", &name).is_err() {
+                return Err(malformed(at, format!("{name:?} is no name of a medium")));
+            }
             let pin = match pin.into_inner() {
                 RawPin { sha256: Some(sha256), length: Some(length), tree: None, source } => {
                     Pin::File { sha256, length, source }
@@ -145,8 +149,7 @@ impl Pins {
             format!("# Written by p9img: what each medium was. Keep it under version control.\nversion = {VERSION}\n");
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         for (name, pin) in &self.media {
-            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-            let key = if plain && !name.is_empty() { table_key(name) } else { quoted(name) };
+            let key = table_key(name);
             // Writing to a String cannot fail.
             let _ = match pin {
                 Pin::File { sha256, length, source } => writeln!(
@@ -244,6 +247,7 @@ mod tests {
             ("version = 1\n[media.a]\nsha256 = \"00\"\nlength = 1\nsource = \"x\"\n".into(), "64 hexadecimal digits"),
             ("version = 1\n[media.a]\nlength = -1\n".into(), ":3:"),
             ("version = 1\nmore = 2\n".into(), ":2:"),
+            (format!("version = 1\n[media.\"a\\nb\"]\nsource = \"x\"\ntree = \"{digest}\"\n"), "no name"),
             ("[media.a]\n".into(), "version"),
             ("<<<<<<< HEAD\n".into(), ":1:"),
             ("version = 2\nanything = \"goes\"\n".into(), "has version 2"),

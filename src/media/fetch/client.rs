@@ -6,6 +6,7 @@ use ureq::ResponseExt as _;
 use ureq::http::{HeaderMap, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
+const NO_HOST: &str = "no such host is known, or this machine is offline";
 /// Redirections that are followed.
 const REDIRECTS: u32 = 10;
 
@@ -140,7 +141,9 @@ fn failure(settings: &Settings, url: &str, error: ureq::Error) -> Failure {
     use ureq::{Error, Timeout};
     let seconds = |d: Duration| format!("{} s", d.as_secs_f32());
     match error {
-        Error::HostNotFound => Never("no such host is known, or this machine is offline".into()),
+        Error::HostNotFound => Never(NO_HOST.into()),
+        // The host's resolver has no kind of its own in std.
+        Error::Io(e) if e.to_string().starts_with("failed to lookup address") => Never(NO_HOST.into()),
         Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
             Never(format!("no connection within {}", seconds(settings.connect)))
         }

@@ -64,7 +64,7 @@ impl Note {
     pub fn parse(text: &str) -> Self {
         let parse = || {
             let mut note = Self::default();
-            for line in text.lines() {
+            for line in text.split_terminator('\n') {
                 match line.split_once(' ')? {
                     ("etag", value) => note.version.etag = Some(value.into()),
                     ("modified", value) => note.version.modified = Some(value.into()),
