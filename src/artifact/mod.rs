@@ -33,6 +33,7 @@ mod share;
 mod sink;
 pub mod sums;
 pub mod vmdk;
+pub mod zip;
 
 pub use build::{ArtifactReport, Job, Monitor, NodeIdentity, Quiet, Settings, build};
 pub use error::Error;

@@ -2,13 +2,13 @@
 
 use super::qcow2::Qcow2;
 use super::vmdk::Vmdk;
-use super::{Error, ova};
+use super::{Error, ova, zip};
 use crate::read_at::{HostFile, ReadAt};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens raw, qcow2, VMDK or OVA by what the file begins with; anything else
+/// Opens raw, qcow2, VMDK, OVA, or a zip with one of them, by what the file begins with; anything else
 /// is taken as raw.
 ///
 /// # Errors
@@ -27,6 +27,19 @@ pub fn open(path: &Path) -> Result<Arc<dyn ReadAt>, Error> {
 /// # Errors
 /// `InvalidData` for damage, `Unsupported` for features that p9img does not read.
 pub fn from(file: Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
+    let mut start = [0; 512];
+    let n = file.len().min(512) as usize;
+    file.read_at(0, &mut start[..n])?;
+    let start = &start[..n];
+    if zip::matches(start) {
+        // What is in it may be in a container of its own, but not in one more archive.
+        return bare(zip::image(&file)?);
+    }
+    bare(file)
+}
+
+/// As [`from`], of what is in no archive.
+fn bare(file: Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
     let mut start = [0; 512];
     let n = file.len().min(512) as usize;
     file.read_at(0, &mut start[..n])?;

@@ -130,6 +130,48 @@ impl Sink for OvaSink {
     }
 }
 
+/// A file of an OVA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub name: String,
+    pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: u64,
+    /// Where its bytes lie in the archive.
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// The files of an OVA, in their order.
+///
+/// # Errors
+/// `InvalidData` when the archive is damaged.
+pub fn members(file: &dyn ReadAt) -> io::Result<Vec<Member>> {
+    let bad = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
+    let (mut out, mut at) = (Vec::new(), 0u64);
+    while out.len() < MOST_MEMBERS {
+        let mut header = tar::Header::new_old();
+        file.read_at(at, header.as_mut_bytes())
+            .map_err(|e| bad(format!("OVA ends at byte {at} without an end: {e}")))?;
+        if header.as_bytes().iter().all(|b| *b == 0) {
+            return Ok(out);
+        }
+        if !checksum_matches(&header) {
+            return Err(bad(format!("OVA member at byte {at} has a wrong checksum")));
+        }
+        let len = header.entry_size().map_err(|e| bad(format!("OVA member at byte {at} has no length: {e}")))?;
+        let offset = at + BLOCK;
+        let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
+        let (mode, mtime) = (header.mode().unwrap_or(0), header.mtime().unwrap_or(0));
+        out.push(Member { name, mode, mtime, offset, len });
+        at = len
+            .checked_next_multiple_of(BLOCK)
+            .and_then(|len| offset.checked_add(len))
+            .ok_or_else(|| bad(format!("OVA member at byte {at} has an impossible length")))?;
+    }
+    Err(bad(format!("OVA has more than {MOST_MEMBERS} members")))
+}
+
 /// Finds the first VMDK of an OVA, where it lies in the file.
 ///
 /// # Errors

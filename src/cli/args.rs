@@ -37,7 +37,7 @@ IMAGE[:PARTITION[:PATH]] names a place in an image:
   output/plan9n1.qcow2                  the disk: its partitions
   output/plan9n1.qcow2:fossil           the root of the file system there
   output/plan9n1.ova:fossil:/rc/bin     a directory in it
-IMAGE is a raw, qcow2, VMDK or OVA file, a file system without partitions
+IMAGE is a raw, qcow2, VMDK, OVA or zip file, a file system without partitions
 (then PATH follows directly), a folder that is a medium, or `sample`.";
 
 #[derive(Debug, Parser)]
@@ -128,6 +128,11 @@ pub enum Command {
         and prints each violation. Changes nothing. Exit code 3 when something is\n\
         wrong.", after_help = PLACE)]
     Fsck(Fsck),
+    /// Show what differs between two images, media or manifests
+    #[command(long_about = "Compares two images (raw, qcow2, VMDK, OVA, zip), media, manifests or places in\n\
+        them, and names each difference by container, partition, structure, file and\n\
+        byte, the first side's value before the second's. Exit code 3 when they differ.", after_help = PLACE)]
+    Diff(Diff),
     /// Run the lab in QEMU, reachable from this machine
     #[command(long_about = "Starts nodes in QEMU on one private network, waits until they are up, and prints\n\
         how to reach them: a port of this machine for each service, and the drawterm\n\
@@ -336,6 +341,17 @@ pub struct Extract {
     pub place: String,
     /// File or folder to make; must not exist
     pub dest: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// IMAGE[:PARTITION[:PATH]], or a manifest.json
+    pub a: String,
+    /// What to compare it with: something of the same kind
+    pub b: String,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -71,7 +71,7 @@ fn after(place: &str, head: &str) -> Option<Option<String>> {
 }
 
 /// File names may hold colons: the shortest prefix that exists is the image.
-fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
+pub fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
     let ends = place.match_indices(':').map(|(i, _)| i).chain([place.len()]);
     for end in ends {
         let image = Path::new(&place[..end]);

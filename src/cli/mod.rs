@@ -7,6 +7,7 @@ mod cache;
 mod cat;
 mod check;
 mod console;
+mod diff;
 mod down;
 mod extract;
 mod fsck;
@@ -76,6 +77,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Cat(a) => cat::run(a),
         Command::Extract(a) => extract::run(cli, a),
         Command::Fsck(a) => fsck::run(cli, a),
+        Command::Diff(a) => diff::run(cli, a),
         Command::Up(a) => up::run(cli, a),
         Command::Down(a) => down::run(cli, a),
         Command::Status(a) => status::run(cli, a),

@@ -145,6 +145,11 @@ impl DiskImage {
         })
     }
 
+    /// First sector of each Plan 9 partition that has a table.
+    pub fn tables(&self) -> impl Iterator<Item = u64> {
+        self.plan9.iter().map(|p| p.start)
+    }
+
     /// The whole disk.
     pub fn source(&self) -> &Arc<dyn ReadAt> {
         &self.source

@@ -147,6 +147,21 @@ impl FatFs {
         &self.boot
     }
 
+    /// Runs of clusters that hold a file or directory: first cluster, number.
+    ///
+    /// # Errors
+    /// `InvalidData` when its chain is damaged.
+    pub(crate) fn clusters(&self, node: &Node) -> io::Result<Vec<(u32, u32)>> {
+        let [start, dir, len, _] = node.handle;
+        let Ok(start) = u32::try_from(start) else { return Ok(Vec::new()) };
+        let size = u64::from(self.geometry.cluster_size);
+        let need = if dir == 1 { MAX_ENTRIES * DIRENT as u64 / size } else { len.div_ceil(size) };
+        if need == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.runs(start, need)?.into_iter().map(|r| (r.first, r.count)).collect())
+    }
+
     /// The first table's entry for a cluster; the caller has checked that
     /// there is such a cluster.
     pub(super) fn table_entry(&self, cluster: u32) -> io::Result<u32> {

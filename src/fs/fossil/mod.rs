@@ -9,7 +9,7 @@ mod check;
 mod check_dirs;
 mod dump;
 mod entry;
-mod format;
+pub(crate) mod format;
 mod layout;
 mod limits;
 mod meta;

@@ -8,7 +8,7 @@
 //! an entry to one name, and directories nest at most [`MAX_NESTING`] deep.
 
 use super::entry::Entry;
-use super::format::Label;
+use super::format::{Header, Label, Super};
 use super::meta::{DirEntry, MetaBlock};
 use super::volume::{EntryAt, OpenError, Volume, damaged};
 use crate::fs::{FileSystem, Finding, Node};
@@ -60,6 +60,34 @@ impl FossilReader {
     /// The same volume, with `active`, `archive` and `snapshot` in its root.
     pub fn with_snapshots(&self) -> Self {
         Self { volume: self.volume.clone(), whole: true, claims: Mutex::default() }
+    }
+
+    /// Where the regions are.
+    pub(crate) fn header(&self) -> &Header {
+        &self.volume.header
+    }
+
+    pub(crate) fn superblock(&self) -> &Super {
+        &self.volume.superblock
+    }
+
+    /// The label of the data block at an address.
+    ///
+    /// # Errors
+    /// `InvalidData` behind the last block.
+    pub(crate) fn label(&self, address: u32) -> io::Result<Label> {
+        let mut out = [Label { state: 0, kind: 0, epoch: 0, close: 0, tag: 0 }];
+        self.volume.labels(address, &mut out)?;
+        Ok(out[0])
+    }
+
+    /// The tags of the sources of a node: that of a file, or those of a
+    /// directory's entries and names. `None` for what has no block here.
+    pub(crate) fn tags(&self, node: &Node) -> [Option<u32>; 2] {
+        [node.handle[0], node.handle[1]].map(|at| {
+            let entry = (at != NONE).then(|| self.volume.entry(EntryAt::unpack(at)))?.ok()?;
+            entry.is_local().then_some(entry.tag)
+        })
     }
 
     /// The directory that holds `active`.
