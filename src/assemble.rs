@@ -125,6 +125,7 @@ impl<'a> Assembler<'a> {
                 distribution: self.medium.distribution.name(),
                 entries: self.medium.tree.len(),
                 metadata: self.medium.metadata_source.clone(),
+                left_out: self.medium.left_out.clone(),
             },
             nodes: nodes.iter().map(|n| n.plan.clone()).collect(),
         }

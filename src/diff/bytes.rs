@@ -117,6 +117,9 @@ pub fn extents(a: &dyn ReadAt, b: &dyn ReadAt, start: u64, end: u64) -> Vec<Exte
     out
 }
 
+/// Is called with an offset and the two pieces there.
+pub type VisitPieces<'a> = dyn FnMut(u64, &[u8], &[u8]) -> io::Result<()> + 'a;
+
 /// Calls `visit` with each pair of pieces of the range that differ. Pieces
 /// begin and end at multiples of `unit` bytes from `start`.
 ///
@@ -126,7 +129,7 @@ pub fn pieces(
     (a, b): (&dyn ReadAt, &dyn ReadAt),
     (start, end): (u64, u64),
     unit: usize,
-    visit: &mut dyn FnMut(u64, &[u8], &[u8]) -> io::Result<()>,
+    visit: &mut VisitPieces<'_>,
 ) -> io::Result<()> {
     let end = end.min(a.len()).min(b.len());
     let step = (STEP / unit).max(1) * unit;

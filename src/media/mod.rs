@@ -12,6 +12,7 @@ pub mod directory;
 mod distribution;
 pub mod fetch;
 pub mod git;
+pub mod image;
 pub mod iso;
 mod listing;
 mod members;
@@ -52,6 +53,8 @@ pub struct Medium {
     pub metadata_source: String,
     /// What the user should know about it, each a sentence without a full stop.
     pub notes: Vec<String>,
+    /// Paths that are on it and were not taken, because they are an old node's own.
+    pub left_out: Vec<String>,
 }
 
 impl Medium {
@@ -63,6 +66,7 @@ impl Medium {
             tree: Arc::new(sample::tree()),
             metadata_source: "p9img itself".into(),
             notes: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -82,7 +86,7 @@ impl Medium {
     /// # Errors
     /// As [`Medium::open`].
     pub fn read(name: &str, path: &Path, source: Source, epoch: u32) -> Result<Self, MediumError> {
-        let Listed { listing, metadata: own, complete, names, notes } = source.list(path)?;
+        let Listed { listing, metadata: own, complete, names, notes, left_out } = source.list(path)?;
         let records = listing.content(metadata::PATH).map(|content| {
             if content.len() > MAX_RECORDS {
                 return Err(MediumError::Records { len: content.len() });
@@ -104,7 +108,7 @@ impl Medium {
         if let Some(names) = names {
             metadata_source = format!("{metadata_source}; names from {names}");
         }
-        Ok(Self { name: name.into(), distribution, tree: Arc::new(tree), metadata_source, notes })
+        Ok(Self { name: name.into(), distribution, tree: Arc::new(tree), metadata_source, notes, left_out })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::listing::Listing;
 use super::store::Store;
-use super::{Distribution, MediumError, compressed, directory, git, iso, tar};
+use super::{Distribution, MediumError, compressed, directory, git, image, iso, tar};
 use crate::artifact::ova;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str =
-    "a folder, a git directory, an ISO 9660 image, or a tar archive, also under gzip, bzip2, xz or zstd";
+const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar archive, or a disk image with fossil, also under gzip, bzip2, xz or zstd";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
@@ -27,7 +26,7 @@ pub enum Source {
     Tar(Arc<dyn ReadAt>),
     /// An ISO 9660 image.
     Iso(Arc<dyn ReadAt>),
-    /// No container of files that p9img knows: a disk image, or nothing of use.
+    /// No archive of files: a disk image, or nothing of use.
     Other(Arc<dyn ReadAt>),
 }
 
@@ -44,6 +43,8 @@ pub struct Listed {
     pub names: Option<&'static str>,
     /// What the user should know, each a sentence without a full stop.
     pub notes: Vec<String>,
+    /// Paths that were not taken, because they are an old node's own.
+    pub left_out: Vec<String>,
 }
 
 impl Source {
@@ -105,7 +106,7 @@ impl Source {
             Self::Iso(image) => {
                 iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })
             }
-            Self::Other(_) => Err(MediumError::Unknown { path: path.into(), looked_for: LOOKED_FOR }),
+            Self::Other(bytes) => image::list(&bytes, path, LOOKED_FOR),
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct MediumPlan {
     pub entries: usize,
     /// Where owners, modes and times came from.
     pub metadata: String,
+    /// What is on it and was not taken, because it is an old node's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// One node's disk.

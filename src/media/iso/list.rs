@@ -68,7 +68,7 @@ pub fn list(image: &Arc<dyn ReadAt>) -> Result<Listed, IsoError> {
         metadata: complete.then_some(described.words()),
         complete,
         names: (!complete).then_some(described.words()),
-        notes: Vec::new(),
+        ..Listed::default()
     })
 }
 

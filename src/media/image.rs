@@ -1,0 +1,223 @@
+//! A disk image as a medium: yesterday's node, or what Plan 9 installed.
+//!
+//! The tree is that of its fossil, `/active` as users see it, with the owners,
+//! modes and times that it has there; without a fossil, that of a FAT volume
+//! that holds a system. Files are read from the image when they are asked for.
+//!
+//! What is the old node's own must not get into a new lab: its nvram, its
+//! plan9.ini and its snapshots are not part of that tree, and [`own`] leaves out
+//! keys, mail, homes, logs, its configuration, and whatever not everybody may
+//! read. What was left out is said, and named in the manifest.
+
+use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError};
+use super::metadata::{self, Database};
+use super::open::Listed;
+use super::{Distribution, MediumError};
+use crate::disk::{self, OpenDiskError};
+use crate::fs::{self, FileSystem, Node, OpenError};
+use crate::read_at::{ReadAt, check_range};
+use crate::tree::Content;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+const SOURCE: &str = "the disk image itself";
+
+/// Never taken from a node, whatever its modes and the release's records are.
+const SECRET: [&str; 5] = ["adm/keys", "adm/keys.who", "adm/netkeys", "adm/secstore", "adm/whitelist"];
+/// What a node keeps for itself below these is taken only if the release's
+/// records name it. The folders themselves are taken.
+const KEPT_BY_A_NODE: [&str; 9] =
+    ["cfg", "cron", "env", "lib/ndb/local", "mail/box", "mail/queue", "sys/log", "tmp", "usr"];
+
+/// Lists the files of the system in the image `bytes`, which is at `path`.
+///
+/// # Errors
+/// When it is no disk image, holds no system, or is damaged.
+pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Result<Listed, MediumError> {
+    let read = |source: io::Error| MediumError::Read { path: path.into(), source };
+    let fs = system(bytes, path, looked_for)?;
+    let records = records(&*fs).map_err(read)?;
+    let root = fs.root().map_err(read)?;
+    let fossil = fs.kind() == "fossil";
+    let mut listing = Listing::default();
+    if fossil {
+        listing.root(root.meta.clone());
+    }
+    let (mut count, mut bytes, mut left_out) = (0, 0, Vec::new());
+    // A folder that was left out, with the slash behind it.
+    let mut below: Option<Vec<u8>> = None;
+    fs::walk::<Stop>(&*fs, &root, &mut |name, node| {
+        if below.as_ref().is_some_and(|dir| name.starts_with(dir)) {
+            return Ok(());
+        }
+        let wrong = |why| Stop::Path(path.join(OsStr::from_bytes(name)), why);
+        if fossil && own(name, node, records.as_ref()) {
+            left_out.push(String::from_utf8_lossy(name).into_owned());
+            below = node.meta.mode.is_dir().then(|| [name, b"/"].concat());
+            return Ok(());
+        }
+        (count, bytes) = (count + 1, bytes + name.len());
+        if count > MOST || bytes > MOST_BYTES {
+            return Err(wrong(PathError::Many));
+        }
+        let attributes = match fossil {
+            true => Attributes::Plan9(node.meta.clone()),
+            false => Attributes::Unix { executable: false },
+        };
+        if node.meta.mode.is_dir() {
+            listing.dir(name, attributes).map_err(wrong)
+        } else {
+            let source = Arc::new(InImage { fs: fs.clone(), node: node.clone() });
+            listing.file(name, attributes, Content::Part { source, offset: 0, len: node.len }).map_err(wrong)
+        }
+    })
+    .map_err(|stop| match stop {
+        Stop::Path(path, why) => MediumError::Path { path, why },
+        Stop::Io(source) => read(source),
+    })?;
+    let mut notes = Vec::new();
+    if !left_out.is_empty() {
+        let some = left_out.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
+        let more = if left_out.len() > 6 { ", …" } else { "" };
+        notes.push(format!("left {} things out that are the old node's own: {some}{more}", left_out.len()));
+    }
+    let metadata = fossil.then_some(SOURCE);
+    Ok(Listed { listing, metadata, complete: fossil, notes, left_out, ..Listed::default() })
+}
+
+/// Why a walk ends early.
+enum Stop {
+    Path(std::path::PathBuf, PathError),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+/// The file system in the image that holds a system.
+fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Result<Arc<dyn FileSystem>, MediumError> {
+    let read = |source: io::Error| MediumError::Read { path: path.into(), source };
+    let unknown = || MediumError::Unknown { path: path.into(), looked_for };
+    let disk = crate::artifact::from(bytes.clone()).map_err(read)?;
+    let parts = match disk::open_disk(disk.clone()) {
+        Ok(opened) => {
+            let names: Vec<_> = opened.partitions().iter().map(|p| (p.name.clone(), p.lba())).collect();
+            let window = |name: &str| opened.partition(name).ok().map(|w| Arc::new(w) as Arc<dyn ReadAt>);
+            names.into_iter().filter_map(|(name, lba)| Some((window(&name)?, Some(lba)))).collect()
+        }
+        Err(OpenDiskError::NoPartitions) => vec![(disk, None)],
+        Err(e) => return Err(read(io::Error::new(io::ErrorKind::InvalidData, e))),
+    };
+    let mut fat: Option<Arc<dyn FileSystem>> = None;
+    for (part, lba) in parts {
+        match fs::open(part, lba) {
+            Ok(fs) if fs.kind() == "fossil" => return Ok(fs.into()),
+            Ok(fs) if fs.kind() == "fat" && fat.is_none() => {
+                let has = |path: &str| fs.find(path.as_bytes()).is_ok();
+                if Distribution::recognise_by(has).is_some() {
+                    fat = Some(fs.into());
+                }
+            }
+            Err(e @ (OpenError::Fossil(_) | OpenError::Fat(_))) => {
+                return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
+            }
+            _ => {}
+        }
+    }
+    fat.ok_or_else(unknown)
+}
+
+/// The release's records, if they are in the image.
+fn records(fs: &dyn FileSystem) -> io::Result<Option<Database>> {
+    /// Bytes that are read: 9legacy's have 1.4 MB.
+    const MOST: u64 = 64 << 20;
+    let Ok(node) = fs.find(metadata::PATH.as_bytes()) else { return Ok(None) };
+    if node.len > MOST {
+        return Ok(None);
+    }
+    let mut text = vec![0; node.len as usize];
+    fill(fs, &node, 0, &mut text)?;
+    // Whoever damaged them has no use of them: then more is left out.
+    Ok(Database::parse(&text).ok())
+}
+
+/// Whether a file or folder is the node's own and not the release's.
+fn own(path: &[u8], node: &Node, records: Option<&Database>) -> bool {
+    let at = |place: &str| path == place.as_bytes();
+    let in_it = |place: &str| path.strip_prefix(place.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+    if SECRET.iter().any(|p| at(p) || in_it(p)) {
+        return true;
+    }
+    if records.and_then(|r| r.get(path)).is_some_and(|m| m.mode == node.meta.mode) {
+        return false;
+    }
+    let readable = if node.meta.mode.is_dir() { 0o005 } else { 0o004 };
+    let private = node.meta.mode.perm() & readable != readable;
+    let kept = KEPT_BY_A_NODE.iter().any(|p| in_it(p) || at(p) && !node.meta.mode.is_dir());
+    private || kept
+}
+
+/// A file of an image.
+struct InImage {
+    fs: Arc<dyn FileSystem>,
+    node: Node,
+}
+
+impl ReadAt for InImage {
+    fn len(&self) -> u64 {
+        self.node.len
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check_range("file of the image", offset, buf.len(), self.node.len)?;
+        fill(&*self.fs, &self.node, offset, buf)
+    }
+}
+
+fn fill(fs: &dyn FileSystem, node: &Node, mut at: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        let n = fs.read(node, at, buf)?;
+        if n == 0 {
+            let name = String::from_utf8_lossy(&node.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} ends at byte {at} in the image")));
+        }
+        buf = &mut buf[n..];
+        at += n as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Meta, Mode};
+
+    fn node(mode: Mode) -> Node {
+        Node { name: Vec::new(), meta: Meta::new(mode, "sys", "sys", 1), len: 0, qid: None, handle: [0; 4] }
+    }
+
+    #[test]
+    fn what_is_a_nodes_own_stays_there() {
+        let db = Database::parse(b"cfg/pxe/example - 664 sys sys 1 1\nadm/keys - 664 adm adm 1 1\n").unwrap();
+        let file = |path: &str, perm, db: Option<&Database>| own(path.as_bytes(), &node(Mode::file(perm)), db);
+        for secret in ["adm/keys", "adm/secstore/who/bob", "adm/netkeys"] {
+            assert!(file(secret, 0o664, None) && file(secret, 0o664, Some(&db)), "{secret}");
+        }
+        assert!(file("cfg/pxe/example", 0o664, None) && !file("cfg/pxe/example", 0o664, Some(&db)));
+        assert!(file("cfg/pxe/example", 0o666, Some(&db)), "its mode is no longer the release's");
+        for private in ["lib/x", "sys/src/x"] {
+            assert!(file(private, 0o660, None) && !file(private, 0o664, None), "{private}");
+        }
+        for kept in ["usr/bob/x", "mail/box/bob/mbox", "sys/log/auth", "lib/ndb/local", "cron/bob/cron", "tmp/x"] {
+            assert!(file(kept, 0o666, None), "{kept}");
+        }
+        let dir = |path: &str, perm| own(path.as_bytes(), &node(Mode::dir(perm)), None);
+        assert!(!dir("usr", 0o775) && !dir("sys/log", 0o775) && dir("usr/bob", 0o775) && dir("lib/x", 0o700));
+        assert!(!file("lib/ndb/common", 0o664, None) && !file("users", 0o664, None));
+    }
+}
