@@ -8,7 +8,7 @@
 
 use super::RenderError;
 use super::catalog::{Catalog, Resolved};
-use super::engine::Engine;
+use super::engine::{Engine, Scene};
 use super::node::{scene, view};
 use super::role::Kernel;
 use super::source::Source;
@@ -188,11 +188,11 @@ impl Catalog {
             for at in self.places(check.at, lab, node)? {
                 let mut scene = scene(lab, node, self, distribution)?;
                 let here = at.unwrap_or(node);
-                scene["at"] = serde_json::to_value(view(lab, here, self, distribution)?).unwrap_or_default();
-                scene["ports"] = json!(ports);
-                let text = |v: &Spanned<String>, scene: &Value| self.engine.render(&self.place(toml, v), scene);
+                scene.set("at", serde_json::to_value(view(lab, here, self, distribution)?).unwrap_or_default());
+                scene.set("ports", json!(ports));
+                let text = |v: &Spanned<String>, scene: &Scene| self.engine.render(&self.place(toml, v), scene);
                 let mut private = scene.clone();
-                private["password"] = passwords(lab, secrets);
+                private.set("password", passwords(lab, secrets));
                 let answers = check.answers.iter();
                 out.push(Check {
                     role: role.to_owned(),

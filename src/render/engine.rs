@@ -37,6 +37,28 @@ impl HelperDef for Condition {
     }
 }
 
+/// The variables that a template sees, in the form that the library renders
+/// from: made once for many templates.
+#[derive(Clone)]
+pub(super) struct Scene(Context);
+
+impl Scene {
+    /// `variables` is an object.
+    pub fn new(variables: Value) -> Self {
+        let mut context = Context::null();
+        *context.data_mut() = variables;
+        Self(context)
+    }
+
+    pub fn get(&self, name: &str) -> &Value {
+        &self.0.data()[name]
+    }
+
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.0.data_mut()[name] = value;
+    }
+}
+
 /// All templates, compiled once.
 pub(super) struct Engine {
     handlebars: Handlebars<'static>,
@@ -87,8 +109,8 @@ impl Engine {
     }
 
     /// Renders the template `name`.
-    pub fn render(&self, name: &str, context: &Value) -> Result<String, RenderError> {
-        self.handlebars.render(name, context).map_err(|e| {
+    pub fn render(&self, name: &str, scene: &Scene) -> Result<String, RenderError> {
+        self.handlebars.render_with_context(name, &scene.0).map_err(|e| {
             let place = self.places.get(name).map_or(name, String::as_str);
             let place = match (e.line_no, e.column_no) {
                 (Some(line), Some(column)) => format!("{place}:{line}:{column}"),
@@ -116,7 +138,7 @@ mod tests {
         let source = Source { place: "roles/x/f".into(), bytes: text.as_bytes().to_vec().into() };
         engine.add_file("x", &source).map_err(|e| e.to_string())?;
         let context = json!({"node": {"name": "n<1>", "on": true, "list": ["a", "b"], "empty": ""}});
-        engine.render("x", &context).map_err(|e| e.to_string())
+        engine.render("x", &Scene::new(context)).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use super::catalog::{Catalog, Resolved};
 use super::context::{self, NodeFacts, NodeView};
+use super::engine::Scene;
 use super::rendered::{BootFiles, Rendered, RenderedFile, What};
 use super::role::{Each, File, Make, Partition, Role, Scope, Secret};
 use super::source::Source;
@@ -79,7 +80,7 @@ struct Renderer<'a> {
     roles: &'a [&'a Role],
     secrets: &'a Secrets,
     /// The variables of templates.
-    scene: Value,
+    scene: Scene,
 }
 
 impl<'a> Renderer<'a> {
@@ -93,7 +94,8 @@ impl<'a> Renderer<'a> {
     ) -> Result<Self, RenderError> {
         let scene = scene(lab, node, catalog, distribution)?;
         let mut r = Self { lab, node, catalog, distribution, roles, secrets, scene };
-        r.scene["slots"] = r.slots()?.into();
+        let slots = r.slots()?;
+        r.scene.set("slots", slots.into());
         Ok(r)
     }
 
@@ -110,6 +112,7 @@ impl<'a> Renderer<'a> {
     /// next, none at the end.
     fn slots(&self) -> Result<serde_json::Map<String, Value>, RenderError> {
         let mut out = serde_json::Map::new();
+        let mut scene = self.scene.clone();
         for (slot, scope) in self.distribution.slots() {
             let mut pieces: Vec<(i64, String)> = Vec::new();
             let nodes: Vec<&Node> = match scope {
@@ -117,12 +120,15 @@ impl<'a> Renderer<'a> {
                 Scope::Lab => self.lab.nodes.iter().collect(),
             };
             for node in nodes {
-                let mut scene = self.scene.clone();
-                scene["node"] = serde_json::to_value(view(self.lab, node, self.catalog, self.distribution)?)
-                    .map_err(|e| RenderError::Node(e.to_string()))?;
-                for role in node.roles.iter().map(|r| self.catalog.role(r)) {
-                    let role = role?;
-                    for f in role.fragments.iter().filter(|f| f.slot.get_ref() == slot) {
+                let fragments = |role: &'a Role| role.fragments.iter().filter(|f| f.slot.get_ref() == slot);
+                let roles = node.roles.iter().map(|r| self.catalog.role(r)).collect::<Result<Vec<_>, _>>()?;
+                if roles.iter().all(|r| fragments(r).next().is_none()) {
+                    continue;
+                }
+                let view = serde_json::to_value(view(self.lab, node, self.catalog, self.distribution)?);
+                scene.set("node", view.map_err(|e| RenderError::Node(e.to_string()))?);
+                for role in roles {
+                    for f in fragments(role) {
                         let folder = format!("roles/{}", role.name);
                         let name = self.catalog.variant(&folder, self.distribution, f.source.get_ref());
                         let text = self.catalog.engine.render(&name.unwrap_or_default(), &scene)?;
@@ -181,20 +187,14 @@ impl<'a> Renderer<'a> {
         find: &dyn Fn(&str) -> Option<String>,
         whose: &str,
     ) -> Result<Vec<RenderedFile>, RenderError> {
-        let mut scenes = Vec::new();
-        match file.each {
-            None => scenes.push(self.scene.clone()),
-            Some(Each::Login) => {
-                for user in self.scene["lab"]["logins"].as_array().into_iter().flatten() {
-                    let mut scene = self.scene.clone();
-                    scene["user"] = user.clone();
-                    scenes.push(scene);
-                }
-            }
-        }
+        let users: Vec<Option<&Value>> = match file.each {
+            None => vec![None],
+            Some(Each::Login) => self.scene.get("lab")["logins"].as_array().into_iter().flatten().map(Some).collect(),
+        };
+        let mut with_user = file.each.map(|_| self.scene.clone());
         let value =
-            |v: &toml::Spanned<String>, scene: &Value| self.catalog.engine.render(&self.catalog.place(toml, v), scene);
-        let path = |v: &toml::Spanned<String>, scene: &Value| {
+            |v: &toml::Spanned<String>, scene: &Scene| self.catalog.engine.render(&self.catalog.place(toml, v), scene);
+        let path = |v: &toml::Spanned<String>, scene: &Scene| {
             let text = value(v, scene)?;
             match path::problem(&text) {
                 Some(problem) => Err(RenderError::at(self.catalog.place(toml, v), problem)),
@@ -202,9 +202,16 @@ impl<'a> Renderer<'a> {
             }
         };
         let owner =
-            |v: &Option<toml::Spanned<String>>, scene: &Value| v.as_ref().map_or(Ok("sys".into()), |v| value(v, scene));
+            |v: &Option<toml::Spanned<String>>, scene: &Scene| v.as_ref().map_or(Ok("sys".into()), |v| value(v, scene));
         let mut out = Vec::new();
-        for scene in &scenes {
+        for user in users {
+            let scene = match (user, &mut with_user) {
+                (Some(user), Some(scene)) => {
+                    scene.set("user", user.clone());
+                    &*scene
+                }
+                _ => &self.scene,
+            };
             let mut from = whose.to_owned();
             let what = match (&file.source, &file.copy, file.make) {
                 (Some(source), ..) => {
@@ -279,13 +286,14 @@ impl<'a> Renderer<'a> {
 }
 
 /// The variables that every template about `node` has.
-pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<Value, RenderError> {
+pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<Scene, RenderError> {
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
     let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, d)).collect::<Result<_, _>>()?;
     let lab_view = context::lab_view(lab, d.name, views, catalog.role_names());
     let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
     let accounts = context::accounts(system, &lab_view);
-    Ok(serde_json::json!({ "lab": lab_view, "node": view(lab, node, catalog, d)?, "accounts": accounts }))
+    let node = view(lab, node, catalog, d)?;
+    Ok(Scene::new(serde_json::json!({ "lab": lab_view, "node": node, "accounts": accounts })))
 }
 
 /// What templates see of a node; lenient about mistakes in other nodes, which
