@@ -131,6 +131,25 @@ impl<'a> Assembler<'a> {
         }
     }
 
+    /// What the nodes' common parts are remembered by, by their numbers
+    /// ([`crate::read_at::Origin`]): digests of all that they are made of.
+    /// `seen` stands for the bytes of the medium's files, `program` for this
+    /// program.
+    pub fn bases(&self, seen: &[u8; 32], program: &[u8]) -> BTreeMap<u64, [u8; 32]> {
+        let key = |s: &Shared| {
+            let mut hash = Sha256::new();
+            hash.update(seen);
+            hash.update(Sha256::digest(program));
+            s.tree.walk(|path, _, e| {
+                let m = &e.meta;
+                hash.update(path);
+                hash.update(format!("\0{:o} {} {} {} {}\n", m.mode.0, m.uid, m.gid, m.mtime, e.len()));
+            });
+            hash.finalize().into()
+        };
+        self.shared.values().map(|s| (s.base.number(), key(s))).collect()
+    }
+
     /// A digest of everything of the medium that goes into images, in
     /// hexadecimal; `jobs` threads compute it.
     ///

@@ -32,6 +32,7 @@ pub mod pieces;
 pub mod plan;
 pub mod read_at;
 pub mod render;
+pub mod stamp;
 pub mod tree;
 
 pub use read_at::{Extent, ReadAt};

@@ -1,7 +1,7 @@
 //! Bytes put together from pieces at fixed offsets, zeros between them: what a
 //! volume and a disk are once their layout is decided.
 
-use crate::read_at::{Extent, ReadAt, check_range, normalize};
+use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use crate::tree::Content;
 use std::io;
 use std::sync::Arc;
@@ -94,6 +94,16 @@ impl ReadAt for Pieces {
             out.extend(source.extents().into_iter().map(|e| Extent { offset: start + e.offset, len: e.len }));
         }
         normalize(out)
+    }
+
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        let at = self.pieces.partition_point(|(o, s)| o + s.len() <= offset);
+        match self.pieces.get(at)? {
+            (start, Source::Volume(v)) if *start <= offset && offset + len <= start + v.len() => {
+                v.origin(offset - start, len)
+            }
+            _ => None,
+        }
     }
 }
 

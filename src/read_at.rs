@@ -20,6 +20,16 @@ impl Extent {
     }
 }
 
+/// Where bytes come from that others have as well: equal origins, equal bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Number of what they are a part of; within this process no two things
+    /// have the same.
+    pub base: u64,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
 /// Something whose bytes can be computed or read at any offset, from any
 /// thread, in any order, always with the same answer.
 pub trait ReadAt: Send + Sync {
@@ -42,6 +52,12 @@ pub trait ReadAt: Send + Sync {
     /// disjoint, none of them empty. Bytes outside them read as zero.
     fn extents(&self) -> Vec<Extent> {
         if self.is_empty() { Vec::new() } else { vec![Extent { offset: 0, len: self.len() }] }
+    }
+
+    /// Where the `len` bytes at `offset` come from, if all of them are a piece
+    /// of something shared.
+    fn origin(&self, _offset: u64, _len: u64) -> Option<Origin> {
+        None
     }
 }
 
@@ -94,6 +110,9 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     }
     fn extents(&self) -> Vec<Extent> {
         (**self).extents()
+    }
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        (**self).origin(offset, len)
     }
 }
 
@@ -165,6 +184,9 @@ impl<R: ReadAt> ReadAt for Window<R> {
                 (a < b).then(|| Extent { offset: a - start, len: b - a })
             })
             .collect()
+    }
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        (offset.checked_add(len)? <= self.len).then(|| self.inner.origin(self.start + offset, len)).flatten()
     }
 }
 

@@ -15,6 +15,29 @@ impl Lab {
         fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), lab.path("lab.toml")).unwrap();
         lab
     }
+    /// A lab with a medium that is a folder.
+    fn with_medium() -> Self {
+        let lab = Self::new();
+        copy_tree(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/media/sample")), &lab.path("medium"));
+        fs::write(lab.path("medium/lib/words"), "one two three\n".repeat(20_000)).unwrap();
+        lab.edit("lab.toml", "# [media.9legacy]\n# path = \"../9legacy\"", "[media.own]\npath = \"medium\"");
+        lab.edit("lab.toml", "medium    = \"sample\"", "medium    = \"own\"");
+        later();
+        lab
+    }
+    /// Writes a file and gives it the modification time that it had.
+    fn write_hidden(&self, file: &str, bytes: &[u8]) {
+        let path = self.path(file);
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+    }
+    /// Whether a build finds that there is nothing to do, without looking further.
+    fn does_nothing(&self) -> bool {
+        let before = self.inodes();
+        self.good(&["build", "--all"]);
+        self.inodes() == before
+    }
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -68,6 +91,24 @@ impl Lab {
         let Ok(dir) = fs::read_dir(self.path("output")) else { return BTreeMap::new() };
         let all = dir.map(|e| e.unwrap()).map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().ino()));
         all.filter(|(name, _)| !name.starts_with('.')).collect()
+    }
+}
+
+/// So long that what was written before can be told from what comes after.
+fn later() {
+    std::thread::sleep(std::time::Duration::from_millis(60));
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -125,6 +166,113 @@ fn a_file_that_was_touched_is_written_again() {
     let mark = |name: &str| json["artifacts"][name]["mark"].as_str().unwrap().to_owned();
     fs::write(&manifest, text.replacen(&mark("plan9n1.ova"), &mark("plan9n2.ova"), 1)).unwrap();
     assert_eq!(lab.written(), ["plan9n1.ova"]);
+}
+
+/// Whatever is planted, and however it is hidden, the next build is right.
+#[test]
+fn no_change_of_an_unchanged_looking_medium_is_missed() {
+    let lab = Lab::with_medium();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    assert!(lab.does_nothing() && lab.written().is_empty());
+    // A byte of a file, at the same length and with the time of before.
+    let words = fs::read_to_string(lab.path("medium/lib/words")).unwrap();
+    lab.write_hidden("medium/lib/words", words.replacen("two", "TWO", 1).as_bytes());
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    later();
+    // Built while the file was too young to be believed: read once more.
+    assert!(lab.written().is_empty() && lab.does_nothing());
+    // Another file in its place, older, with its length and time.
+    let path = lab.path("medium/lib/words");
+    fs::copy(&path, lab.path("copy")).unwrap();
+    lab.write_hidden("medium/lib/words", words.as_bytes());
+    later();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::rename(lab.path("copy"), &path).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    // The clock was set back: the file is of the future.
+    later();
+    assert!(lab.written().is_empty() && lab.does_nothing());
+    let future = std::time::SystemTime::now() + std::time::Duration::from_secs(5000);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(future).unwrap();
+    assert!(!lab.does_nothing() && !lab.does_nothing());
+    assert!(lab.written().is_empty());
+    // Written and built again at once, many times: within a tick, too.
+    for i in 0..4 {
+        fs::write(&path, words.replacen("one", &format!("{i:03}"), 1)).unwrap();
+        assert_eq!(lab.written(), images(&[1, 2, 3, 4]), "{i}");
+    }
+    // A file that is new, and one that is gone.
+    fs::write(lab.path("medium/lib/new"), "x").unwrap();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    fs::remove_file(lab.path("medium/lib/new")).unwrap();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+}
+
+#[test]
+fn what_was_remembered_may_be_damaged_or_gone() {
+    let lab = Lab::with_medium();
+    lab.written();
+    assert!(lab.does_nothing());
+    let memory = lab.path("output/.p9img.memory");
+    let good = fs::read(&memory).unwrap();
+    for part in 0..6 {
+        let mut bad = good.clone();
+        let at = part * (good.len() - 1) / 5;
+        bad[at] ^= 1 << (part % 8);
+        fs::write(&memory, bad).unwrap();
+        assert!(!lab.does_nothing(), "byte {at} of {}", good.len());
+        assert!(lab.does_nothing());
+    }
+    fs::write(&memory, &good[..good.len() / 2]).unwrap();
+    assert!(lab.written().is_empty());
+    // An old memory, with newer artifacts.
+    lab.edit("lab.toml", "10.9.0.13", "10.9.0.33");
+    lab.written();
+    fs::write(&memory, &good).unwrap();
+    assert!(lab.written().is_empty());
+    lab.edit("lab.toml", "10.9.0.33", "10.9.0.13");
+    fs::write(&memory, &good).unwrap();
+    assert!(!lab.written().is_empty());
+    // Without it, everything is looked at, and nothing written.
+    fs::remove_file(&memory).unwrap();
+    assert!(lab.written().is_empty());
+    // Each list is made again, whoever changed it.
+    for list in ["SHA256SUMS", "manifest.json", "index.html"] {
+        let text = fs::read_to_string(lab.path("output").join(list)).unwrap();
+        lab.write_hidden(&format!("output/{list}"), text.replacen('a', "b", 1).as_bytes());
+        lab.run(&["build", "--all"]);
+        lab.good(&["build", "--all"]);
+        assert!(fs::read_to_string(lab.path("output").join(list)).unwrap() == text, "{list}");
+    }
+    // A bit of an artifact, at every hidden time.
+    let image = lab.path("output/plan9n3.ova");
+    for part in 1..4 {
+        assert!(lab.does_nothing());
+        let mut bytes = fs::read(&image).unwrap();
+        let at = part * bytes.len() / 4;
+        bytes[at] ^= 1;
+        lab.write_hidden("output/plan9n3.ova", &bytes);
+        assert_eq!(lab.written(), ["plan9n3.ova"]);
+    }
+}
+
+/// A role's file: only the nodes that have the role are written.
+#[test]
+fn a_changed_role_file_makes_only_its_nodes_to_be_built() {
+    let lab = Lab::with_medium();
+    copy_tree(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/roles/venti")), &lab.path("roles/venti"));
+    let toml = lab.path("roles/venti/role.toml");
+    let mut text = fs::read_to_string(&toml).unwrap();
+    text += "\n[[file]]\npath = \"lib/note\"\nsource = \"note\"\n";
+    fs::write(&toml, text).unwrap();
+    fs::write(lab.path("roles/venti/note"), "first\n").unwrap();
+    lab.written();
+    assert!(lab.does_nothing());
+    lab.write_hidden("roles/venti/note", b"other\n");
+    assert_eq!(lab.written(), images(&[4]));
+    assert!(lab.does_nothing());
 }
 
 #[test]

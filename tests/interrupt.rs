@@ -83,7 +83,7 @@ impl Bench {
             .into_iter()
             .flatten()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .filter(|n| n.starts_with('.') && !n.ends_with(".lock"))
+            .filter(|n| n.ends_with(".p9img-partial"))
             .collect()
     }
 }

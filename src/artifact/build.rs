@@ -2,6 +2,8 @@
 
 use super::folder::Folder;
 use super::keep::{self, Content, Kept, Recorded};
+use super::known::Known;
+use super::memory::{Memory, Stream};
 use super::ova::OvaSink;
 use super::pack::{DEFLATE_LEVEL, Method, Packed};
 use super::pipeline::{self, Form, Piece, Source};
@@ -14,7 +16,8 @@ use super::{CLUSTER, Error, ovf, sums};
 use crate::hex::hex;
 use crate::lab::{Arch, Controller, Format, Mac, Nic};
 use crate::read_at::{ReadAt, SECTOR};
-use serde::Serialize;
+use crate::stamp::Stamp;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -67,6 +70,9 @@ pub struct Settings {
     /// What is in the folder by file name, as the manifest has it: of these,
     /// only what has changed is written. Empty: everything is written.
     pub recorded: BTreeMap<String, Recorded>,
+    /// What bases of the disks are remembered by, by their numbers
+    /// ([`crate::read_at::Origin`]): equal for equal bytes.
+    pub bases: BTreeMap<u64, [u8; 32]>,
 }
 
 impl Default for Settings {
@@ -78,6 +84,7 @@ impl Default for Settings {
             ovf_template: ovf::TEMPLATE.to_owned(),
             commit: true,
             recorded: BTreeMap::new(),
+            bases: BTreeMap::new(),
         }
     }
 }
@@ -97,7 +104,7 @@ pub struct Quiet;
 impl Monitor for Quiet {}
 
 /// A finished artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReport {
     pub node: String,
     pub format: Format,
@@ -139,6 +146,7 @@ struct Sealed {
     content: [u8; 32],
     len: u64,
     sha256: [u8; 32],
+    stamp: Option<Stamp>,
 }
 
 const fn method(format: Format) -> Option<Method> {
@@ -162,7 +170,22 @@ pub fn build(
     settings: &Settings,
     monitor: &dyn Monitor,
 ) -> Result<Vec<ArtifactReport>, Error> {
-    build_counted(folder, jobs, settings, monitor).map(|(reports, _)| reports)
+    build_counted(folder, jobs, settings, &mut Memory::none(), monitor).map(|(reports, _)| reports)
+}
+
+/// As [`build()`], with what an earlier build left in `memory`: neither reads nor
+/// compresses again what is known. Afterwards `memory` is ready to be saved.
+///
+/// # Errors
+/// As [`build()`].
+pub fn build_from(
+    folder: &Folder,
+    jobs: &[Job],
+    settings: &Settings,
+    memory: &mut Memory,
+    monitor: &dyn Monitor,
+) -> Result<Vec<ArtifactReport>, Error> {
+    build_counted(folder, jobs, settings, memory, monitor).map(|(reports, _)| reports)
 }
 
 /// As [`build`]; also returns how many times a cluster was compressed.
@@ -170,6 +193,7 @@ pub(super) fn build_counted(
     folder: &Folder,
     jobs: &[Job],
     settings: &Settings,
+    memory: &mut Memory,
     monitor: &dyn Monitor,
 ) -> Result<(Vec<ArtifactReport>, u64), Error> {
     check_names(jobs)?;
@@ -179,7 +203,8 @@ pub(super) fn build_counted(
             return Err(Error::Length { node: job.node.name.clone(), len });
         }
     }
-    let kept = keep::find(folder, jobs, settings, monitor)?;
+    let known = Known::new(memory, folder.path(), settings.level, &settings.bases);
+    let kept = keep::find(folder, jobs, settings, &known, memory, monitor)?;
     let rest: Vec<Job> = jobs.iter().zip(&kept).map(|(job, kept)| without(job, kept)).collect();
     let mut sources = Vec::new();
     for job in &rest {
@@ -189,16 +214,19 @@ pub(super) fn build_counted(
                 methods.push(method);
             }
         }
-        sources.push(Source::new(&job.node.name, job.disk.clone(), methods)?);
+        let plain = job.outputs.iter().any(|(format, _)| method(*format).is_none());
+        sources.push(Source { plain, ..Source::new(&job.node.name, job.disk.clone(), methods)? });
     }
     // A disk of which all is kept is not read again.
     for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, job)| job.outputs.is_empty()) {
         source.extents.clear();
     }
-    let (sealed, compressed) = write_all(folder, &rest, &sources, settings, monitor)?;
+    let share = Share::new();
+    let (sealed, compressed) = write_all(folder, &rest, &sources, &share, &known, settings, monitor)?;
     if monitor.cancelled() {
         return Err(Error::Interrupted);
     }
+    let streams = streams(share, &sealed);
     let mut reports = Vec::new();
     let mut outputs = Vec::new();
     let mut sealed = sealed.into_iter();
@@ -209,8 +237,9 @@ pub(super) fn build_counted(
                 let Recorded { len, sha256, mark } = recorded.clone();
                 outputs.push((name.clone(), sha256.clone(), None));
                 reports.push(ArtifactReport { len, sha256, mark, kept: true, clusters: *clusters, ..report });
-            } else if let Some(Sealed { out, content, len, sha256, .. }) = sealed.next() {
+            } else if let Some(Sealed { out, content, len, sha256, stamp, .. }) = sealed.next() {
                 let sha256 = hex(&sha256);
+                memory.written.extend(stamp.map(|stamp| (name.clone(), sha256.clone(), stamp)));
                 reports.push(ArtifactReport {
                     len,
                     sha256: sha256.clone(),
@@ -225,9 +254,17 @@ pub(super) fn build_counted(
         }
     }
     if settings.commit {
+        let written = |name: &str| outputs.iter().any(|(n, _, output)| n == name && output.is_some());
+        known.remember(memory, &settings.bases, streams, &written);
         commit(folder, outputs)?;
     }
     Ok((reports, compressed))
+}
+
+/// Where the streams of this build are.
+fn streams(share: Share, sealed: &[Sealed]) -> Vec<(Method, [u8; 32], Stream)> {
+    let files: Vec<_> = sealed.iter().map(|s| (s.out.sink.file().shared(), &s.out.name)).collect();
+    share.streams(&|file| files.iter().find(|(f, _)| Arc::ptr_eq(f, file)).map(|(_, name)| (*name).clone()))
 }
 
 /// The job with the outputs that are not kept.
@@ -318,9 +355,15 @@ impl Current {
         Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Content::default() }))
     }
 
-    fn write(&mut self, share: &Share, piece: &Piece, stopped: &dyn Fn() -> bool) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        share: &Share,
+        source: &Source,
+        mut piece: Piece,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         self.content.add(piece.index, &piece.digest);
-        for (method, form) in &piece.forms {
+        for (method, form) in &std::mem::take(&mut piece.forms) {
             let taken = share.take(*method, piece.digest, self.job, stopped);
             let (packed, shared) = match (taken, form) {
                 (Ok(Some(taken)), _) => (taken.packed, taken.shared),
@@ -328,8 +371,12 @@ impl Current {
                 (Ok(None), Form::Shared) => return Err(Error::Interrupted),
                 (Err(e), Form::Shared) => return Err(self.outs[0].sink.file().error(e)),
             };
+            if matches!(*packed, Packed::Incompressible) && piece.bytes.is_none() {
+                piece.bytes = Some(source.read(piece.index)?);
+            }
+            let bytes = piece.bytes.as_deref().unwrap_or_default();
             for out in self.outs.iter_mut().filter(|out| out.method == Some(*method)) {
-                let cluster = Cluster { index: piece.index, bytes: &piece.bytes, packed: &packed };
+                let cluster = Cluster { index: piece.index, bytes, packed: &packed };
                 let place = out.sink.cluster(&cluster)?;
                 out.clusters += 1;
                 out.shared += u64::from(shared);
@@ -339,7 +386,8 @@ impl Current {
             }
         }
         for out in self.outs.iter_mut().filter(|out| out.method.is_none()) {
-            out.sink.cluster(&Cluster { index: piece.index, bytes: &piece.bytes, packed: &Packed::Incompressible })?;
+            let bytes = piece.bytes.as_deref().unwrap_or_default();
+            out.sink.cluster(&Cluster { index: piece.index, bytes, packed: &Packed::Incompressible })?;
             out.clusters += 1;
         }
         Ok(())
@@ -365,10 +413,11 @@ fn write_all(
     folder: &Folder,
     jobs: &[Job],
     sources: &[Source],
+    share: &Share,
+    known: &Known,
     settings: &Settings,
     monitor: &dyn Monitor,
 ) -> Result<(Vec<Sealed>, u64), Error> {
-    let share = Share::new();
     let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
     let sealed: Mutex<Vec<Result<Sealed, Error>>> = Mutex::default();
     let compressed = std::thread::scope(|scope| {
@@ -383,7 +432,8 @@ fn write_all(
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((job, position, mut out, content)) = next else { return };
                     let seal = out.sink.seal();
-                    let result = seal.map(|(len, sha256)| Sealed { job, position, out, content, len, sha256 });
+                    let stamp = out.sink.file().stamp();
+                    let result = seal.map(|(len, sha256)| Sealed { job, position, out, content, len, sha256, stamp });
                     sealed.lock().unwrap_or_else(PoisonError::into_inner).push(result);
                 }
             });
@@ -392,21 +442,22 @@ fn write_all(
 
         let mut current = Current::open(folder, jobs, 0, settings)?;
         let mut done = 0;
-        let compressed = pipeline::run(sources, &share, settings.jobs, settings.level, |piece, stopped| {
+        let compressed = pipeline::run(sources, share, known, settings.jobs, settings.level, |piece, stopped| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
             done += CLUSTER as u64;
             let Some(piece) = piece else { return Ok(()) };
+            let source = piece.source;
             while let Some(node) = current.take_if(|node| node.job < piece.source) {
                 let next = node.job + 1;
                 node.finish(&sender)?;
                 current = Current::open(folder, jobs, next, settings)?;
             }
             if let Some(node) = current.as_mut() {
-                node.write(&share, &piece, stopped)?;
+                node.write(share, &sources[source], piece, stopped)?;
             }
-            monitor.progress(&jobs[piece.source].node.name, done, total);
+            monitor.progress(&jobs[source].node.name, done, total);
             Ok(())
         })?;
         while let Some(node) = current {

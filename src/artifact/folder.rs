@@ -113,6 +113,19 @@ impl Folder {
         Ok(Partial { target: self.path.join(name), path, file, armed: true })
     }
 
+    /// As [`Folder::replace`], for the eyes of the file's owner only.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn replace_private(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let partial = self.create(name)?;
+        let failed = |e| Error::write(&partial.target, e);
+        partial.file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        std::io::Write::write_all(&mut &partial.file, bytes).map_err(failed)?;
+        partial.commit()
+    }
+
     /// Writes a small file in one go and renames it into place.
     ///
     /// # Errors

@@ -12,13 +12,16 @@
 
 use super::build::{Job, Monitor, Settings};
 use super::folder::Folder;
+use super::known::Known;
 use super::manifest::Tools;
+use super::memory::{self, Memory};
 use super::pipeline::{self, Source};
 use super::share::Share;
 use super::{CLUSTER, Error};
 use crate::hex::hex;
 use crate::lab::Format;
 use crate::read_at::ReadAt as _;
+use crate::stamp::{Moment, Stamp};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -100,6 +103,8 @@ pub(super) fn find(
     folder: &Folder,
     jobs: &[Job],
     settings: &Settings,
+    known: &Known,
+    memory: &mut Memory,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Vec<Option<Kept>>>, Error> {
     let possible = |name: &str| {
@@ -110,7 +115,7 @@ pub(super) fn find(
     let mut found: Vec<Vec<Option<Kept>>> = jobs.iter().map(|job| vec![None; job.outputs.len()]).collect();
     let some = |job: &Job| job.outputs.iter().any(|(_, name)| possible(name).is_some());
     let candidates: Vec<usize> = (0..jobs.len()).filter(|i| some(&jobs[*i])).collect();
-    let contents = digest(&candidates.iter().map(|i| &jobs[*i]).collect::<Vec<_>>(), settings, monitor)?;
+    let contents = digest(&candidates.iter().map(|i| &jobs[*i]).collect::<Vec<_>>(), settings, known, monitor)?;
     let mut unchanged = Vec::new();
     for (job, content) in candidates.into_iter().zip(contents) {
         let clusters = content.clusters;
@@ -122,9 +127,11 @@ pub(super) fn find(
             }
         }
     }
-    // The files last, and in parallel: they are read whole.
+    // The files last, and in parallel: what is not known is read whole.
     let next = AtomicUsize::new(0);
-    let whole: Mutex<Vec<usize>> = Mutex::default();
+    let whole: Mutex<Vec<(usize, Option<Stamp>)>> = Mutex::default();
+    let taken = Moment::now();
+    let remembered = &*memory;
     std::thread::scope(|scope| {
         for _ in 0..settings.jobs.get().min(unchanged.len()) {
             scope.spawn(|| {
@@ -133,30 +140,38 @@ pub(super) fn find(
                     let Some((job, position, kept)) = unchanged.get(at).filter(|_| !monitor.cancelled()) else {
                         return;
                     };
-                    let path = folder.path().join(&jobs[*job].outputs[*position].1);
+                    let name = &jobs[*job].outputs[*position].1;
+                    let path = folder.path().join(name);
+                    let whole = |stamp| whole.lock().unwrap_or_else(PoisonError::into_inner).push((at, stamp));
+                    let before = memory::stamp(&path);
                     // A file that cannot be read is one to be written again.
-                    if sha256(&path).is_ok_and(|sum| sum == kept.recorded.sha256) {
-                        whole.lock().unwrap_or_else(PoisonError::into_inner).push(at);
+                    if remembered.is_whole(folder.path(), name, &kept.recorded.sha256) {
+                        whole(None);
+                    } else if sha256(&path).is_ok_and(|sum| sum == kept.recorded.sha256) {
+                        whole(before);
                     }
                 }
             });
         }
     });
-    for at in whole.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for (at, stamp) in whole.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let (job, position, kept) = &unchanged[at];
+        if let Some(stamp) = stamp {
+            memory.whole(&jobs[*job].outputs[*position].1, &kept.recorded.sha256, stamp, taken);
+        }
         found[*job][*position] = Some(kept.clone());
     }
     Ok(found)
 }
 
 /// The content of each job's disk.
-fn digest(jobs: &[&Job], settings: &Settings, monitor: &dyn Monitor) -> Result<Vec<Content>, Error> {
+fn digest(jobs: &[&Job], settings: &Settings, known: &Known, monitor: &dyn Monitor) -> Result<Vec<Content>, Error> {
     let sources: Vec<Source> =
         jobs.iter().map(|job| Source::new(&job.node.name, job.disk.clone(), Vec::new())).collect::<Result<_, _>>()?;
     let mut contents: Vec<Content> = jobs.iter().map(|_| Content::default()).collect();
     let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
     let mut done = 0;
-    pipeline::run(&sources, &Share::new(), settings.jobs, settings.level, |piece, _| {
+    pipeline::run(&sources, &Share::new(), known, settings.jobs, settings.level, |piece, _| {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }

@@ -20,8 +20,10 @@ mod digest;
 mod error;
 pub mod folder;
 mod keep;
+mod known;
 pub mod manifest;
 mod mapped;
+pub mod memory;
 mod open;
 pub mod ova;
 pub mod ovf;
@@ -35,10 +37,11 @@ pub mod sums;
 pub mod vmdk;
 pub mod zip;
 
-pub use build::{ArtifactReport, Job, Monitor, NodeIdentity, Quiet, Settings, build};
+pub use build::{ArtifactReport, Job, Monitor, NodeIdentity, Quiet, Settings, build, build_from};
 pub use error::Error;
 pub use folder::{Folder, Wait};
 pub use keep::Recorded;
+pub use memory::Memory;
 pub use open::{from, open};
 pub use pack::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
 

@@ -6,6 +6,7 @@
 //! memory; the writer takes results by their number, so what is written does
 //! not depend on who was faster.
 
+use super::known::{Known, Of};
 use super::pack::{Method, Packed, Packer};
 use super::raw::is_zero;
 use super::share::{Claim, Digest, Share};
@@ -24,6 +25,8 @@ pub struct Source {
     pub extents: Vec<Extent>,
     /// Compressed forms that the disk's outputs need.
     pub methods: Vec<Method>,
+    /// Some output needs every cluster's own bytes.
+    pub plain: bool,
 }
 
 impl Source {
@@ -37,7 +40,17 @@ impl Source {
             let end = last.offset.saturating_add(last.len);
             return Err(Error::Extent { node: name.to_owned(), start: last.offset, end, len });
         }
-        Ok(Self { name: name.to_owned(), disk, extents, methods })
+        Ok(Self { name: name.to_owned(), disk, extents, methods, plain: false })
+    }
+
+    /// Reads cluster `index`; zeros follow the end of the disk.
+    pub fn read(&self, index: u64) -> Result<Vec<u8>, Error> {
+        let offset = index * CLUSTER as u64;
+        let mut bytes = vec![0; CLUSTER];
+        let there = (self.disk.len() - offset).min(CLUSTER as u64) as usize;
+        let failed = |source| Error::Disk { node: self.name.clone(), offset, source };
+        self.disk.read_at(offset, &mut bytes[..there]).map_err(failed)?;
+        Ok(bytes)
     }
 
     /// Clusters that may hold data.
@@ -57,8 +70,8 @@ pub struct Piece {
     pub source: usize,
     /// Number of the cluster on the disk.
     pub index: u64,
-    /// A whole cluster; zeros follow the end of the disk.
-    pub bytes: Vec<u8>,
+    /// A whole cluster; none when nobody had to read it.
+    pub bytes: Option<Vec<u8>>,
     pub digest: Digest,
     pub forms: Vec<(Method, Form)>,
 }
@@ -136,6 +149,7 @@ struct State {
 struct Shared<'a> {
     sources: &'a [Source],
     share: &'a Share,
+    known: &'a Known,
     state: Mutex<State>,
     /// A result came, or the end.
     result: Condvar,
@@ -189,35 +203,45 @@ impl Shared<'_> {
 
     fn compute(&self, source: usize, index: u64, packer: &mut Packer) -> Result<Option<Piece>, Error> {
         let from = &self.sources[source];
-        let offset = index * CLUSTER as u64;
-        let mut bytes = vec![0; CLUSTER];
-        let there = (from.disk.len() - offset).min(CLUSTER as u64) as usize;
-        from.disk.read_at(offset, &mut bytes[..there]).map_err(|e| Error::Disk {
-            node: from.name.clone(),
-            offset,
-            source: e,
-        })?;
-        if is_zero(&bytes) {
-            return Ok(None);
+        let place = Known::place(from.disk.origin(index * CLUSTER as u64, CLUSTER as u64));
+        let known = place.and_then(|p| self.known.get(p));
+        let mut bytes = None;
+        if from.plain || known.is_none() {
+            bytes = Some(from.read(index)?);
         }
-        let digest: Digest = Sha256::digest(&bytes).into();
-        let forms = from
-            .methods
-            .iter()
-            .map(|&method| {
-                let claim = self.share.claim(method, digest);
-                if matches!(claim, Claim::Theirs) {
-                    return (method, Form::Shared);
-                }
-                let packed = Arc::new(packer.pack(method, &bytes));
-                self.compressed.fetch_add(1, Ordering::Relaxed);
-                if matches!(claim, Claim::Mine) {
-                    self.share.ready(method, digest, packed.clone());
-                }
-                (method, Form::Made(packed))
-            })
-            .collect();
+        let of = match (known, &bytes) {
+            (Some(of), _) => of,
+            (None, Some(bytes)) if !is_zero(bytes) => Of::Data(Sha256::digest(bytes).into()),
+            (None, _) => Of::Zeros,
+        };
+        if let (Some(place), None) = (place, known) {
+            self.known.learn(place, of);
+        }
+        let Of::Data(digest) = of else { return Ok(None) };
+        let mut forms = Vec::with_capacity(from.methods.len());
+        for &method in &from.methods {
+            let claim = self.share.claim(method, digest);
+            if matches!(claim, Claim::Theirs) {
+                forms.push((method, Form::Shared));
+                continue;
+            }
+            let packed = match (self.known.stream(method, &digest), &mut bytes) {
+                (Some(packed), _) => packed,
+                (None, Some(bytes)) => self.pack(method, bytes, packer),
+                (None, none) => self.pack(method, none.insert(from.read(index)?), packer),
+            };
+            let packed = Arc::new(packed);
+            if matches!(claim, Claim::Mine) {
+                self.share.ready(method, digest, packed.clone(), self.known.sum(&packed));
+            }
+            forms.push((method, Form::Made(packed)));
+        }
         Ok(Some(Piece { source, index, bytes, digest, forms }))
+    }
+
+    fn pack(&self, method: Method, bytes: &[u8], packer: &mut Packer) -> Packed {
+        self.compressed.fetch_add(1, Ordering::Relaxed);
+        packer.pack(method, bytes)
     }
 
     /// The result with the next number; none when a worker has died.
@@ -247,6 +271,7 @@ impl Shared<'_> {
 pub fn run(
     sources: &[Source],
     share: &Share,
+    known: &Known,
     jobs: NonZeroUsize,
     level: u32,
     mut emit: impl FnMut(Option<Piece>, &dyn Fn() -> bool) -> Result<(), Error>,
@@ -256,6 +281,7 @@ pub fn run(
     let shared = Shared {
         sources,
         share,
+        known,
         state: Mutex::default(),
         result: Condvar::new(),
         room: Condvar::new(),

@@ -12,6 +12,7 @@
 //! compresses to equal bytes whoever does it. [`MOST`] entries bound its
 //! memory; what comes later is compressed where it occurs.
 
+use super::memory::{Stream, Tag};
 use super::pack::{Method, Packed};
 use std::collections::HashMap;
 use std::fs::File;
@@ -35,13 +36,14 @@ pub struct Place {
 enum State {
     /// A worker is compressing it.
     Pending,
-    /// Compressed, and not written yet.
-    Ready(Arc<Packed>),
+    /// Compressed, and not written yet; the stream's own digest.
+    Ready(Arc<Packed>, Tag),
     /// Written: its length and Adler-32 sum (0 for zstd).
     Stored {
         place: Place,
         len: u32,
         adler32: u32,
+        sum: Tag,
     },
     Incompressible,
 }
@@ -102,11 +104,11 @@ impl Share {
     }
 
     /// Hands in what was compressed after [`Claim::Mine`].
-    pub fn ready(&self, method: Method, digest: Digest, packed: Arc<Packed>) {
+    pub fn ready(&self, method: Method, digest: Digest, packed: Arc<Packed>, sum: Tag) {
         if let Some(entry) = self.lock().get_mut(&(method, digest)) {
             entry.state = match *packed {
                 Packed::Incompressible => State::Incompressible,
-                _ => State::Ready(packed),
+                _ => State::Ready(packed, sum),
             };
         }
         self.changed.notify_all();
@@ -138,8 +140,8 @@ impl Share {
             }
             let shared = *entry.node.get_or_insert(node) != node;
             let (place, len, adler32) = match &entry.state {
-                State::Ready(packed) => return Ok(Some(Taken { packed: packed.clone(), shared })),
-                State::Stored { place, len, adler32 } => (place.clone(), *len, *adler32),
+                State::Ready(packed, _) => return Ok(Some(Taken { packed: packed.clone(), shared })),
+                State::Stored { place, len, adler32, .. } => (place.clone(), *len, *adler32),
                 State::Pending | State::Incompressible => {
                     return Ok(Some(Taken { packed: Arc::new(Packed::Incompressible), shared }));
                 }
@@ -160,13 +162,32 @@ impl Share {
     pub fn stored(&self, method: Method, digest: Digest, place: Place) {
         let mut table = self.lock();
         let Some(entry) = table.get_mut(&(method, digest)) else { return };
-        let State::Ready(packed) = &entry.state else { return };
+        let State::Ready(packed, sum) = &entry.state else { return };
         let (len, adler32) = match &**packed {
             Packed::Deflate { stream, adler32 } => (stream.len(), *adler32),
             Packed::Zstd { frame } => (frame.len(), 0),
             Packed::Incompressible => return,
         };
-        entry.state = State::Stored { place, len: len as u32, adler32 };
+        entry.state = State::Stored { place, len: len as u32, adler32, sum: *sum };
+    }
+
+    /// Every cluster with where its stream is; `name` tells the file names of
+    /// artifacts.
+    pub fn streams(self, name: &dyn Fn(&Arc<File>) -> Option<String>) -> Vec<(Method, Digest, Stream)> {
+        let table = self.table.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stream = |((method, digest), entry): ((Method, Digest), Entry)| {
+            let stream = match entry.state {
+                State::Stored { place, len, adler32, sum } => {
+                    Stream { artifact: name(&place.file)?, offset: place.offset, len, adler32, sum }
+                }
+                State::Incompressible => {
+                    Stream { artifact: String::new(), offset: 0, len: 0, adler32: 0, sum: Tag::default() }
+                }
+                _ => return None,
+            };
+            Some((method, digest, stream))
+        };
+        table.into_iter().filter_map(stream).collect()
     }
 }
 
@@ -182,7 +203,7 @@ mod tests {
         assert!(matches!(share.claim(Method::Deflate, [1; 32]), Claim::Theirs));
         assert!(matches!(share.claim(Method::Zstd, [1; 32]), Claim::Unshared));
         let packed = Packed::Deflate { stream: b"stream".to_vec(), adler32: 7 };
-        share.ready(Method::Deflate, [1; 32], Arc::new(packed));
+        share.ready(Method::Deflate, [1; 32], Arc::new(packed), Tag::default());
         assert!(!share.take(Method::Deflate, [1; 32], 0, &never).unwrap().unwrap().shared);
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"..stream", 0).unwrap();

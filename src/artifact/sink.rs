@@ -4,6 +4,7 @@
 use super::Error;
 use super::folder::Partial;
 use super::pack::Packed;
+use crate::stamp::Stamp;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -77,6 +78,11 @@ impl Output {
 
     pub fn len(&self) -> Result<u64, Error> {
         Ok(self.file.metadata().map_err(|e| self.error(e))?.len())
+    }
+
+    /// What the host says of the file now.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.file.metadata().ok().map(|m| Stamp::of(&m))
     }
 
     pub fn target(&self) -> &Path {

@@ -1,10 +1,12 @@
 //! `p9img build`: the artifacts.
 
 use super::args::{Build, Cli};
+use super::before::{Before, Look};
 use super::medium::Record;
 use super::progress::Progress;
 use super::{Outcome, Usage, interrupt, rebuild, say, setup};
 use crate::artifact::manifest::Manifest;
+use crate::artifact::memory::{self, Memory};
 use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Recorded, Settings, Wait};
 use crate::assemble::{Assembled, Assembler};
 use crate::lab::secrets::FILE;
@@ -25,10 +27,26 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     if lab.formats.is_empty() {
         return Err(Usage("There is no format to build: name some with --format".into()).into());
     }
+    let secrets = setup::secrets(&lab)?;
+    let mut held = None;
+    // A rebuild is to believe nothing.
+    let look = if args.rebuild { None } else { Look::at(&lab) };
+    let inputs = |secrets| look.as_ref().map(|look| Before::new(look, &lab, &args.nodes, &catalog, secrets));
+    let mut before = secrets.complete.then(|| inputs(&secrets.value)).flatten();
+    if let Some(before) = &before
+        && lab.out.join(memory::FILE).exists()
+    {
+        let folder = Folder::lock(&lab.out, Wait::Yes)?;
+        let memory = before.memory(&lab);
+        if let Some(reports) = before.nothing_to_do(&lab, &memory) {
+            report(cli, args, &lab, &reports)?;
+            return Ok(Outcome::Good);
+        }
+        held = Some((folder, memory));
+    }
     let medium = setup::medium(cli, &lab, if args.rebuild { Record::No } else { Record::Yes })?;
     // Until here an interrupt ends p9img at once: what was fetched so far is kept.
     let stop = interrupt::flag()?;
-    let secrets = setup::secrets(&lab)?;
     let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
     let assemble = |a: &Assembler<'_>| variants.iter().map(|(n, f)| a.node(n, f)).collect::<Result<Vec<_>, _>>();
@@ -41,14 +59,19 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         );
     }
     let work = if args.rebuild { Some(rebuild::folder(&lab.out)?) } else { None };
-    let folder = Folder::lock(work.as_ref().map_or(&*lab.out, tempfile::TempDir::path), Wait::Yes)?;
+    let (folder, memory) = match held {
+        Some((folder, memory)) => (folder, Some(memory)),
+        None => (Folder::lock(work.as_ref().map_or(&*lab.out, tempfile::TempDir::path), Wait::Yes)?, None),
+    };
     let made;
     if !secrets.complete && !args.rebuild {
         // Made when nothing else is wrong: a build that fails leaves no passwords behind.
         made = make_secrets(cli, &lab)?;
         assembler = assembler.with_secrets(&made);
         assembled = assemble(&assembler)?;
+        before = inputs(&made);
     }
+    let mut memory = memory.or_else(|| Some(before.as_ref()?.memory(&lab))).unwrap_or_else(Memory::none);
     let key = assembler.key();
     // A mistake in a template shows before anything is written.
     page::render(&lab, &catalog, &Manifest::new(&lab.name, lab.epoch))?;
@@ -58,22 +81,30 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         epoch: lab.epoch,
         ovf_template: catalog.template("templates/lab/node.ovf")?.1.to_owned(),
         recorded: recorded(&lab, &folder),
+        bases: before.as_ref().map(|b| b.bases(&assembler)).unwrap_or_default(),
         ..Settings::default()
     };
     if let Some(jobs) = args.jobs.and_then(|n| NonZeroUsize::new(n.into())) {
         settings.jobs = jobs;
     }
     let progress = Progress::new(cli.quiet, stop);
-    let reports = artifact::build(&folder, &jobs, &settings, &progress);
+    let reports = artifact::build_from(&folder, &jobs, &settings, &mut memory, &progress);
     progress.finish();
     let reports = reports?;
-    let digest = assembler.digest(settings.jobs).context("Cannot read the medium")?;
+    let digest = match memory.medium(&settings.bases) {
+        Some(digest) => digest,
+        None => assembler.digest(settings.jobs).context("Cannot read the medium")?,
+    };
+    memory.remember_medium(&settings.bases, &digest);
     let manifest = manifest(&lab, &assembler, &assembled, &reports, &digest)?;
     manifest.save(&folder)?;
     if let Some(work) = work {
         return rebuild::compare(cli, args, &lab.out, work, &reports, &manifest);
     }
     page::save(&folder, &lab, &catalog, &manifest)?;
+    if let Some(before) = &before {
+        before.remember(&folder, &mut memory, &reports)?;
+    }
     report(cli, args, &lab, &reports)?;
     Ok(Outcome::Good)
 }

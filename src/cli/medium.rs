@@ -14,6 +14,7 @@ use crate::media::store::{Store, Stored};
 use crate::media::{Medium, MediumError, Source};
 use crate::read_at::HostFile;
 use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
@@ -77,6 +78,18 @@ pub fn open(cli: &Cli, lab: &Lab, name: &str, medium: &lab::Medium, keep: Record
         record(&lab.dir, name, file, pin)?;
     }
     Ok(opened)
+}
+
+/// What stands for the bytes of a medium without their being read: the stamps
+/// of what lies at a path; for what was fetched, the digest that it must have.
+/// None when they cannot be told from others.
+pub fn seen(dir: &Path, name: &str, medium: &lab::Medium) -> Option<[u8; 32]> {
+    if let Origin::Path(path) = &medium.origin {
+        return crate::media::seen(path);
+    }
+    let pins = if medium.said == Said::Here { Pins::default() } else { Pins::load(dir).ok()? };
+    let (sha256, _) = expected(medium, pins.media.get(name), Trust::Lock);
+    Some(Sha256::digest(format!("file {}", sha256?)).into())
 }
 
 /// Records a medium, unless that would only say in other words what is recorded.

@@ -2,6 +2,7 @@
 //! prints. Results go to stdout, progress and messages to stderr.
 
 mod args;
+mod before;
 mod build;
 mod cache;
 mod cat;

@@ -16,7 +16,7 @@ pub use mbr::{Chs, Mbr, MbrEntry, MbrError};
 pub use prep::{PrepEntry, PrepError};
 
 use crate::pieces::{Pieces, Source};
-use crate::read_at::{Extent, ReadAt, SECTOR, Window};
+use crate::read_at::{Extent, Origin, ReadAt, SECTOR, Window};
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
@@ -143,6 +143,9 @@ impl ReadAt for Disk {
     }
     fn extents(&self) -> Vec<Extent> {
         self.pieces.extents()
+    }
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        self.pieces.origin(offset, len)
     }
 }
 

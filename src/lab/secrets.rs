@@ -137,6 +137,18 @@ impl Secrets {
         std::iter::once(self.owner_name.as_str()).chain(others.map(String::as_str))
     }
 
+    /// Differs when any of them does, and tells nothing of them.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(self.seed);
+        let users = self.users.iter().flat_map(|(name, password)| [name, password]);
+        for part in [&self.owner_name, &self.hostowner].into_iter().chain(users) {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(self.seed);
+        hash.finalize().into()
+    }
+
     /// 32 bytes that look random, the same for the same seed and label. The seed
     /// is hashed on both sides of the label, so that a value that becomes public
     /// helps nobody to another.

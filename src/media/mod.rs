@@ -21,6 +21,7 @@ mod names;
 mod open;
 pub mod pins;
 pub mod sample;
+mod seen;
 mod select;
 pub mod store;
 pub mod tar;
@@ -30,6 +31,7 @@ pub use distribution::Distribution;
 pub use listing::{Attributes, Listing, PathError};
 pub use metadata::{Database, MetadataError};
 pub use open::{Listed, Source};
+pub use seen::seen;
 pub use select::{PatternError, Selection};
 
 use crate::tree::Tree;

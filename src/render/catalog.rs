@@ -7,6 +7,7 @@ use super::error::suggest;
 use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, line_and_column, text};
 use super::source::{self, Source, Sources};
 use crate::lab::RoleFacts;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;
@@ -67,6 +68,18 @@ impl Catalog {
         catalog.check_roles()?;
         catalog.compile()?;
         Ok(catalog)
+    }
+
+    /// A digest of every file of every role and template, with their names.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (name, source) in &self.sources {
+            for part in [name.as_bytes(), source.place.as_bytes(), &source.bytes] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+        }
+        hash.finalize().into()
     }
 
     /// Every role, sorted by name.

@@ -12,6 +12,7 @@ use super::limits::{LayoutError, MAX_NAME, Options, bad_name, bad_user, check_op
 use super::meta::{DirEntry, MAX_ENTRY, meta_blocks};
 use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Tag of the first source.
 const FIRST_TAG: u32 = 33;
@@ -38,6 +39,7 @@ pub struct Base {
     /// Addresses of each directory's blocks, by entry; empty for files.
     dirs: Vec<(u32, u32)>,
     next_tag: u32,
+    number: u64,
 }
 
 /// A fossil volume: answers [`crate::ReadAt`] without holding any file's bytes.
@@ -72,7 +74,14 @@ impl Base {
         b.area.finish();
         let next_tag = b.area.tag(b.made);
         let sources = b.sources.into_iter().map(|s| s.expect("every entry was placed")).collect();
-        Ok(Self { tree: tree.clone(), area: b.area, sources, dirs, next_tag })
+        static BASES: AtomicU64 = AtomicU64::new(0);
+        let number = BASES.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { tree: tree.clone(), area: b.area, sources, dirs, next_tag, number })
+    }
+
+    /// Tells bases of one process apart; see [`crate::read_at::Origin`].
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Data blocks of the base area.

@@ -6,7 +6,7 @@
 
 use super::format::{BLOCK, CONFIG, HEADER_AT, HEADER_LEN, LABEL_LEN, Label};
 use super::layout::Fossil;
-use crate::read_at::{Extent, ReadAt, check_range, normalize};
+use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use std::io;
 
 const FREE: Label = Label { state: 0, kind: 0, epoch: 0, close: 0, tag: 0 };
@@ -148,5 +148,16 @@ impl ReadAt for Fossil {
             at = end;
         }
         normalize(out)
+    }
+
+    /// Blocks of the base that this node uses are the base's.
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        let from = offset.checked_sub(self.header.byte(self.header.data))?;
+        let end = from.checked_add(len)?;
+        let block = BLOCK as u64;
+        let free = self.free.partition_point(|(_, end)| u64::from(*end) * block <= from);
+        let whole = end <= u64::from(self.base.area.end()) * block
+            && self.free.get(free).is_none_or(|(start, _)| end <= u64::from(*start) * block);
+        whole.then(|| Origin { base: self.base.number(), offset: from })
     }
 }
