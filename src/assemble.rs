@@ -163,6 +163,25 @@ impl<'a> Assembler<'a> {
         })
     }
 
+    /// Every node's disk, in the order of `nodes`; several at a time.
+    ///
+    /// # Errors
+    /// As [`Assembler::node`]: the first in that order.
+    pub fn nodes(&self, nodes: &[(Node, Vec<Format>)]) -> Result<Vec<Assembled>, AssembleError> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        std::thread::scope(|scope| {
+            let some = |part: &'_ [(Node, Vec<Format>)]| part.iter().map(|(n, f)| self.node(n, f)).collect();
+            let parts = nodes.chunks(nodes.len().div_ceil(threads).max(1));
+            let running: Vec<_> =
+                parts.map(|part| scope.spawn(move || -> Result<Vec<_>, AssembleError> { some(part) })).collect();
+            let mut out = Vec::with_capacity(nodes.len());
+            for thread in running {
+                out.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(out)
+        })
+    }
+
     /// One node's disk, for `formats`.
     ///
     /// # Errors

@@ -87,14 +87,14 @@ impl Known {
         }
     }
 
-    /// The compressed form of a cluster from an earlier build.
-    pub fn stream(&self, method: Method, digest: &Digest) -> Option<Packed> {
+    /// The compressed form of a cluster from an earlier build, with its sum.
+    pub fn stream(&self, method: Method, digest: &Digest) -> Option<(Packed, Tag)> {
         if self.streams.is_empty() {
             return None;
         }
         let s = self.streams.get(&self.key.stream(method, self.level, digest))?;
         if s.artifact.is_empty() {
-            return Some(Packed::Incompressible);
+            return Some((Packed::Incompressible, Tag::default()));
         }
         if s.len as usize > CLUSTER {
             return None;
@@ -104,10 +104,11 @@ impl Known {
         if self.key.tag(&[&stream]) != s.sum {
             return None;
         }
-        Some(match method {
+        let packed = match method {
             Method::Deflate => Packed::Deflate { stream, adler32: s.adler32 },
             Method::Zstd => Packed::Zstd { frame: stream },
-        })
+        };
+        Some((packed, s.sum))
     }
 
     /// Digest of a stream's bytes, to be remembered with it.

@@ -7,6 +7,7 @@
 //! not depend on who was faster.
 
 use super::known::{Known, Of};
+use super::memory::Tag;
 use super::pack::{Method, Packed, Packer};
 use super::raw::is_zero;
 use super::share::{Claim, Digest, Share};
@@ -225,23 +226,26 @@ impl Shared<'_> {
                 forms.push((method, Form::Shared));
                 continue;
             }
-            let packed = match (self.known.stream(method, &digest), &mut bytes) {
-                (Some(packed), _) => packed,
+            let (packed, sum) = match (self.known.stream(method, &digest), &mut bytes) {
+                (Some(known), _) => known,
                 (None, Some(bytes)) => self.pack(method, bytes, packer),
                 (None, none) => self.pack(method, none.insert(from.read(index)?), packer),
             };
             let packed = Arc::new(packed);
             if matches!(claim, Claim::Mine) {
-                self.share.ready(method, digest, packed.clone(), self.known.sum(&packed));
+                self.share.ready(method, digest, packed.clone(), sum);
             }
             forms.push((method, Form::Made(packed)));
         }
         Ok(Some(Piece { source, index, bytes, digest, forms }))
     }
 
-    fn pack(&self, method: Method, bytes: &[u8], packer: &mut Packer) -> Packed {
+    /// Compresses a cluster; returns what its stream is remembered with, too.
+    fn pack(&self, method: Method, bytes: &[u8], packer: &mut Packer) -> (Packed, Tag) {
         self.compressed.fetch_add(1, Ordering::Relaxed);
-        packer.pack(method, bytes)
+        let packed = packer.pack(method, bytes);
+        let sum = self.known.sum(&packed);
+        (packed, sum)
     }
 
     /// The result with the next number; none when a worker has died.

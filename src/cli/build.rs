@@ -49,8 +49,7 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag()?;
     let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
-    let assemble = |a: &Assembler<'_>| variants.iter().map(|(n, f)| a.node(n, f)).collect::<Result<Vec<_>, _>>();
-    let mut assembled = assemble(&assembler)?;
+    let mut assembled = assembler.nodes(&variants)?;
     if args.rebuild && !secrets.complete && assembled.iter().any(|a| a.secret) {
         // Without them nothing can come out equal.
         anyhow::bail!(
@@ -68,7 +67,7 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         // Made when nothing else is wrong: a build that fails leaves no passwords behind.
         made = make_secrets(cli, &lab)?;
         assembler = assembler.with_secrets(&made);
-        assembled = assemble(&assembler)?;
+        assembled = assembler.nodes(&variants)?;
         before = inputs(&made);
     }
     let mut memory = memory.or_else(|| Some(before.as_ref()?.memory(&lab))).unwrap_or_else(Memory::none);

@@ -3,7 +3,7 @@
 use super::args::{Cli, Plan};
 use super::medium::Record;
 use super::{Outcome, say, setup};
-use crate::assemble::{Assembled, Assembler};
+use crate::assemble::Assembler;
 use crate::plan::{self, NodePlan};
 
 pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
@@ -14,11 +14,8 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     // A plan writes nothing: secrets that do not exist yet are stood in for.
     let secrets = setup::secrets(&lab)?;
     let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
-    let assembled: Vec<Assembled> = nodes
-        .into_iter()
-        .flat_map(|n| lab.variants(n))
-        .map(|(n, f)| assembler.node(&n, &f))
-        .collect::<Result<_, _>>()?;
+    let variants: Vec<_> = nodes.into_iter().flat_map(|n| lab.variants(n)).collect();
+    let assembled = assembler.nodes(&variants)?;
     let plan = assembler.plan(&assembled);
     if args.json {
         say::line(format_args!("{}", serde_json::to_string_pretty(&plan)?))?;
