@@ -277,6 +277,19 @@ pub enum MediaCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a medium is, what it has, and what can be built from it
+    #[command(long_about = "Reads a medium of the lab, the built-in `sample`, or what is at a path, and shows\n\
+        which system it holds, whose owners, modes and times its files have, which\n\
+        architectures, kernels and boot files there are, and what p9img can build from\n\
+        them; and of what it cannot, why. Records nothing.")]
+    Show {
+        /// The medium
+        #[arg(value_name = "NAME|PATH")]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare media with what p9img.lock and the lab say of them
     #[command(long_about = "Reads every byte of the media and compares with what lab.toml and p9img.lock say.\n\
         Exit code 3 when one differs. A damaged file of the cache is removed, and the\n\

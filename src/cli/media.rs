@@ -2,7 +2,7 @@
 
 use super::args::{Cli, MediaCommand};
 use super::medium::{self, Trust};
-use super::{Outcome, Usage, media_add, media_list, say, setup};
+use super::{Outcome, Usage, media_add, media_list, media_show, say, setup};
 use crate::lab::{Lab, Medium, Origin, releases};
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::{Name, Store};
@@ -12,6 +12,7 @@ pub fn run(cli: &Cli, args: &super::args::Media) -> anyhow::Result<Outcome> {
     match &args.what {
         MediaCommand::Add(args) => media_add::run(cli, args),
         MediaCommand::List { json } => media_list::run(cli, *json),
+        MediaCommand::Show { name, json } => media_show::run(cli, name, *json),
         MediaCommand::Verify { names } => verify(cli, names),
         MediaCommand::Rm { names } => remove(cli, names),
     }

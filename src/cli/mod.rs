@@ -20,6 +20,7 @@ mod ls;
 mod media;
 mod media_add;
 mod media_list;
+mod media_show;
 mod medium;
 mod plan;
 mod progress;

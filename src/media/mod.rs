@@ -10,6 +10,7 @@
 pub mod compressed;
 pub mod directory;
 mod distribution;
+mod facts;
 pub mod fetch;
 pub mod git;
 pub mod image;
@@ -28,6 +29,7 @@ pub mod tar;
 
 pub use crate::digest::Digest;
 pub use distribution::Distribution;
+pub use facts::{Architecture, Facts};
 pub use listing::{Attributes, Listing, PathError};
 pub use metadata::{Database, MetadataError};
 pub use open::{Listed, Source};

@@ -102,6 +102,24 @@ impl Catalog {
         self.roles.keys().map(String::as_str)
     }
 
+    /// The medium's files that start every node of a distribution.
+    ///
+    /// # Errors
+    /// When p9img does not know how to install the distribution.
+    pub fn boot_files(&self, distribution: &str) -> Result<Vec<String>, RenderError> {
+        let boot = self.distribution(distribution)?.boot();
+        Ok(boot.map(|b| vec![b.mbr.clone(), b.pbs.clone(), b.loader.clone()]).unwrap_or_default())
+    }
+
+    /// The medium's file that is a distribution's kernel; `None` when it has
+    /// none at all.
+    ///
+    /// # Errors
+    /// When there are kernels, but not for this kind of node and architecture.
+    pub fn kernel_file(&self, distribution: &str, kind: Kernel, arch: &str) -> Result<Option<&str>, RenderError> {
+        self.distribution(distribution)?.kernel(kind, arch)
+    }
+
     /// What `p9img check` needs to know, sorted by name.
     pub fn facts(&self) -> Vec<RoleFacts> {
         let facts = |r: &Role| RoleFacts {

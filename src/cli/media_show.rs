@@ -1,0 +1,141 @@
+//! `p9img media show`: what a medium is, what it has, and what can be built.
+
+use super::args::Cli;
+use super::medium::Record;
+use super::{Outcome, say, setup};
+use crate::lab::words::Word as _;
+use crate::lab::{Arch, SAMPLE};
+use crate::media::store::Store;
+use crate::media::{Facts, Medium};
+use crate::render::Catalog;
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    distribution: &'static str,
+    #[serde(flatten)]
+    facts: Facts,
+    /// Files and folders.
+    entries: usize,
+    metadata: String,
+    notes: Vec<String>,
+    left_out: Vec<String>,
+    builds: Vec<Build>,
+}
+
+/// Whether nodes of an architecture can be built.
+#[derive(Serialize)]
+struct Build {
+    architecture: &'static str,
+    root: &'static str,
+    /// Roles that nodes of it can have.
+    roles: Vec<String>,
+    /// Why some or all cannot, each a sentence.
+    missing: Vec<String>,
+}
+
+pub fn run(cli: &Cli, name: &str, json: bool) -> anyhow::Result<Outcome> {
+    let medium = open(cli, name)?;
+    let facts = Facts::of(&medium);
+    let catalog = if cli.lab.exists() { setup::catalog(cli)? } else { Catalog::embedded()? };
+    let builds = Arch::WORDS.iter().map(|(_, arch)| build(&catalog, &medium, &facts, *arch)).collect();
+    let shown = Shown {
+        name: medium.name.clone(),
+        distribution: medium.distribution.name(),
+        facts,
+        entries: medium.tree.len(),
+        metadata: medium.metadata_source.clone(),
+        notes: medium.notes.clone(),
+        left_out: medium.left_out.clone(),
+        builds,
+    };
+    if json {
+        say::line(format_args!("{}", serde_json::to_string_pretty(&shown)?))?;
+    } else {
+        show(&shown)?;
+    }
+    Ok(Outcome::Good)
+}
+
+/// A medium of the lab, if there is one of that name, or what is at a path.
+fn open(cli: &Cli, name: &str) -> anyhow::Result<Medium> {
+    if name == SAMPLE && !Path::new(name).exists() {
+        return Ok(Medium::sample());
+    }
+    if cli.lab.exists() && !Path::new(name).exists() {
+        let lab = setup::plain_lab(cli, &setup::catalog(cli)?)?;
+        let lab = lab.with_medium(name).map_err(|p| super::Usage(p.to_string()))?;
+        return setup::medium(cli, &lab, Record::No);
+    }
+    let medium = Medium::open(name, Path::new(name), 0, Store::platform().ok().as_ref())?;
+    if !cli.quiet {
+        medium.notes.iter().for_each(|note| say::note(note));
+    }
+    Ok(medium)
+}
+
+/// What stands in the way of each role is looked up where a build looks it up.
+fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, arch: Arch) -> Build {
+    let mut out = Build { architecture: arch.name(), root: "fossil", roles: Vec::new(), missing: Vec::new() };
+    let has = |path: &str| facts.has(path) || medium.tree.find(path.as_bytes()).is_some();
+    let boot = match catalog.boot_files(medium.distribution.name()) {
+        Ok(boot) => boot,
+        Err(e) => {
+            out.missing.push(e.to_string());
+            return out;
+        }
+    };
+    for path in boot.iter().filter(|p| !has(p)) {
+        out.missing.push(format!("It has no {path}, which starts every node"));
+    }
+    let starts = out.missing.is_empty();
+    let mut said = Vec::new();
+    for role in catalog.roles() {
+        let kernel = role.kernel.map(|kind| catalog.kernel_file(medium.distribution.name(), kind, arch.name()));
+        let why = match kernel {
+            None | Some(Ok(None)) => None,
+            Some(Ok(Some(path))) if has(path) => None,
+            Some(Ok(Some(path))) => Some(format!("It has no {path}, the kernel of {}", role.name)),
+            Some(Err(e)) => Some(e.to_string()),
+        };
+        match why {
+            None if starts => out.roles.push(role.name.clone()),
+            None => {}
+            Some(why) => said.push(why),
+        }
+    }
+    said.sort_unstable();
+    said.dedup();
+    out.missing.append(&mut said);
+    // A role without a kernel of its own needs one that has it.
+    if !catalog.roles().any(|r| r.kernel.is_some() && out.roles.contains(&r.name)) {
+        out.roles.clear();
+    }
+    out
+}
+
+fn show(s: &Shown) -> anyhow::Result<()> {
+    say::line(format_args!("{}: {}, {} files and folders", s.name, s.facts.system, s.entries))?;
+    s.facts.unsure.iter().try_for_each(|why| say::line(format_args!("  {why}")))?;
+    say::line(format_args!("metadata  {}", s.metadata))?;
+    for a in &s.facts.architectures {
+        let kernels = if a.kernels.is_empty() { "no kernel".into() } else { a.kernels.join(" ") };
+        say::line(format_args!("{:<9} {} programs; {kernels}", a.name, a.programs))?;
+    }
+    say::line(format_args!("boot      {}", s.facts.boot_files.join(" ")))?;
+    for b in &s.builds {
+        match &b.roles[..] {
+            [] => say::line(format_args!("builds    nothing for {}", b.architecture))?,
+            roles => say::line(format_args!(
+                "builds    {} with {} and the roles {}",
+                b.architecture,
+                b.root,
+                roles.join(", ")
+            ))?,
+        }
+        b.missing.iter().try_for_each(|why| say::line(format_args!("          {why}")))?;
+    }
+    Ok(())
+}
