@@ -8,6 +8,7 @@
 mod archive;
 mod built;
 mod grid;
+mod installed;
 mod legacy;
 mod loader;
 mod sample;
