@@ -60,7 +60,8 @@ fn run_all(
 ) -> anyhow::Result<Outcome> {
     let mut checks = lab.catalog.checks(&lab.lab, &lab.distribution, secrets, &state.ports)?;
     checks.retain(|c| wanted.contains(&c.node) && can_be_tried(lab, c));
-    let mut runner = Runner::new(&lab.grid, &lab.spec);
+    let passwords = secrets.names().filter_map(|name| Some(secrets.password(name)?.to_owned())).collect();
+    let mut runner = Runner::new(&lab.grid, &lab.spec, passwords);
     let mut results = Vec::new();
     let mut broken = None;
     for check in &checks {

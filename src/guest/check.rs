@@ -62,11 +62,13 @@ pub struct Runner<'a> {
     spec: &'a GridSpec,
     sessions: BTreeMap<String, Session>,
     host: String,
+    passwords: Vec<String>,
 }
 
 impl<'a> Runner<'a> {
-    pub fn new(grid: &'a Grid, spec: &'a GridSpec) -> Self {
-        Self { grid, spec, sessions: BTreeMap::new(), host: String::new() }
+    /// Of `passwords`, none is shown or kept when a node echoes it.
+    pub fn new(grid: &'a Grid, spec: &'a GridSpec, passwords: Vec<String>) -> Self {
+        Self { grid, spec, sessions: BTreeMap::new(), host: String::new(), passwords }
     }
 
     /// Runs one check.
@@ -97,7 +99,8 @@ impl<'a> Runner<'a> {
         if !self.sessions.contains_key(name) {
             let not_running = || GridError::NotRunning { name: name.to_owned() };
             let node = self.spec.nodes.iter().find(|n| n.name == name).ok_or_else(not_running)?;
-            let session = Session::open(&self.grid.node(name), node, PROMPT)?;
+            let mut session = Session::open(&self.grid.node(name), node, PROMPT)?;
+            session.hide(&self.passwords);
             self.sessions.insert(name.to_owned(), session);
         }
         self.sessions.get_mut(name).ok_or_else(|| GridError::NotRunning { name: name.to_owned() })
@@ -301,7 +304,7 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let grid = Grid::new(dir.path());
-        let mut runner = Runner::new(&grid, &spec);
+        let mut runner = Runner::new(&grid, &spec, Vec::new());
         let mut outcome = |check: Check| runner.run(&check).unwrap().outcome;
         assert_eq!(outcome(check(Place::Host, "echo one; echo two >&2", Some("two"))), Outcome::Passed);
         let skip = outcome(check(Place::Host, "echo no drawterm; exit 77", None));

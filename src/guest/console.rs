@@ -18,6 +18,8 @@ pub struct Console {
     transcript: Vec<u8>,
     /// Everything before this offset has been waited for.
     seen: usize,
+    /// Passwords: stars stand for them in all that is handed out.
+    hidden: Vec<String>,
 }
 
 /// Why a wait on the console failed.
@@ -47,7 +49,20 @@ impl Console {
                 }
             });
         }
-        Self { input: Box::new(input), output, transcript: Vec::new(), seen: 0 }
+        Self { input: Box::new(input), output, transcript: Vec::new(), seen: 0, hidden: Vec::new() }
+    }
+
+    /// Hands out stars for each of `words` from now on. A password that is
+    /// typed before the guest has stopped to echo comes back on its console.
+    pub fn hide(&mut self, words: &[String]) {
+        self.hidden = words.to_vec();
+    }
+
+    fn veil(&self, mut text: String) -> String {
+        for word in self.hidden.iter().filter(|w| !w.is_empty() && text.contains(w.as_str())).collect::<Vec<_>>() {
+            text = text.replace(word, &"*".repeat(word.len()));
+        }
+        text
     }
 
     /// Waits for `text`; returns what came before it.
@@ -77,7 +92,7 @@ impl Console {
             if let Some((at, i)) = found {
                 let before = String::from_utf8_lossy(&self.transcript[self.seen..at]).into_owned();
                 self.seen = at + texts[i].len();
-                return Ok((i, before));
+                return Ok((i, self.veil(before)));
             }
             // The next bytes may complete a text that has begun.
             from = self.transcript.len().saturating_sub(longest).max(self.seen);
@@ -114,7 +129,7 @@ impl Console {
     /// Everything that has come so far, without carriage returns.
     pub fn transcript(&mut self) -> String {
         self.transcript.extend(self.output.try_iter().flatten());
-        String::from_utf8_lossy(&self.transcript).replace('\r', "")
+        self.veil(String::from_utf8_lossy(&self.transcript).replace('\r', ""))
     }
 
     /// The end of the transcript.
@@ -154,6 +169,16 @@ mod tests {
         assert_eq!(c.wait_for_any(&["end", "two"], SOON).unwrap(), (1, " three ".to_owned()));
         assert_eq!(c.wait_for("end", SOON).unwrap(), "\r\n");
         assert_eq!(c.transcript(), "one two three two\nend");
+    }
+
+    #[test]
+    fn passwords_that_came_back_are_not_handed_out() {
+        let mut c = console(&["Password: open ses", "ame\r\nend of open sesame"]);
+        c.hide(&["open sesame".to_owned(), String::new()]);
+        assert_eq!(c.wait_for("end", SOON).unwrap(), "Password: ***********\r\n");
+        let e = c.wait_for("more", SOON).unwrap_err().to_string();
+        assert!(e.ends_with("Password: ***********\nend of ***********"), "{e}");
+        assert!(!c.transcript().contains("sesame"));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The console of a node of a running lab, held by one p9img at a time.
 
-use super::console::{Console, ConsoleError};
+use super::console::{Console, ConsoleError, find};
 use super::grid::{GridError, NodeSpec, Process};
 use super::shell::{Output, Shell};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::net::Shutdown;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a prompt may take on an idle node.
@@ -18,6 +21,9 @@ pub struct Session {
     console: Console,
     prompt: String,
     line: Line,
+    /// What QEMU keeps of all that came.
+    log: PathBuf,
+    hidden: Vec<String>,
 }
 
 /// A node's serial line; others cannot have it meanwhile.
@@ -68,13 +74,26 @@ impl Session {
         let failed = |source| GridError::Folder { path: process.dir.clone(), source };
         let (input, output) = (line.stream.try_clone().map_err(failed)?, line.stream.try_clone().map_err(failed)?);
         let prompt = format!("{}# ", node.name);
-        let mut session = Self { console: Console::new(input, vec![Box::new(output)]), prompt, line };
+        let mut session = Self {
+            console: Console::new(input, vec![Box::new(output)]),
+            prompt,
+            line,
+            log: process.log(),
+            hidden: Vec::new(),
+        };
         session.find_prompt(patience).map_err(|_| no_prompt())?;
         Ok(session)
     }
 
     pub fn console(&mut self) -> &mut Console {
         &mut self.console
+    }
+
+    /// Passwords that are going to be typed: neither the transcript nor QEMU's
+    /// log shall show them.
+    pub fn hide(&mut self, words: &[String]) {
+        self.console.hide(words);
+        self.hidden = words.to_vec();
     }
 
     /// Runs a command as [`Shell::run_with`]. One that does not end in time is
@@ -92,6 +111,10 @@ impl Session {
         if result.is_err() {
             // The error says what was wrong; the next command finds out whether this helped.
             let _ = self.find_prompt(PROMPT);
+        }
+        if !answers.is_empty() {
+            // A log that cannot be written to was none of p9img's.
+            let _ = blacken(&self.log, &self.hidden);
         }
         result
     }
@@ -123,8 +146,37 @@ impl Session {
     }
 }
 
+/// Writes stars over each of `words` in the file. Its length stays, since QEMU
+/// goes on writing where it was.
+fn blacken(path: &Path, words: &[String]) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut text = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut text, 0)?;
+    for word in words.iter().filter(|w| !w.is_empty()) {
+        let mut from = 0;
+        while let Some(at) = find(&text[from..], word.as_bytes()) {
+            file.write_all_at(&vec![b'*'; word.len()], (from + at) as u64)?;
+            from += at + word.len();
+        }
+    }
+    Ok(())
+}
+
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Session({:?})", self.line.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_loses_its_passwords_and_not_its_length() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(log.path(), b"\xffPassword: sesame\r\nsesamesesame\n").unwrap();
+        blacken(log.path(), &["sesame".to_owned(), String::new()]).unwrap();
+        assert_eq!(std::fs::read(log.path()).unwrap(), b"\xffPassword: ******\r\n************\n");
     }
 }
