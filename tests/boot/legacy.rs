@@ -143,10 +143,10 @@ fn flchk_finds_nothing_on_the_other_nodes() {
 
 /// Serves a partition on /n/idle: no authentication, no permissions, nothing
 /// is written, and no line of the configuration in the partition is obeyed.
-fn serve(sh: &mut Shell, device: &str) {
+pub fn serve(sh: &mut Shell, partition: &str) {
     good(sh.run(
         &format!(
-            "fossil/fossil -c 'fsys main config /dev/{device}/fossil' -c 'fsys main open -AWPVr' -c 'fsys main' \
+            "fossil/fossil -c 'fsys main config {partition}' -c 'fsys main open -AWPVr' -c 'fsys main' \
              -c 'srv -AWP idle' && mount /srv/idle /n/idle"
         ),
         SHORT,
@@ -168,7 +168,7 @@ fn every_file_of_the_medium_reads_back_in_the_guest() {
         let mut guest = machine.start().unwrap();
         let mut sh = shell(&mut guest, "plan9n1");
         check(&mut sh, "sdC1");
-        serve(&mut sh, "sdC1");
+        serve(&mut sh, "/dev/sdC1/fossil");
         // mkfs archives the whole tree: names, modes, owners, times, bytes.
         good(sh.run("echo + >/env/all; disk/mkfs -a -s /n/idle /env/all >/dev/sdD0/data", LONG));
     }

@@ -9,6 +9,7 @@ mod archive;
 mod built;
 mod grid;
 mod installed;
+mod iso;
 mod legacy;
 mod loader;
 mod sample;

@@ -28,6 +28,8 @@ impl Owners {
     fn get(&mut self, name: &[u8], path: &str) -> Result<Arc<str>, IsoError> {
         let wrong = || IsoError::Owner { path: path.into(), found: shown(name) };
         let name = std::str::from_utf8(name).map_err(|_| wrong())?;
+        // So fossil shows an owner that its list of users lacks.
+        let name = name.strip_prefix('(').and_then(|n| n.strip_suffix(')')).unwrap_or(name);
         if name.is_empty() || name.contains(|c: char| c.is_control() || c == '/' || c == ' ') {
             return Err(wrong());
         }
