@@ -2,6 +2,7 @@
 //! never a wrong file in the store.
 
 mod commands;
+mod tls;
 mod transfer;
 mod web;
 
