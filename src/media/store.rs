@@ -296,10 +296,11 @@ impl Store {
         let path = self.path(&record.name);
         let fail = |source| StoreError::Write { path: self.root.clone(), source };
         let dir = path.parent().unwrap_or(&self.root);
+        // From here on: who cleans up could find the record before it is locked.
+        let _names = self.names()?;
         let mut sums = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir).map_err(fail)?;
         let _ = sums.as_file().lock();
         sums.write_all(record.text().as_bytes()).map_err(fail)?;
-        let _names = self.names()?;
         sums.persist(beside(&path, SUMS)).map_err(|e| fail(e.error))?;
         fs::rename(from, &path).map_err(fail)?;
         Ok(path)
