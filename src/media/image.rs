@@ -137,7 +137,8 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
 fn records(fs: &dyn FileSystem) -> io::Result<Option<Database>> {
     /// Bytes that are read: 9legacy's have 1.4 MB.
     const MOST: u64 = 64 << 20;
-    let Ok(node) = fs.find(metadata::PATH.as_bytes()) else { return Ok(None) };
+    let places = [metadata::PATH, metadata::INSTALLED];
+    let Some(node) = places.iter().find_map(|place| fs.find(place.as_bytes()).ok()) else { return Ok(None) };
     if node.len > MOST {
         return Ok(None);
     }

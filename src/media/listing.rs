@@ -195,7 +195,9 @@ impl Listing {
             }
         }
         let root = self.root.and_then(|a| a.own(database));
-        let root = root.unwrap_or_else(|| Meta::new(Mode::dir(0o775), "sys", "sys", epoch));
+        // As flfmt(8) makes it, which no tool of an installation changes
+        // (`/sys/src/cmd/fossil/flfmt.c`, `rootMetaInit`).
+        let root = root.unwrap_or_else(|| Meta::new(Mode::dir(0o555), "adm", "adm", epoch));
         let mut tree = Tree::new(root);
         emit(self.top, database, epoch, &mut tree, EntryId::ROOT, &mut Vec::new());
         tree

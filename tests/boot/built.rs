@@ -3,6 +3,8 @@
 use p9img::guest::{Disk, DiskFormat};
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -39,6 +41,11 @@ impl Lab {
     /// Copies the default lab, replaces each of `edits` in its `lab.toml`
     /// (old text, new text), and builds all nodes in `formats`.
     pub fn build(media: Option<&Path>, edits: &[(&str, &str)], formats: &str) -> Self {
+        Self::build_with(media, edits, formats, None)
+    }
+
+    /// As [`Lab::build`], with the `secrets.toml` of another lab.
+    pub fn build_with(media: Option<&Path>, edits: &[(&str, &str)], formats: &str, secrets: Option<&[u8]>) -> Self {
         let folder = tempfile::Builder::new().prefix("p9img-boot-").tempdir().unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut text = std::fs::read_to_string(repository.join("lab.toml")).unwrap();
@@ -47,6 +54,11 @@ impl Lab {
             text = text.replace(old, new);
         }
         std::fs::write(folder.path().join("lab.toml"), text).unwrap();
+        if let Some(secrets) = secrets {
+            let mut private = std::fs::OpenOptions::new();
+            private.create_new(true).write(true).mode(0o600);
+            private.open(folder.path().join("secrets.toml")).unwrap().write_all(secrets).unwrap();
+        }
         let media = media.map(Path::to_owned).into_iter().collect();
         let mut lab = Self { folder, media, epoch: 0, nodes: Vec::new() };
         lab.run(&["build", "--all", "--out", "output", "--format", formats]);
@@ -62,6 +74,7 @@ impl Lab {
         let output = Command::new(env!("CARGO_BIN_EXE_p9img"))
             .args(args)
             .args(media)
+            .env("P9IMG_CACHE", self.path("cache"))
             .current_dir(self.folder.path())
             .output()
             .unwrap();

@@ -57,7 +57,7 @@ fn plan9s_fields_are_complete_and_rock_ridge_has_the_execute_bit() {
     assert_eq!(meta(&plan9, "Read.me"), own(Mode::file(0o775)));
     assert_eq!(meta(&plan9, "same"), own(Mode(0x4000_0000 | 0o664)));
     assert_eq!(meta(&plan9, "sys"), own(Mode::dir(0o775)));
-    assert_eq!(meta(&plan9, ""), Meta::new(Mode::dir(0o775), "sys", "sys", EPOCH), "the root has no fields");
+    assert_eq!(meta(&plan9, ""), Meta::new(Mode::dir(0o555), "adm", "adm", EPOCH), "the root has no fields");
     let rock = tree(image(How::RockRidge)).unwrap();
     assert_eq!(meta(&rock, "Read.me"), Meta::new(Mode::file(0o775), "sys", "sys", EPOCH));
     assert_eq!(meta(&rock, "empty"), Meta::new(Mode::file(0o664), "sys", "sys", EPOCH));
