@@ -34,10 +34,13 @@ fuzz SECONDS="60" *TARGETS:
 bench *ARGS:
     cargo bench --locked --bench grid -- {{ARGS}}
 
-# build the grid under changed surroundings and compare every byte
+# build the grid under changed surroundings, by other builds of p9img too, and compare every byte
 reproduce *ARGS:
     cargo build --release --locked
-    tests/reproduce.sh target/release/p9img {{ARGS}}
+    cargo build --locked
+    -cargo build --release --locked --target x86_64-unknown-linux-musl --bin p9img
+    tests/reproduce.sh target/release/p9img --other debug=target/debug/p9img \
+        --other musl=target/x86_64-unknown-linux-musl/release/p9img {{ARGS}}
 
 # the library's documentation
 doc:

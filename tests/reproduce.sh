@@ -2,8 +2,10 @@
 # Builds the default lab again and again, each time with something changed that
 # must not matter, and compares every byte of every artifact.
 #
-#   tests/reproduce.sh [P9IMG] [--media PATH] [--quick]
+#   tests/reproduce.sh [P9IMG] [--media PATH] [--quick] [--other NAME=P9IMG]…
 #
+# --other: the same program built in another way, such as debug=…/debug/p9img or
+# musl=…/x86_64-unknown-linux-musl/release/p9img; `just reproduce` builds both.
 # One line for each variation: `same`, `DIFFERS` or `SKIPPED`. Without --media
 # the sample medium is used. --quick leaves out what only the program's own
 # code decides (environment, clock, emulated processor): enough for a second
@@ -12,12 +14,13 @@
 set -uo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 
-p9img=$top/target/release/p9img media='' quick=''
+p9img=$top/target/release/p9img media='' quick='' others=()
 while [ $# -gt 0 ]; do
   case $1 in
     --media) media=$(cd "$2" && pwd) || exit 2; shift ;;
     --quick) quick=1 ;;
-    -*) echo "usage: $0 [P9IMG] [--media PATH] [--quick]" >&2; exit 2 ;;
+    --other) others+=("${2%%=*}=$(cd "$(dirname "${2#*=}")" && pwd)/$(basename "$2")") || exit 2; shift ;;
+    -*) echo "usage: $0 [P9IMG] [--media PATH] [--quick] [--other NAME=P9IMG]…" >&2; exit 2 ;;
     *) p9img=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") ;;
   esac
   shift
@@ -65,12 +68,12 @@ skip() {
 now() { date +%s.%N; }
 
 # vary NAME DIR MEDIUM COMMAND…: runs COMMAND in a new lab DIR and compares.
-# The word BUILD in COMMAND stands for the build itself.
+# The word BUILD in COMMAND stands for the build itself, by PROGRAM if it is set.
 vary() {
   local name=$1 dir=$scratch/$2 medium=$3 begin command=() word
   shift 3
   lab "$dir"
-  local build=("$p9img" build --all --quiet ${medium:+--media "$medium"} ${FORMATS:+--format "$FORMATS"})
+  local build=("${PROGRAM:-$p9img}" build --all --quiet ${medium:+--media "$medium"} ${FORMATS:+--format "$FORMATS"})
   for word in "$@"; do
     if [ "$word" = BUILD ]; then command+=("${build[@]}"); else command+=("$word"); fi
   done
@@ -183,6 +186,67 @@ else
 fi
 shuffled "$scratch/first"
 
+# The same files in every form that people have them in. The release's records
+# make the metadata, so a medium without them gets some.
+forms() {
+  local tree=$scratch/forms/tree form begin
+  mkdir -p "$scratch/forms"
+  cp -R "${media:-$top/media/sample}" "$tree"
+  if [ ! -f "$tree/dist/replica/plan9.db" ]; then
+    mkdir -p "$tree/dist/replica"
+    echo 'nothing - 664 sys sys 1 0' >"$tree/dist/replica/plan9.db"
+  fi
+  export REFERENCE=forms-reference P9IMG_CACHE=$scratch/forms/cache
+  lab "$scratch/$REFERENCE"
+  # The sums and the manifest name the medium: only images are compared.
+  images() { find "$1/output" -type f ! -name '*.qcow2' ! -name '*.ova' -delete; }
+  (cd "$scratch/$REFERENCE" && "$p9img" build --all --quiet --media "$tree") && images "$scratch/$REFERENCE"
+  form() { # NAME TOOL COMMAND…: COMMAND makes $scratch/forms/medium of $tree
+    local name="medium as $1" tool=$2
+    shift 2
+    has "$tool" || { skip "$name" "no $tool"; return; }
+    rm -rf "$scratch/forms/medium"
+    if ! (cd "$tree" && "$@") >"$scratch/log" 2>&1; then
+      printf 'DIFFERS  %-44s it cannot be made: %s\n' "$name" "$(tail -n 1 "$scratch/log")"
+      differs=1
+      return
+    fi
+    lab "$scratch/form"
+    begin=$(now)
+    if (cd "$scratch/form" && "$p9img" build --all --quiet --media "$scratch/forms/medium") >"$scratch/log" 2>&1; then
+      images "$scratch/form"
+      compare "$name" "$(echo "$(now) - $begin" | awk '{ print $1 - $3 }')" "$scratch/form"
+    else
+      printf 'DIFFERS  %-44s the build failed: %s\n' "$name" "$(tail -n 1 "$scratch/log")"
+      differs=1
+    fi
+    rm -rf "$scratch/form"
+  }
+  local out=$scratch/forms/medium
+  form "a tar archive" tar tar -cf "$out" .
+  form "a tar archive of one folder, names in reverse" tar sh -c "cd .. && find tree | LC_ALL=C sort -r |
+    tar --no-recursion -T - -cf '$out'"
+  form "tar.gz" gzip sh -c "tar -cf - . | gzip -1 >'$out'"
+  form "tar.bz2" bzip2 sh -c "tar -cf - . | bzip2 -1 >'$out'"
+  form "tar.xz" xz sh -c "tar -cf - . | xz -0 >'$out'"
+  form "tar.zst" zstd sh -c "tar -cf - . | zstd -q -1 >'$out'"
+  form "an ISO image by xorriso" xorriso xorriso -as mkisofs -quiet -R -o "$out" .
+  form "a git directory" git sh -c "git init -q --bare '$out' && git --git-dir='$out' --work-tree=. add -A -f . &&
+    git --git-dir='$out' --work-tree=. -c user.name=a -c user.email=a@example.org commit -q -m one"
+  rm -rf "$scratch/forms" "${scratch:?}/$REFERENCE"
+  unset REFERENCE P9IMG_CACHE
+}
+[ -n "$quick" ] || forms
+
+for other in "${others[@]}"; do
+  if [ -x "${other#*=}" ]; then
+    cp "${other#*=}" "$scratch/other"
+    PROGRAM=$scratch/other vary "another build of p9img: ${other%%=*}" program "$media" BUILD
+  else
+    skip "another build of p9img: ${other%%=*}" "${other#*=} is not there"
+  fi
+done
+
 # Another user needs to read the medium, too.
 if ! root; then
   skip "another user" "needs root"
@@ -216,6 +280,18 @@ if [ -z "$quick" ]; then
   else
     skip "a day later" "no faketime"
   fi
+  # Everything above at once, as far as this machine can.
+  together=(env -i PATH="$PATH" TZ=Pacific/Kiritimati LANG=tr_TR.UTF-8 LC_ALL=tr_TR.UTF-8 HOME=/nowhere USER=x)
+  root && unshare -u true 2>/dev/null && together+=(unshare -u sh -c 'hostname elsewhere.example 2>/dev/null ||
+    echo elsewhere.example >/proc/sys/kernel/hostname; exec "$@"' sh)
+  if root && has setpriv && { [ -z "$media" ] || setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$media/lib"; }; then
+    export OWNER=65534:65534
+    together+=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+  fi
+  has faketime && together+=(faketime -f '@2037-12-31 23:59:58')
+  vary "all of these together" "to/ge ther/é" "$media" sh -c 'umask 077; exec "$@"' sh "${together[@]}" BUILD --jobs 3
+  unset OWNER
+
   if [ -n "$media" ]; then
     :
   elif ! has qemu-x86_64 || [ "$(uname -m)" != x86_64 ]; then
