@@ -2,7 +2,7 @@
 //!
 //! The `git` command lists a commit's tree and prints its blobs, once: all of
 //! it goes into one file of the store, named by the tree's object id, and is
-//! read there ([`snapshot`]). Modes are git's, so the release's records or the
+//! read there (`snapshot`). Modes are git's, so the release's records or the
 //! lab say the rest, as for a folder.
 //!
 //! Nothing is fetched. Blobs that the repository does not have, as in a partial

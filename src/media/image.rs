@@ -5,7 +5,7 @@
 //! that holds a system. Files are read from the image when they are asked for.
 //!
 //! What is the old node's own must not get into a new lab: its nvram, its
-//! plan9.ini and its snapshots are not part of that tree, and [`own`] leaves out
+//! plan9.ini and its snapshots are not part of that tree, and `own` leaves out
 //! keys, mail, homes, logs, its configuration, and whatever not everybody may
 //! read. What was left out is said, and named in the manifest.
 
