@@ -18,10 +18,18 @@ const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
 /// Local ports of the running lab, away from those of a lab that a user runs.
 const PORTS: &str = "28100";
 
-/// Whether everything is tried: three orders of start, the whole tree, 50 cuts
-/// of power. Half an hour; else some minutes.
+/// Whether everything is tried: three orders of start, the load of many users,
+/// the whole tree, 50 cuts of power. More than an hour; else some minutes.
 fn thorough() -> bool {
     std::env::var_os("P9IMG_THOROUGH").is_some()
+}
+
+/// Says that a test is left out, unless everything is tried.
+fn only_thorough(test: &str) -> bool {
+    if !thorough() {
+        eprintln!("SKIPPED {test}: runs with P9IMG_THOROUGH=1 only");
+    }
+    !thorough()
 }
 
 /// The default lab from 9legacy, running; turned off when it goes out of
@@ -173,9 +181,12 @@ fn the_lab_comes_up_does_its_work_and_halts() {
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn any_order_of_start_works() {
+    if only_thorough("any_order_of_start_works") {
+        return;
+    }
     let Some(lab) = Running::build("any_order_of_start_works") else { return };
     let orders = [[3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]];
-    for order in &orders[..if thorough() { 3 } else { 1 }] {
+    for order in &orders {
         for node in order {
             lab.up(&[NODES[*node]]);
         }
@@ -271,7 +282,10 @@ fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
     let command = format!("rc {here}/s");
     let password = lab.password("bootes");
     for node in NODES {
-        assert!(drawterm(&lab, &screen, node, ["bootes", &password], &command, &path("done")), "{node}");
+        // In the first seconds after the prompt a listener may not be there yet,
+        // and drawterm gives up at once.
+        let login = || drawterm(&lab, &screen, node, ["bootes", &password], &command, &path("done"));
+        assert!((0..3).any(|_| login()), "{node}");
         assert_eq!(std::fs::read_to_string(path("who")).unwrap(), format!("{node}bootes"));
         assert_eq!(std::fs::read(path("back")).unwrap(), std::fs::read(path("in")).unwrap());
         assert_eq!(std::fs::read_to_string(path("ndb")).unwrap(), lab.lab.cat(node, "fossil:/lib/ndb/local"));
@@ -298,7 +312,9 @@ fn a_node_of_another_domain_is_refused() {
     machine.network.as_mut().unwrap().link = Link::Switch(lab.state().network);
     let mut guest = machine.start().unwrap();
     let mut sh = shell(&mut guest, "plan9n2");
-    good(sh.run("ip/ping -n 1 10.9.0.11", SHORT));
+    // The first packet may be lost while addresses are resolved.
+    good(sh.run("for(i in 1 2 3 4 5) if(! ~ $seen 1) if(ip/ping -n 1 10.9.0.11 >/dev/null >[2=1]) seen=1", SHORT));
+    good(sh.run("~ $seen 1", SHORT));
     for command in ["cpu -h plan9n1 -c 'cat /dev/sysname'", "srv tcp!plan9n1!564 fs /n/fs && ls /n/fs/lib/ndb"] {
         let output = sh.run(command, SHORT).unwrap_or_else(|e| panic!("{command}: {e}"));
         assert!(!output.succeeded() && !output.text.contains("plan9n1\n"), "{command}: {}", output.text);
@@ -311,9 +327,12 @@ fn a_node_of_another_domain_is_refused() {
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn many_logins_and_many_files_at_once() {
+    if only_thorough("many_logins_and_many_files_at_once") {
+        return;
+    }
     let Some(lab) = Running::build("many_logins_and_many_files_at_once") else { return };
     lab.up(&[]);
-    let files = if thorough() { 5000 } else { 500 };
+    let files = 5000;
     let mut nodes = ["plan9n3", "plan9n4"].map(|name| (name, lab.console(name)));
     for (name, console) in &mut nodes {
         run(console, &format!("9fs plan9n1; mkdir /n/plan9n1/usr/bootes/{name}"));
@@ -325,8 +344,9 @@ fn many_logins_and_many_files_at_once() {
             scope.spawn(move || {
                 run(
                     console,
-                    "for(i in `{seq 25}) {cpu -h plan9n2 -c 'echo in `{cat /dev/sysname}' </dev/null \
-                     >/tmp/in$i >[2=1]} &",
+                    // cpu's output is the caller's /dev/cons, whatever its standard output.
+                    "for(i in `{seq 25}) cpu -h plan9n2 -c 'echo in `{cat /dev/sysname} >/mnt/term/tmp/in'^$i \
+                     </dev/null &",
                 );
                 run(console, &format!("for(i in `{{seq {files}}}) echo {name} $i >/n/plan9n1/usr/bootes/{name}/f$i"));
                 run(console, "wait");
