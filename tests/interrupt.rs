@@ -158,7 +158,7 @@ fn killed_at_many_moments() {
     let old = bench.reference("old.toml", "old");
     let begin = Instant::now();
     let new = bench.reference("new.toml", "new");
-    let whole = begin.elapsed();
+    let mut whole = begin.elapsed();
     assert_ne!(old["plan9n1.qcow2"], new["plan9n1.qcow2"]);
 
     let mut random = Random(1);
@@ -180,6 +180,8 @@ fn killed_at_many_moments() {
         child.wait().unwrap();
         if ended {
             early += 1;
+            // The first build was slow: other work on the machine.
+            whole = whole.mul_f64(0.9);
         } else {
             in_time += 1;
         }
