@@ -10,8 +10,12 @@
 //! *cold* when its output folder is empty.
 //!
 //! `incremental` measures what need not be done again, and the cold build
-//! against what it cannot avoid.
+//! against what it cannot avoid; `forms` other forms of the medium. `--only`
+//! takes one of the words `grid`, `incremental` and `forms`; `--iso` an image
+//! of the medium that Plan 9 made.
 
+#[path = "grid/forms.rs"]
+mod forms;
 #[path = "grid/incremental.rs"]
 mod incremental;
 
@@ -119,7 +123,7 @@ impl Bench {
 
     fn p9img(&self, lab: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
-        command.current_dir(self.path(lab)).arg("--quiet").args(arguments);
+        command.current_dir(self.path(lab)).arg("--quiet").args(arguments).env("P9IMG_CACHE", self.path("cache"));
         command
     }
 
@@ -225,7 +229,7 @@ fn sample(bench: &Bench, table: &mut Table) -> io::Result<()> {
 }
 
 fn main() {
-    let (mut rounds, mut quick) = (5, false);
+    let (mut rounds, mut quick, mut only, mut iso) = (5, false, None, None);
     let mut medium = std::env::var_os("P9IMG_TEST_MEDIA")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache/p9img-test-media")))
@@ -236,9 +240,13 @@ fn main() {
             "--rounds" => rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(rounds),
             "--media" => medium = arguments.next().map(PathBuf::from),
             "--quick" => quick = true,
+            "--only" => only = arguments.next(),
+            "--iso" => iso = arguments.next().map(PathBuf::from),
             "--bench" => {} // cargo says so
             _ => {
-                eprintln!("usage: just bench [--rounds N] [--quick] [--media 9LEGACY-TREE]");
+                eprintln!(
+                    "usage: just bench [--rounds N] [--quick] [--only PART] [--media 9LEGACY-TREE] [--iso IMAGE]"
+                );
                 exit(2);
             }
         }
@@ -246,8 +254,18 @@ fn main() {
     let scratch = tempfile::Builder::new().prefix("p9img-bench").tempdir().expect("a folder for scratch files");
     let bench = Bench { scratch, rounds: if quick { 1 } else { rounds.max(1) }, quick };
     let mut table = Table(String::new(), true);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let parts = |medium: &Path, table: &mut Table| {
+        if wanted("incremental") {
+            incremental::rows(&bench, medium, table)?;
+        }
+        if wanted("forms") {
+            forms::rows(&bench, medium, iso.as_deref(), table)?;
+        }
+        if wanted("grid") { grid(&bench, medium, table) } else { Ok(()) }
+    };
     let done = sample(&bench, &mut table).and_then(|()| match medium.filter(|m| m.is_dir()) {
-        Some(medium) => incremental::rows(&bench, &medium, &mut table).and_then(|()| grid(&bench, &medium, &mut table)),
+        Some(medium) => parts(&medium, &mut table),
         None => {
             eprintln!("SKIPPED the grid: no 9legacy tree (--media, or P9IMG_TEST_MEDIA)");
             Ok(())
