@@ -240,8 +240,8 @@ forms() {
 
 for other in "${others[@]}"; do
   if [ -x "${other#*=}" ]; then
-    cp "${other#*=}" "$scratch/other"
-    PROGRAM=$scratch/other vary "another build of p9img: ${other%%=*}" program "$media" BUILD
+    cp "${other#*=}" "$scratch/built-otherwise"
+    PROGRAM=$scratch/built-otherwise vary "another build of p9img: ${other%%=*}" program "$media" BUILD
   else
     skip "another build of p9img: ${other%%=*}" "${other#*=} is not there"
   fi
