@@ -2,7 +2,7 @@
 //! next build works: killed, interrupted, two at once, disk full, no right to
 //! write.
 
-use sha2::{Digest as _, Sha256};
+use p9img::digest::Digest;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ fn assert_complete(found: &Files, references: &[&Files], when: &str) {
         if name == "SHA256SUMS" {
             for line in std::str::from_utf8(bytes).unwrap().lines() {
                 let (sum, of) = line.split_once("  ").unwrap();
-                let digest: String = Sha256::digest(&found[of]).iter().map(|b| format!("{b:02x}")).collect();
+                let digest = Digest::of(&found[of]).to_string();
                 assert_eq!(sum, digest, "the sum of {of} {when}");
             }
             continue;
@@ -316,8 +316,7 @@ fn full_disk() {
         let sums = fs::read_to_string(bench.path(&format!("sums/{point}"))).unwrap();
         let mut found: Vec<&str> = sums.lines().filter(|l| !l.ends_with("manifest.json")).collect();
         found.sort_unstable();
-        let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let of = |(name, bytes): (&String, &Vec<u8>)| format!("{}  {name}", hex(bytes));
+        let of = |(name, bytes): (&String, &Vec<u8>)| format!("{}  {name}", Digest::of(bytes));
         let mut expected: Vec<String> = new.iter().filter(|(n, _)| *n != "manifest.json").map(of).collect();
         expected.sort_unstable();
         assert_eq!(found, expected, "the next run {when}");

@@ -3,7 +3,8 @@
 
 use crate::built::{Artifact, Lab};
 use crate::have;
-use crate::legacy::{LONG, SHORT, good, plain, ready, shell};
+use crate::legacy::{LONG, SHORT, plain, ready, shell};
+use crate::plan9::good;
 use crate::venti::qemu_img;
 use p9img::guest::grid::{Grid, NodeSpec, State};
 use p9img::guest::session::Session;

@@ -3,7 +3,8 @@
 //! p9img takes it as a medium, and it is the folder's files.
 
 use crate::built::{Artifact, Lab};
-use crate::legacy::{LONG, SHORT, good, grid, plain, ready, shell};
+use crate::legacy::{LONG, SHORT, grid, plain, ready, shell};
+use crate::plan9::{good, prepare};
 use p9img::guest::{Disk, DiskFormat};
 use p9img::media::{Facts, Medium};
 use p9img::tree::Meta;
@@ -57,26 +58,16 @@ fn what_plan9_installed_is_a_medium_and_the_folders_files() {
         for line in PROTO.lines() {
             good(sh.run(&format!("echo '{line}' >>/tmp/proto"), SHORT));
         }
-        for command in [
-            "disk/mbr -m /386/mbr /dev/sdC1/data",
-            "disk/fdisk -baw /dev/sdC1/data",
-            "disk/fdisk -p /dev/sdC1/data >/dev/sdC1/ctl",
-            "disk/prep -bw -a 9fat -a nvram -a fossil -a swap /dev/sdC1/plan9",
-            "disk/prep -p /dev/sdC1/plan9 >/dev/sdC1/ctl",
-            "disk/format -b /386/pbslba -d -r 2 /dev/sdC1/9fat /386/9load /386/9pccpuf",
-            "fossil/flfmt -y /dev/sdC1/fossil",
-            "{echo fsys main config /dev/sdC1/fossil; echo fsys main open -V -c 3000} >/tmp/conf",
-            "fossil/conf -w /dev/sdC1/fossil /tmp/conf",
-            "fossil/fossil -c 'fsys main config /dev/sdC1/fossil' -c 'fsys main open -AWVP -c 3000' \
-             -c 'srv -p newcons' -c 'srv -AP newfs'",
-            "mount -c /srv/newfs /n/newfs",
-            "for(c in 'fsys main create /active/adm adm sys d775' \
-             'fsys main create /active/adm/users adm sys 664' 'uname upas :upas' 'users -w') \
-             {echo $c >>/srv/newcons; sleep 1}",
-            "disk/mkfs -a -s /root /tmp/proto | disk/mkext -u -T -d /n/newfs",
-            "echo fsys main sync >>/srv/newcons; sleep 5; echo fsys main halt >>/srv/newcons; sleep 5",
-        ] {
-            good(sh.run(command, LONG));
+        let mut steps = prepare("sdC1");
+        steps.extend(
+            [
+                "disk/mkfs -a -s /root /tmp/proto | disk/mkext -u -T -d /n/newfs",
+                "echo fsys main sync >>/srv/newcons; sleep 5; echo fsys main halt >>/srv/newcons; sleep 5",
+            ]
+            .map(str::to_owned),
+        );
+        for step in steps {
+            good(sh.run(&step, LONG));
         }
     }
     let image = Medium::open("installed", &installed, lab.epoch, None).unwrap();

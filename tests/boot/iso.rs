@@ -3,9 +3,8 @@
 //! they were made of, as far as an image has it.
 
 use crate::built::Artifact;
-use crate::legacy::{LONG, SHORT, good, grid, plain, ready, serve, shell};
-use p9img::ReadAt as _;
-use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
+use crate::legacy::{LONG, SHORT, grid, plain, ready, serve, shell};
+use crate::plan9::{good, write_fossil};
 use p9img::guest::{Disk, DiskFormat};
 use p9img::media::{Medium, Selection};
 use p9img::tree::{Entry, Tree};
@@ -13,8 +12,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
 /// What makes the medium one of 9legacy; names of all lengths and cases; and
@@ -29,28 +26,6 @@ const SUBSET: [&str; 8] = [
     "sys/include/**",
     "sys/src/cmd/disk/9660/**",
 ];
-
-/// Writes a fossil that holds `tree` and nothing else.
-fn write_fossil(tree: &Arc<Tree>, epoch: u32, out: &Path) {
-    let base = Arc::new(Base::layout(tree).unwrap());
-    let options = Options {
-        len: needed_len(&base, tree).unwrap() + (8 << 20),
-        config: "fossil config\nfsys main config\nfsys main open -V -c 3000\n".into(),
-        name: "main".into(),
-        epoch,
-    };
-    let fossil = Fossil::layout(&base, tree, &options).unwrap();
-    let file = File::create(out).unwrap();
-    file.set_len(fossil.len()).unwrap();
-    let mut buf = vec![0; 1 << 20];
-    for e in fossil.extents() {
-        for at in (e.offset..e.end()).step_by(1 << 20) {
-            let part = &mut buf[..(e.end() - at).min(1 << 20) as usize];
-            fossil.read_at(at, part).unwrap();
-            file.write_all_at(part, at).unwrap();
-        }
-    }
-}
 
 /// What of an entry's attributes an image has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 
 use crate::archive;
 use crate::built::{Artifact, Lab, Node};
-use crate::{have, medium};
-use p9img::guest::{ConsoleError, Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Output, Shell};
+use crate::have;
+use crate::plan9::{good, medium};
+use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
 use p9img::lab::{Controller, Mac, Nic};
 use std::path::PathBuf;
 use std::process::Command;
@@ -50,12 +51,6 @@ pub fn plain(disk: Disk, node: &Node) -> Machine {
 /// Waits for the prompt with no key pressed.
 pub fn shell<'a>(guest: &'a mut Guest, node: &str) -> Shell<'a> {
     Shell::new(&mut guest.console, &format!("{node}# "), BOOT).unwrap_or_else(|e| panic!("{e}"))
-}
-
-pub fn good(result: Result<Output, ConsoleError>) -> String {
-    let output = result.unwrap_or_else(|e| panic!("{e}"));
-    assert!(output.succeeded(), "{}\n{}", output.status, output.text);
-    output.text
 }
 
 /// The machine is the node of the plan: name, owner, address, files, kernel.

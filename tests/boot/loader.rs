@@ -1,6 +1,7 @@
 //! The sample's boot sectors and loader on small disks, right and wrong ones.
 
-use crate::{SAMPLE_LIMIT, expect_sample_line, have, medium};
+use crate::plan9::medium;
+use crate::{SAMPLE_LIMIT, expect_sample_line, have};
 use p9img::disk::{Disk, Mbr, Partition};
 use p9img::fs::fat::{Fat, FatFile, Options};
 use p9img::guest::{DiskFormat, Machine};

@@ -12,11 +12,11 @@ mod installed;
 mod iso;
 mod legacy;
 mod loader;
+mod plan9;
 mod sample;
 mod venti;
 
 use p9img::guest::Guest;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -41,20 +41,6 @@ fn have(test: &str, tools: &[&str]) -> bool {
     assert!(!required(), "{} required but not installed", missing.join(", "));
     eprintln!("SKIPPED {test}: no {}", missing.join(", "));
     false
-}
-
-/// The folder of a real medium, or `None` with a loud word. A machine may have
-/// all tools and no media, so media are required only when they are named.
-fn medium(test: &str, name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let folder = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", folder.display());
-    eprintln!("SKIPPED {test}: no medium {name} (set P9IMG_TEST_MEDIA)");
-    None
 }
 
 /// Waits for the sample's line: exactly `line`, and then the end of power.

@@ -3,7 +3,8 @@
 //! same bytes but for their random magics.
 
 use crate::built::{Artifact, Lab};
-use crate::legacy::{LONG, SHORT, good, grid, plain, shell};
+use crate::legacy::{LONG, SHORT, grid, plain, shell};
+use crate::plan9::good;
 use p9img::ReadAt;
 use p9img::disk::open_disk;
 use p9img::fs::FileSystem as _;

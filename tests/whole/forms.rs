@@ -1,7 +1,8 @@
 //! The grid from every form of the medium: bit for bit the same.
 
 use crate::built::Lab;
-use crate::{LONG, SHORT, good, medium, selected, serve, shell, start, write_fossil};
+use crate::plan9::{good, medium, write_fossil};
+use crate::{LONG, SHORT, selected, serve, shell, start};
 use p9img::guest::{Disk, DiskFormat};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -66,7 +67,7 @@ fn sums(lab: &Lab) -> Vec<String> {
 #[test]
 #[ignore = "half an hour: cargo test --release --test whole -- --ignored"]
 fn the_grid_is_the_same_from_every_form() {
-    let Some(media) = medium("the_grid_is_the_same_from_every_form") else { return };
+    let Some(media) = medium("the_grid_is_the_same_from_every_form", "9legacy") else { return };
     let lab = Lab::build(Some(&media), &[], "qcow2,ova");
     let secrets = std::fs::read(lab.path("secrets.toml")).unwrap();
     let folder = sums(&lab);

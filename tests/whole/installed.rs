@@ -3,37 +3,23 @@
 //! without any, and has only the release's own log. And a lab of that disk.
 
 use crate::built::Lab;
-use crate::{LONG, SHORT, good, medium, selected, serve, shell, start, with, write_fossil};
+use crate::plan9::{good, medium, prepare, write_fossil};
+use crate::{LONG, SHORT, selected, serve, shell, start, with};
 use p9img::artifact;
+use p9img::digest::Digest;
 use p9img::disk::open_disk;
 use p9img::fs::{self, FileSystem};
 use p9img::guest::{Disk, DiskFormat};
 use p9img::media::Database;
 use p9img::tree::{EntryId, Meta, Mode, Tree};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The steps of `/sys/lib/dist/pc/inst`: partdisk, prepdisk, fmtfossil,
-/// mountfossil, copydist.
-const STEPS: [&str; 15] = [
-    "disk/mbr -m /386/mbr /dev/sdD0/data",
-    "disk/fdisk -baw /dev/sdD0/data",
-    "disk/fdisk -p /dev/sdD0/data >/dev/sdD0/ctl",
-    "disk/prep -bw -a 9fat -a nvram -a fossil -a swap /dev/sdD0/plan9",
-    "disk/prep -p /dev/sdD0/plan9 >/dev/sdD0/ctl",
-    "disk/format -b /386/pbslba -d -r 2 /dev/sdD0/9fat /386/9load /386/9pccpuf",
-    "fossil/flfmt -y /dev/sdD0/fossil",
-    "{echo fsys main config /dev/sdD0/fossil; echo fsys main open -V -c 3000} >/tmp/conf",
-    "fossil/conf -w /dev/sdD0/fossil /tmp/conf",
-    "fossil/fossil -c 'fsys main config /dev/sdD0/fossil' -c 'fsys main open -AWVP -c 3000' \
-     -c 'srv -p newcons' -c 'srv -AP newfs'",
-    "mount -c /srv/newfs /n/newfs",
-    "for(c in 'fsys main create /active/adm adm sys d775' \
-     'fsys main create /active/adm/users adm sys 664' 'uname upas :upas' 'users -w') \
-     {echo $c >>/srv/newcons; sleep 1}",
+/// The installer's `copydist`.
+const COPY: [&str; 3] = [
     ">/tmp/client.db",
     // What is not in nodes cannot be copied; it says so at the end, for each.
     "replica/applylog -t -u -c / /tmp/client.db /n/newfs /n/idle \
@@ -42,7 +28,7 @@ const STEPS: [&str; 15] = [
 ];
 
 /// A file or folder: attributes, and the digest of a file's bytes.
-type All = BTreeMap<String, (Meta, Option<[u8; 32]>)>;
+type All = BTreeMap<String, (Meta, Option<Digest>)>;
 
 /// Everything in the fossil of an image.
 fn read(image: &Path) -> All {
@@ -63,7 +49,7 @@ fn read(image: &Path) -> All {
     all
 }
 
-fn digest(fs: &dyn FileSystem, node: &fs::Node) -> [u8; 32] {
+fn digest(fs: &dyn FileSystem, node: &fs::Node) -> Digest {
     let (mut hash, mut at, mut buf) = (Sha256::new(), 0, vec![0; 1 << 20]);
     while at < node.len {
         let n = (node.len - at).min(1 << 20) as usize;
@@ -71,7 +57,7 @@ fn digest(fs: &dyn FileSystem, node: &fs::Node) -> [u8; 32] {
         hash.update(&buf[..n]);
         at += n as u64;
     }
-    hash.finalize().into()
+    Digest(hash.finalize().into())
 }
 
 /// Why a difference is as it must be; `None` for one that must not be.
@@ -94,7 +80,7 @@ fn reason(path: &str, field: &str, known: bool) -> Option<&'static str> {
 #[test]
 #[ignore = "half an hour: cargo test --release --test whole -- --ignored"]
 fn owners_modes_and_times_are_those_that_applylog_gives() {
-    let Some(media) = medium("owners_modes_and_times_are_those_that_applylog_gives") else { return };
+    let Some(media) = medium("owners_modes_and_times_are_those_that_applylog_gives", "9legacy") else { return };
     let lab = Lab::build(Some(&media), &[], "qcow2");
     let tree = selected(&media, lab.epoch);
     let installed = match std::env::var_os("P9IMG_WHOLE_INSTALLED") {
@@ -123,9 +109,9 @@ fn install(lab: &Lab, tree: &Tree) -> PathBuf {
         let mut guest = start(lab, vec![Disk::new(&source, DiskFormat::Raw), target]);
         let mut sh = shell(&mut guest);
         serve(&mut sh, "/dev/sdC1/data");
-        for step in STEPS {
+        for step in prepare("sdD0").into_iter().chain(COPY.map(str::to_owned)) {
             let begin = std::time::Instant::now();
-            let said = match sh.run(step, LONG) {
+            let said = match sh.run(&step, LONG) {
                 // It ends so when something of the log is not there.
                 Ok(out) if step.starts_with("replica") => out.text,
                 result => good(result),
@@ -154,10 +140,10 @@ fn differences(tree: &Tree, installed: &Path, records: &Database) -> Vec<String>
             None => wrong.push(format!("/{path}: {field} {what}")),
         };
     let mut files = 0;
-    let mut ours = BTreeMap::new();
+    let mut ours = BTreeSet::new();
     tree.walk(|path, id, entry| {
         let name = String::from_utf8_lossy(path).into_owned();
-        ours.insert(name.clone(), ());
+        ours.insert(name.clone());
         let Some((meta, sum)) = theirs.get(&name) else {
             // A folder that only the records name is there for them alone.
             return note(&name, "missing", String::new());
@@ -175,11 +161,11 @@ fn differences(tree: &Tree, installed: &Path, records: &Database) -> Vec<String>
         field(time, entry.meta.mtime.to_string(), meta.mtime.to_string());
         if let (Some(content), Some(sum)) = (entry.content(), sum) {
             files += 1;
-            let bytes: [u8; 32] = Sha256::digest(content.read_all().unwrap()).into();
-            field("bytes", p9img_hex(&bytes), p9img_hex(sum));
+            let bytes = Digest::of(&content.read_all().unwrap());
+            field("bytes", bytes.to_string(), sum.to_string());
         }
     });
-    for path in theirs.keys().filter(|p| !ours.contains_key(*p)) {
+    for path in theirs.keys().filter(|p| !ours.contains(*p)) {
         note(path, "more", String::new());
     }
     println!("{files} files and {} folders on both", theirs.len() - files);
@@ -189,10 +175,6 @@ fn differences(tree: &Tree, installed: &Path, records: &Database) -> Vec<String>
     }
     assert!(files > 15_000, "only {files} files were compared");
     wrong
-}
-
-fn p9img_hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The four nodes from the installed disk, each file against the nodes from the folder.

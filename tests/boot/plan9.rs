@@ -1,0 +1,78 @@
+//! What tests of real Plan 9 share: the medium, disks for a guest, and the
+//! commands that install on one.
+
+use p9img::ReadAt as _;
+use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
+use p9img::guest::{ConsoleError, Output};
+use p9img::tree::Tree;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The folder of a real medium, or `None` with a loud word. A machine may have
+/// all tools and no media, so media are required only when they are named.
+pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let folder = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", folder.display());
+    eprintln!("SKIPPED {test}: no medium {name} (set P9IMG_TEST_MEDIA)");
+    None
+}
+
+pub fn good(result: Result<Output, ConsoleError>) -> String {
+    let output = result.unwrap_or_else(|e| panic!("{e}"));
+    assert!(output.succeeded(), "{}\n{}", output.status, output.text);
+    output.text
+}
+
+/// Writes a fossil that holds `tree` and nothing else.
+pub fn write_fossil(tree: &Arc<Tree>, epoch: u32, out: &Path) {
+    let base = Arc::new(Base::layout(tree).unwrap());
+    let options = Options {
+        len: needed_len(&base, tree).unwrap() + (8 << 20),
+        config: "fossil config\nfsys main config\nfsys main open -V -c 3000\n".into(),
+        name: "main".into(),
+        epoch,
+    };
+    let fossil = Fossil::layout(&base, tree, &options).unwrap();
+    let file = File::create(out).unwrap();
+    file.set_len(fossil.len()).unwrap();
+    let mut buf = vec![0; 1 << 20];
+    for e in fossil.extents() {
+        for at in (e.offset..e.end()).step_by(1 << 20) {
+            let part = &mut buf[..(e.end() - at).min(1 << 20) as usize];
+            fossil.read_at(at, part).unwrap();
+            file.write_all_at(part, at).unwrap();
+        }
+    }
+}
+
+/// The steps of `/sys/lib/dist/pc/inst` up to the copy, on an empty disk such
+/// as `sdC1`: partdisk, prepdisk, fmtfossil, mountfossil. The new fossil is then
+/// on /n/newfs, its console in /srv/newcons.
+pub fn prepare(disk: &str) -> Vec<String> {
+    [
+        "disk/mbr -m /386/mbr /dev/DISK/data",
+        "disk/fdisk -baw /dev/DISK/data",
+        "disk/fdisk -p /dev/DISK/data >/dev/DISK/ctl",
+        "disk/prep -bw -a 9fat -a nvram -a fossil -a swap /dev/DISK/plan9",
+        "disk/prep -p /dev/DISK/plan9 >/dev/DISK/ctl",
+        "disk/format -b /386/pbslba -d -r 2 /dev/DISK/9fat /386/9load /386/9pccpuf",
+        "fossil/flfmt -y /dev/DISK/fossil",
+        "{echo fsys main config /dev/DISK/fossil; echo fsys main open -V -c 3000} >/tmp/conf",
+        "fossil/conf -w /dev/DISK/fossil /tmp/conf",
+        "fossil/fossil -c 'fsys main config /dev/DISK/fossil' -c 'fsys main open -AWVP -c 3000' \
+         -c 'srv -p newcons' -c 'srv -AP newfs'",
+        "mount -c /srv/newfs /n/newfs",
+        "for(c in 'fsys main create /active/adm adm sys d775' \
+         'fsys main create /active/adm/users adm sys 664' 'uname upas :upas' 'users -w') \
+         {echo $c >>/srv/newcons; sleep 1}",
+    ]
+    .map(|step| step.replace("DISK", disk))
+    .into()
+}
