@@ -228,6 +228,13 @@ fn sample(bench: &Bench, table: &mut Table) -> io::Result<()> {
     Ok(())
 }
 
+const PARTS: [&str; 3] = ["grid", "incremental", "forms"];
+
+fn usage() -> ! {
+    eprintln!("usage: just bench [--rounds N] [--quick] [--only PART] [--media 9LEGACY-TREE] [--iso IMAGE]");
+    exit(2);
+}
+
 fn main() {
     let (mut rounds, mut quick, mut only, mut iso) = (5, false, None, None);
     let mut medium = std::env::var_os("P9IMG_TEST_MEDIA")
@@ -240,15 +247,10 @@ fn main() {
             "--rounds" => rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(rounds),
             "--media" => medium = arguments.next().map(PathBuf::from),
             "--quick" => quick = true,
-            "--only" => only = arguments.next(),
+            "--only" => only = arguments.next().filter(|part| PARTS.contains(&part.as_str())).or_else(|| usage()),
             "--iso" => iso = arguments.next().map(PathBuf::from),
             "--bench" => {} // cargo says so
-            _ => {
-                eprintln!(
-                    "usage: just bench [--rounds N] [--quick] [--only PART] [--media 9LEGACY-TREE] [--iso IMAGE]"
-                );
-                exit(2);
-            }
+            _ => usage(),
         }
     }
     let scratch = tempfile::Builder::new().prefix("p9img-bench").tempdir().expect("a folder for scratch files");

@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --media) media=$(cd "$2" && pwd) || exit 2; shift ;;
     --quick) quick=1 ;;
-    --other) others+=("${2%%=*}=$(cd "$(dirname "${2#*=}")" && pwd)/$(basename "$2")") || exit 2; shift ;;
+    --other) others+=("${2%%=*}=$(realpath -m "${2#*=}")"); shift ;;
     -*) echo "usage: $0 [P9IMG] [--media PATH] [--quick] [--other NAME=P9IMG]…" >&2; exit 2 ;;
     *) p9img=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") ;;
   esac
