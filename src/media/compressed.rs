@@ -12,7 +12,7 @@ use crate::read_at::ReadAt;
 use std::fs::Metadata;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// Bytes needed to know a compression.
 pub const START: usize = 10;
@@ -33,6 +33,8 @@ const LOOK: u64 = 64 << 20;
 const XZ_MEMORY: u64 = 192 << 20;
 /// Bytes read and decompressed at a time.
 const BUFFER: usize = 256 << 10;
+/// Such pieces that are decompressed before they are written.
+const AHEAD: usize = 8;
 
 /// A compression of whole files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,32 +135,54 @@ fn unpack(
 ) -> Result<(), MediumError> {
     let wrong = |source| MediumError::Compressed { path: path.into(), how: compression.name(), source };
     let full = |source| StoreError::Write { path: store.root().into(), source };
-    let mut reader =
-        compression.decoder(BufReader::with_capacity(BUFFER, Sequential { bytes: from, at: 0 })).map_err(wrong)?;
-    let mut buffer = vec![0; BUFFER];
-    let (mut len, mut looked) = (0, None);
-    loop {
-        let n = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(wrong(e)),
-        };
-        len += n as u64;
-        if len > most {
-            return Err(MediumError::Bomb { path: path.into(), how: compression.name(), most });
-        }
-        if looked.is_none_or(|at| len - at >= LOOK) {
-            looked = Some(len);
-            let free = rustix::fs::statvfs(store.root()).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
-            // Where the system cannot say, a full disk shows when it is written to.
-            if free.is_ok_and(|free| free < SPARE) {
-                let most = SPARE >> 20;
-                let text = format!("fewer than {most} MiB are free for {} without its compression", path.display());
-                return Err(full(io::Error::new(io::ErrorKind::StorageFull, text)).into());
+    std::thread::scope(|scope| {
+        // Decompressing takes a core of its own; what is written and digested
+        // meanwhile costs no time.
+        let (ahead, pieces) = mpsc::sync_channel(AHEAD);
+        scope.spawn(move || decode(compression, from, &ahead));
+        let (mut len, mut looked) = (0, None);
+        // When this end stops, the other cannot send, and stops too.
+        for piece in pieces {
+            let piece: Vec<u8> = piece.map_err(wrong)?;
+            len += piece.len() as u64;
+            if len > most {
+                return Err(MediumError::Bomb { path: path.into(), how: compression.name(), most });
             }
+            if looked.is_none_or(|at| len - at >= LOOK) {
+                looked = Some(len);
+                let free = rustix::fs::statvfs(store.root()).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
+                // Where the system cannot say, a full disk shows when it is written to.
+                if free.is_ok_and(|free| free < SPARE) {
+                    let most = SPARE >> 20;
+                    let text = format!("fewer than {most} MiB are free for {} without its compression", path.display());
+                    return Err(full(io::Error::new(io::ErrorKind::StorageFull, text)).into());
+                }
+            }
+            to.write_all(&piece).map_err(full)?;
         }
-        to.write_all(&buffer[..n]).map_err(full)?;
+        Ok(())
+    })
+}
+
+/// Sends the decompressed bytes in pieces of [`BUFFER`], and what is wrong with
+/// the stream in place of the next; ends early when nobody listens.
+fn decode(compression: Compression, from: &dyn ReadAt, to: &mpsc::SyncSender<io::Result<Vec<u8>>>) {
+    let input = BufReader::with_capacity(BUFFER, Sequential { bytes: from, at: 0 });
+    let mut reader = match compression.decoder(input) {
+        Ok(reader) => reader,
+        Err(e) => return drop(to.send(Err(e))),
+    };
+    loop {
+        let mut piece = Vec::with_capacity(BUFFER);
+        let end = (&mut reader).take(BUFFER as u64).read_to_end(&mut piece);
+        if !piece.is_empty() && to.send(Ok(piece)).is_err() {
+            return;
+        }
+        match end {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(e) => return drop(to.send(Err(e))),
+        }
     }
 }
 

@@ -20,8 +20,9 @@ const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
 const PORTS: &str = "28100";
 
 /// Whether everything is tried: three orders of start, the load of many users,
-/// the whole tree, 50 cuts of power. More than an hour; else some minutes.
-fn thorough() -> bool {
+/// the whole tree, every node's fossil, 50 cuts of power. More than an hour; else
+/// some minutes.
+pub fn thorough() -> bool {
     std::env::var_os("P9IMG_THOROUGH").is_some()
 }
 

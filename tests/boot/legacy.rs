@@ -3,6 +3,7 @@
 
 use crate::archive;
 use crate::built::{Artifact, Lab, Node};
+use crate::grid::thorough;
 use crate::have;
 use crate::plan9::{good, medium};
 use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
@@ -128,7 +129,10 @@ fn check(sh: &mut Shell, device: &str) {
 fn flchk_finds_nothing_on_the_other_nodes() {
     let Some(lab) = grid("flchk_finds_nothing_on_the_other_nodes") else { return };
     let node = lab.node("plan9n1");
-    for other in ["plan9n2", "plan9n3", "plan9n4"] {
+    // The first node's is checked below, and the third's after it was written
+    // to; the fourth has other partitions. The second is much like the first.
+    let others: &[&str] = if thorough() { &["plan9n2", "plan9n3", "plan9n4"] } else { &["plan9n4"] };
+    for other in others {
         let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
         machine.disks.push(lab.disk(other, Artifact::Qcow2));
         let mut guest = machine.start().unwrap();
