@@ -219,9 +219,11 @@ fn writing_and_halting_leave_fossil_sound() {
             assert!(!halting.contains("not synced") && !halting.contains("not halted"), "{halting}");
             guest.quit(SHORT).unwrap_or_else(|e| panic!("{e}"));
         }
-        let mut machine = plain(lab.disk("plan9n3", Artifact::Qcow2), node);
-        machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
-        let mut guest = machine.start().unwrap();
-        check(&mut shell(&mut guest, "plan9n3"), "sdC1");
+        if round == "two" || thorough() {
+            let mut machine = plain(lab.disk("plan9n3", Artifact::Qcow2), node);
+            machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
+            let mut guest = machine.start().unwrap();
+            check(&mut shell(&mut guest, "plan9n3"), "sdC1");
+        }
     }
 }
