@@ -4,6 +4,7 @@
 
 pub mod fat;
 pub mod fossil;
+pub mod hjfs;
 pub mod tree;
 pub mod venti;
 mod walk;
@@ -15,19 +16,31 @@ use crate::tree::Meta;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 /// Why a volume cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    #[error("No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti})")]
-    Unknown { fat: fat::OpenError, fossil: fossil::OpenError, venti: venti::OpenError },
+    #[error(
+        "No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti}) nor hjfs ({hjfs})"
+    )]
+    Unknown { fat: fat::OpenError, fossil: fossil::OpenError, venti: venti::OpenError, hjfs: hjfs::OpenError },
     #[error("This was a FAT volume, but its boot sector is damaged")]
     Fat(#[source] fat::OpenError),
     #[error("This was a fossil volume, but it is damaged")]
     Fossil(#[source] fossil::OpenError),
     #[error("This was a partition of a venti, but it is damaged")]
     Venti(#[source] venti::OpenError),
+    #[error("This was an hjfs volume, but it is damaged")]
+    Hjfs(#[source] hjfs::OpenError),
+}
+
+/// A number for what volumes share ([`crate::read_at::Origin`]); within this
+/// process no two are the same.
+pub(crate) fn base_number() -> u64 {
+    static BASES: AtomicU64 = AtomicU64::new(0);
+    BASES.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Opens a volume of any kind. `partition_lba` is where it begins on its disk,
@@ -36,6 +49,12 @@ pub enum OpenError {
 /// # Errors
 /// When it is no file system that p9img knows, damaged, or unreadable.
 pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<dyn FileSystem>, OpenError> {
+    // hjfs has its magic in the first bytes, where no boot sector has these.
+    let hjfs = match hjfs::open(source.clone()) {
+        Ok(hjfs) => return Ok(Box::new(hjfs)),
+        Err(e @ hjfs::OpenError::Super { .. }) => return Err(OpenError::Hjfs(e)),
+        Err(e) => e,
+    };
     // A fossil begins with 127 KiB that it does not use, where a boot sector
     // may be; a FAT volume seldom has fossil's magic at 128 KiB.
     let fossil = match fossil::open(source.clone()) {
@@ -52,7 +71,7 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
         (_, fossil @ fossil::OpenError::Super { .. }, _) => Err(OpenError::Fossil(fossil)),
         (.., venti) if venti.was_venti() => Err(OpenError::Venti(venti)),
         (Err(fat), ..) if fat.was_fat() => Err(OpenError::Fat(fat)),
-        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat, fossil, venti }),
+        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat, fossil, venti, hjfs }),
     }
 }
 
@@ -88,7 +107,7 @@ impl fmt::Display for Finding {
 /// A file system opened for reading. Never panics and never uses memory
 /// without bound, whatever the bytes.
 pub trait FileSystem: Send + Sync {
-    /// `fat`, `fossil`, or which of the parts of a venti it is.
+    /// `fat`, `fossil`, `hjfs`, or which of the parts of a venti it is.
     fn kind(&self) -> &'static str;
     /// The root directory.
     ///

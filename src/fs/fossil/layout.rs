@@ -12,7 +12,6 @@ use super::limits::{LayoutError, MAX_NAME, Options, bad_name, bad_user, check_op
 use super::meta::{DirEntry, MAX_ENTRY, meta_blocks};
 use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Tag of the first source.
 const FIRST_TAG: u32 = 33;
@@ -74,8 +73,7 @@ impl Base {
         b.area.finish();
         let next_tag = b.area.tag(b.made);
         let sources = b.sources.into_iter().map(|s| s.expect("every entry was placed")).collect();
-        static BASES: AtomicU64 = AtomicU64::new(0);
-        let number = BASES.fetch_add(1, Ordering::Relaxed);
+        let number = crate::fs::base_number();
         Ok(Self { tree: tree.clone(), area: b.area, sources, dirs, next_tag, number })
     }
 

@@ -1,0 +1,301 @@
+//! Verifying a volume: everything is followed from both roots, and the
+//! pointers to each block are counted.
+//!
+//! Memory: five bytes for each block, and a worklist of directories. Every
+//! block is looked into once, so hostile images end.
+
+use super::format::{
+    BLOCK, COUNTS, DENTRIES, Dentry, INDIRECT, LEVELS, POINTERS, RAW, REFS, ROOT_QID, SENTINEL, SLOTS, count_at,
+    pointer_at, type_name,
+};
+use super::limits::{MAX_NAME, bad_name};
+use super::volume::Volume;
+use crate::fs::Finding;
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+
+/// Most bytes of a path that a finding shows.
+const PATH: usize = 200;
+/// Blocks read at a time.
+const MANY: usize = 256;
+
+/// Checks everything; `Err` only when the image cannot be read.
+pub fn check(volume: &Volume, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
+    let s = volume.superblock;
+    let n = s.blocks as usize;
+    let mut c = Checker {
+        volume,
+        report,
+        counts: vec![0; n],
+        wants: vec![0; n],
+        qids: HashSet::from([ROOT_QID]),
+        live: true,
+        work: Vec::new(),
+    };
+    c.counts[..s.fend as usize].fill(1);
+    c.roots()?;
+    c.contents()?;
+    c.compare()
+}
+
+/// A file or directory whose blocks wait to be followed.
+struct Pending {
+    path: String,
+    dentry: Dentry,
+}
+
+struct Checker<'a> {
+    volume: &'a Volume,
+    report: &'a mut dyn FnMut(Finding),
+    /// Pointers to each block.
+    counts: Vec<u32>,
+    /// Which type the first pointer to a block says, plus one; 0 for none.
+    wants: Vec<u8>,
+    qids: HashSet<u64>,
+    /// Whether this is the live tree, in which no block has two pointers.
+    live: bool,
+    work: Vec<Pending>,
+}
+
+impl Checker<'_> {
+    fn find(&mut self, kind: &'static str, message: String) {
+        (self.report)(Finding { kind, message });
+    }
+
+    fn roots(&mut self) -> io::Result<()> {
+        let at = self.volume.superblock.root;
+        self.counts[at as usize] = 1;
+        self.wants[at as usize] = DENTRIES + 1;
+        let block = self.volume.any_block(at)?;
+        if block[0] != DENTRIES {
+            self.find("root", format!("Block {at} should hold the roots, but has type {}", type_name(block[0])));
+            return Ok(());
+        }
+        for (slot, what) in [(0, "the root"), (1, "the root of the dumps")] {
+            let dentry = Dentry::at(&block, slot);
+            if !dentry.is_allocated() || !dentry.is_dir() || dentry.qid != ROOT_QID {
+                let why = "should be a directory in use with qid path 1";
+                self.find("root", format!("Slot {slot} of block {at}, {what}, {why}"));
+                continue;
+            }
+            self.live = slot == 0;
+            let path = if self.live { String::new() } else { "dump:".into() };
+            self.follow(&Pending { path, dentry })?;
+            while let Some(next) = self.work.pop() {
+                self.follow(&next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a pointer; true when the block has to be looked into.
+    fn point(&mut self, path: &str, address: u64, kind: u8) -> bool {
+        let s = &self.volume.superblock;
+        if address < s.fend || address >= s.blocks {
+            let (from, to) = (s.fend, s.blocks - 1);
+            self.find(
+                "address",
+                format!("{path}: it points to block {address}, but has {from} to {to} to choose from"),
+            );
+            return false;
+        }
+        let at = address as usize;
+        self.counts[at] = self.counts[at].saturating_add(1);
+        let (want, before) = (kind + 1, self.wants[at]);
+        if before == 0 {
+            self.wants[at] = want;
+            return true;
+        }
+        if before != want {
+            let other = type_name(before - 1);
+            let m = format!("{path}: block {address} should be {}, but others take it for {other}", type_name(kind));
+            self.find("type", m);
+        } else if self.live {
+            self.find("shared", format!("{path}: block {address} belongs to something else, too"));
+        }
+        false
+    }
+
+    /// A block that must have a type; `None` when a finding says otherwise.
+    fn block(&mut self, path: &str, address: u64, kind: u8) -> io::Result<Option<Vec<u8>>> {
+        let b = self.volume.any_block(address)?;
+        if b[0] == kind {
+            return Ok(Some(b));
+        }
+        let m = format!("{path}: block {address} should be {}, but has type {}", type_name(kind), type_name(b[0]));
+        self.find("type", m);
+        Ok(None)
+    }
+
+    /// Follows all pointers of a file or directory.
+    fn follow(&mut self, p: &Pending) -> io::Result<()> {
+        let d = &p.dentry;
+        let path = if p.path.is_empty() { "/" } else { &p.path };
+        let leaf = if d.is_dir() { DENTRIES } else { RAW };
+        let mut names = BTreeSet::new();
+        let mut behind = 0u64;
+        let mut first = 0;
+        for (bn, address) in d.pointers.direct.into_iter().enumerate().filter(|(_, a)| *a != 0) {
+            behind += u64::from(bn as u64 >= d.blocks());
+            if self.point(path, address, leaf) && leaf == DENTRIES {
+                self.directory(p, address, &mut names)?;
+            }
+        }
+        first += d.pointers.direct.len() as u64;
+        let mut span = 1;
+        for level in 0..LEVELS {
+            span *= POINTERS;
+            // Indirect blocks that wait: address, first block, blocks under one pointer.
+            let mut tops = vec![(d.pointers.indirect[level], first, span / POINTERS)];
+            while let Some((address, from, each)) = tops.pop().filter(|t| t.0 != 0) {
+                behind += u64::from(from >= d.blocks());
+                if !self.point(path, address, INDIRECT) {
+                    continue;
+                }
+                let Some(block) = self.block(path, address, INDIRECT)? else { continue };
+                for i in (0..POINTERS).rev() {
+                    let (to, bn) = (pointer_at(&block, i), from + i * each);
+                    if to == 0 {
+                        continue;
+                    }
+                    if each > 1 {
+                        tops.push((to, bn, each / POINTERS));
+                        continue;
+                    }
+                    behind += u64::from(bn >= d.blocks());
+                    if self.point(path, to, leaf) && leaf == DENTRIES {
+                        self.directory(p, to, &mut names)?;
+                    }
+                }
+            }
+            first += span;
+        }
+        if behind > 0 {
+            let m = format!("{path}: it has {} blocks by its size, but {behind} more behind them", d.blocks());
+            self.find("size", m);
+        }
+        Ok(())
+    }
+
+    /// Looks at the dentries of a directory's block.
+    fn directory(&mut self, dir: &Pending, address: u64, names: &mut BTreeSet<Vec<u8>>) -> io::Result<()> {
+        let shown = if dir.path.is_empty() { "/" } else { &dir.path };
+        let Some(block) = self.block(shown, address, DENTRIES)? else { return Ok(()) };
+        for slot in 0..SLOTS {
+            let d = Dentry::at(&block, slot);
+            let path = join(&dir.path, &d.name);
+            match (d.is_allocated(), self.live) {
+                (true, true) => {}
+                // Nobody looks at temporary files of dumps, nor counts their blocks.
+                (true, false) if d.is_temporary() => continue,
+                (true, false) => {}
+                (false, true) if d.is_gone() => {
+                    let m = format!("{path}: it was removed while it was open, and its space never given back");
+                    self.find("gone", m);
+                    self.work.push(Pending { path, dentry: d });
+                    continue;
+                }
+                (false, _) => continue,
+            }
+            if d.name.len() > MAX_NAME {
+                self.find("name", format!("{path}: no zero ends the name in slot {slot} of block {address}"));
+            } else if let Some(why) = bad_name(&d.name) {
+                let m = format!("{path:?}: the name in slot {slot} of block {address} cannot be: {why}");
+                self.find("name", m);
+            }
+            if !names.insert(d.name.clone()) {
+                self.find("name", format!("{path}: there are two files of this name"));
+            }
+            let next = self.volume.superblock.qid;
+            if d.qid >= next {
+                self.find("qid", format!("{path}: qid path {} is not below the next one to give out, {next}", d.qid));
+            } else if self.live && !self.qids.insert(d.qid) {
+                self.find("qid", format!("{path}: another file has its qid path {}, too", d.qid));
+            }
+            self.work.push(Pending { path, dentry: d });
+        }
+        Ok(())
+    }
+
+    /// The types of blocks with bytes of files.
+    fn contents(&mut self) -> io::Result<()> {
+        let mut buf = vec![0; MANY * BLOCK];
+        let mut at = self.volume.superblock.fend as usize;
+        while let Some(skip) = self.wants[at..].iter().position(|w| *w == RAW + 1) {
+            at += skip;
+            let some = &self.wants[at..(at + MANY).min(self.wants.len())];
+            let n = some.iter().position(|w| *w != RAW + 1).unwrap_or(some.len());
+            self.volume.bytes(at as u64, &mut buf[..n * BLOCK])?;
+            for i in 0..n {
+                let kind = buf[i * BLOCK];
+                if kind != RAW {
+                    let block = at + i;
+                    self.find("type", format!("Block {block} is a file's, but has type {}", type_name(kind)));
+                }
+            }
+            at += n;
+        }
+        Ok(())
+    }
+
+    /// Compares pointers and counts.
+    fn compare(&mut self) -> io::Result<()> {
+        let s = self.volume.superblock;
+        let mut run: Option<Wrong> = None;
+        for n in s.fstart..s.fend {
+            let block = self.volume.any_block(n)?;
+            if block[0] != REFS {
+                self.find("type", format!("Block {n} should be counts, but has type {}", type_name(block[0])));
+                continue;
+            }
+            for i in 0..COUNTS {
+                let at = (n - s.fstart) * COUNTS + i;
+                let count = count_at(&block, i as usize);
+                let pointers = self.counts.get(at as usize).copied();
+                if pointers.unwrap_or(SENTINEL) == count {
+                    continue;
+                }
+                match &mut run {
+                    Some(r) if r.end == at && (r.count, r.pointers) == (count, pointers) => r.end += 1,
+                    _ => {
+                        self.wrong(run.take());
+                        run = Some(Wrong { start: at, end: at + 1, count, pointers });
+                    }
+                }
+            }
+        }
+        self.wrong(run);
+        Ok(())
+    }
+
+    fn wrong(&mut self, wrong: Option<Wrong>) {
+        let Some(Wrong { start, end, count, pointers }) = wrong else { return };
+        let blocks = if end - start == 1 { format!("Block {start}") } else { format!("Blocks {start} to {}", end - 1) };
+        let (kind, m) = match pointers {
+            None => ("sentinel", format!("{blocks}: behind the last one, counted {count} and not {SENTINEL}")),
+            Some(n) if count == 0 => ("free", format!("{blocks}: counted as free, but {n} pointers lead there")),
+            Some(n) if count < n => ("refs", format!("{blocks}: counted {count}, but {n} pointers lead there")),
+            Some(n) => ("lost", format!("{blocks}: counted {count}, but {n} pointers lead there")),
+        };
+        self.find(kind, m);
+    }
+}
+
+/// Neighbouring blocks that are wrong in one way.
+struct Wrong {
+    start: u64,
+    end: u64,
+    count: u32,
+    /// `None` behind the last block.
+    pointers: Option<u32>,
+}
+
+/// The path of a child, cut at the front when it is long.
+fn join(dir: &str, name: &[u8]) -> String {
+    let mut s = format!("{dir}/{}", String::from_utf8_lossy(name));
+    if s.len() > PATH {
+        let cut = (s.len() - PATH..).find(|i| s.is_char_boundary(*i)).unwrap_or(s.len());
+        s.replace_range(..cut, "…");
+    }
+    s
+}

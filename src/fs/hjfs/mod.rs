@@ -1,0 +1,28 @@
+//! hjfs, a file system of 9front. `doc/hjfs.md` describes the format.
+//!
+//! Writing: [`Base::layout`] places a medium's files once for all nodes,
+//! [`Hjfs::layout`] one node's; the result answers [`crate::ReadAt`].
+//! Reading: [`open`].
+
+mod area;
+mod check;
+mod dump;
+mod format;
+mod layout;
+mod limits;
+mod read;
+mod shape;
+mod users;
+mod volume;
+mod write;
+
+pub use layout::{Base, Hjfs, Options, base_start, data_offset, users};
+pub use limits::{LayoutError, MAX_NAME};
+pub use read::{HjfsReader, open};
+pub use users::Users;
+pub use volume::OpenError;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_check;

@@ -1,0 +1,218 @@
+//! One wound, one finding; and images that are no hjfs at all.
+
+use super::format::{BLOCK, DENTRY};
+use super::tests::*;
+use super::*;
+use crate::fs::FileSystem;
+use proptest::prelude::*;
+use std::io;
+use std::sync::Arc;
+
+/// Blocks: 512 of /a, 513 to 529 of /b and its indirect one, 530 of /d/e, 531
+/// of /d, 532 of /, 544 the roots.
+fn healthy() -> Vec<u8> {
+    let t = tree_of(&[("a", bytes(10, 1)), ("b", bytes(15 * 4095 + 1, 2)), ("d/e", bytes(5, 3))]);
+    let bytes = image(&volume(&t, 3 * MIB));
+    assert_eq!(findings(&reader(bytes.clone())), [""; 0]);
+    bytes
+}
+
+fn put(b: &mut [u8], at: usize, bytes: &[u8]) {
+    b[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// Where the count of a block is.
+fn count(block: usize) -> usize {
+    BLOCK + 1 + 3 * block
+}
+
+/// Where a slot of a block is.
+fn slot(block: usize, slot: usize) -> usize {
+    block * BLOCK + 1 + slot * DENTRY
+}
+
+#[test]
+fn every_wound_has_its_finding() {
+    let whole = healthy();
+    let fs = reader(whole.clone());
+    let at = |path: &str| fs.find(path.as_bytes()).unwrap().handle[0] as usize;
+    let (root, d) = (at("a") >> 4, at("d/e") >> 4);
+    let top = fs.root().unwrap().handle[0] as usize >> 4;
+    let (a, b) = (slot(root, at("a") & 15), slot(root, at("b") & 15));
+    let e = slot(d, 0);
+    let check = |wounds: &[(usize, &[u8])], expected: &[&str]| {
+        let mut bytes = whole.clone();
+        wounds.iter().for_each(|(at, new)| put(&mut bytes, *at, new));
+        let found = findings(&reader(bytes));
+        assert_eq!(found, expected);
+    };
+    check(&[(count(512), &[0])], &["Block 512: counted as free, but 1 pointers lead there [free]"]);
+    check(&[(count(512), &[2])], &["Block 512: counted 2, but 1 pointers lead there [lost]"]);
+    check(&[(count(600), &[1, 0, 0, 1])], &["Blocks 600 to 601: counted 1, but 0 pointers lead there [lost]"]);
+    check(&[(count(768), &[0, 0, 0])], &["Block 768: behind the last one, counted 0 and not 16777215 [sentinel]"]);
+    check(
+        &[(a + 285, &600u64.to_le_bytes())],
+        &[
+            "Block 512: counted 1, but 0 pointers lead there [lost]",
+            "Block 600: counted as free, but 1 pointers lead there [free]",
+        ],
+    );
+    check(
+        &[(a + 285, &768u64.to_le_bytes())],
+        &[
+            "/a: it points to block 768, but has 2 to 767 to choose from [address]",
+            "Block 512: counted 1, but 0 pointers lead there [lost]",
+        ],
+    );
+    check(
+        &[(a + 285, &513u64.to_le_bytes())],
+        &[
+            "/a: block 513 belongs to something else, too [shared]",
+            "Block 512: counted 1, but 0 pointers lead there [lost]",
+            "Block 513: counted 1, but 2 pointers lead there [refs]",
+        ],
+    );
+    check(&[(512 * BLOCK, &[3])], &["Block 512 is a file's, but has type indirect [type]"]);
+    check(&[(a + 277, &[0])], &["/a: it has 0 blocks by its size, but 1 more behind them [size]"]);
+    check(
+        &[(b + 277, &(15 * 4095u64).to_le_bytes())],
+        &["/b: it has 15 blocks by its size, but 2 more behind them [size]"],
+    );
+    check(&[(a, b"x/y\0")], &["\"/x/y\": the name in slot 0 of block 532 cannot be: it contains a slash [name]"]);
+    check(&[(a, b"b\0")], &["/b: there are two files of this name [name]"]);
+    check(
+        &[(a, &[b'n'; 256])],
+        &[&format!("{}: no zero ends the name in slot 0 of block 532 [name]", "…".to_owned() + &"n".repeat(200))],
+    );
+    check(&[(a + 264, &[99])], &["/a: qid path 99 is not below the next one to give out, 7 [qid]"]);
+    check(&[(e + 264, &[3])], &["/d/e: another file has its qid path 3, too [qid]"]);
+    check(&[(a + 262, &[0, 0x40])], &["/a: it was removed while it was open, and its space never given back [gone]"]);
+    check(
+        &[(slot(top, 1) + 276, &[0])],
+        &[&format!(
+            "Slot 1 of block {top}, the root of the dumps, should be a directory in use with qid path 1 [root]"
+        )],
+    );
+    // The directory's own block as its entry's: a loop.
+    check(
+        &[(e + 285, &(d as u64).to_le_bytes())],
+        &[
+            &format!("/d/e: block {d} should be raw, but others take it for dentries [type]"),
+            "Block 530: counted 1, but 0 pointers lead there [lost]",
+            &format!("Block {d}: counted 1, but 2 pointers lead there [refs]"),
+        ],
+    );
+    let mut bytes = whole.clone();
+    put(&mut bytes, top * BLOCK, &[0]);
+    let found = findings(&reader(bytes));
+    assert_eq!(found[0], format!("Block {top} should hold the roots, but has type raw [root]"));
+}
+
+#[test]
+fn a_dump_shares_blocks_until_they_change() {
+    // What fsdump does: a year with a copy of the root's dentry, counted twice.
+    let mut b = healthy();
+    let fs = reader(b.clone());
+    let top = fs.root().unwrap().handle[0] as usize >> 4;
+    let live = b[slot(top, 0)..][..DENTRY].to_vec();
+    let (year, first) = (700usize, u64::from_le_bytes(live[285..293].try_into().unwrap()) as usize);
+    put(&mut b, year * BLOCK, &[2]);
+    put(&mut b, slot(year, 0), &live);
+    put(&mut b, slot(year, 0), b"0102\0");
+    put(&mut b, slot(year, 0) + 264, &[20]);
+    put(&mut b, 701 * BLOCK, &[2]);
+    let mut dir = live.clone();
+    put(&mut dir, 0, b"2026\0");
+    put(&mut dir, 264, &[21]);
+    put(&mut dir, 285, &700u64.to_le_bytes());
+    put(&mut b, slot(701, 0), &dir);
+    put(&mut b, slot(top, 1) + 277, &[1]);
+    put(&mut b, slot(top, 1) + 285, &701u64.to_le_bytes());
+    put(&mut b, 37, &[30]);
+    for (block, n) in [(700, 1), (701, 1), (first, 2)] {
+        put(&mut b, count(block), &[n]);
+    }
+    let fs = reader(b.clone());
+    assert_eq!(findings(&fs), [""; 0]);
+    let dumps = fs.dumps();
+    let file = dumps.find(b"2026/0102/d/e").unwrap();
+    assert_eq!(read_all(&dumps, &file).unwrap(), bytes(5, 3).read_all().unwrap());
+    // Only a dump may share.
+    put(&mut b, count(first), &[1]);
+    assert_eq!(findings(&reader(b)), [format!("Block {first}: counted 1, but 2 pointers lead there [refs]")]);
+}
+
+#[test]
+fn what_is_no_hjfs_is_not_opened() {
+    let error = |b: Vec<u8>| open(Arc::new(b)).err().unwrap().to_string();
+    assert_eq!(error(vec![1; 100]), "Not an hjfs partition: 100 bytes are too few for its super block");
+    assert_eq!(error(vec![1; BLOCK]), "Not an hjfs partition: no 01 1c e5 0d 6e at its start");
+    let whole = healthy();
+    let mut cut = whole.clone();
+    cut.truncate(700 * BLOCK);
+    assert_eq!(error(cut), "Bad hjfs super block (block 0): it says 768 blocks, but there are only 700");
+    for (at, value, words) in [
+        (5, 0, "it says 0 blocks, but there may be 1 to 2147483647"),
+        (13, 2, "counts begin at block 2, not at 1"),
+        (21, 9, "counts end at block 9, not at 2 as 768 blocks need"),
+        (29, 1, "the roots are in block 1, but only 2 to 767 can hold them"),
+    ] {
+        let mut b = whole.clone();
+        put(&mut b, at, &u64::to_le_bytes(value));
+        assert_eq!(error(b), format!("Bad hjfs super block (block 0): {words}"));
+    }
+}
+
+#[test]
+fn damage_is_an_error_for_readers() {
+    let whole = healthy();
+    let fs = reader(whole.clone());
+    let at = |path: &str| fs.find(path.as_bytes()).unwrap().handle[0] as usize;
+    let (b, d) = (slot(at("b") >> 4, at("b") & 15), slot(at("d") >> 4, at("d") & 15));
+    let read = |wounds: &[(usize, &[u8])], path: &str| -> io::Error {
+        let mut bytes = whole.clone();
+        wounds.iter().for_each(|(at, new)| put(&mut bytes, *at, new));
+        let fs = reader(bytes);
+        fs.find(path.as_bytes()).and_then(|n| read_all(&fs, &n)).unwrap_err()
+    };
+    let e = read(&[(b + 285, &9999u64.to_le_bytes())], "b");
+    assert_eq!(e.to_string(), "Block 9999 is behind the last one, 767");
+    let e = read(&[(b + 405, &512u64.to_le_bytes())], "b");
+    assert_eq!(e.to_string(), "Block 512 has type raw, but what points to it says indirect");
+    let e = read(&[(d + 277, &[200, 200, 200])], "d/e");
+    assert_eq!(e.to_string(), "A directory of 13158600 blocks is larger than the volume, which has 768");
+    let twice = u64::from_le_bytes(whole[d + 285..][..8].try_into().unwrap()).to_le_bytes();
+    let e = read(&[(d + 277, &[2]), (d + 293, &twice)], "d/e");
+    assert!(e.to_string().ends_with("is twice in one directory"), "{e}");
+    // A hole reads as zeros.
+    let mut holed = whole.clone();
+    put(&mut holed, b + 405, &[0; 8]);
+    let fs = reader(holed);
+    assert_eq!(read_all(&fs, &fs.find(b"b").unwrap()).unwrap()[15 * 4095..], [0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_wound_is_a_panic(wounds in prop::collection::vec((0usize..8192, any::<u8>()), 1..6)) {
+        let mut bytes = healthy();
+        for (at, new) in wounds {
+            // The super block, or the node's blocks.
+            let at = if at < 64 { at } else { 543 * BLOCK + at * 2 };
+            bytes[at] = new;
+        }
+        if let Ok(fs) = open(Arc::new(bytes)) {
+            let root = fs.root();
+            if let Ok(root) = root {
+                let _ = crate::fs::walk::<io::Error>(&fs, &root, &mut |_, n| {
+                    let mut b = [0; 5000];
+                    let _ = fs.read(n, 0, &mut b);
+                    Ok(())
+                });
+            }
+            let _ = fs.check(&mut |f| drop(f.to_string()));
+            let _ = fs.dump(&mut io::sink());
+        }
+    }
+}

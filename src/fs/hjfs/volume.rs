@@ -1,0 +1,172 @@
+//! An opened partition: blocks by their types, and the way from a dentry to
+//! its blocks. For images of any origin, hostile ones included.
+
+use super::format::{
+    BLOCK, DENTRIES, DIRECT, Dentry, INDIRECT, LEVELS, PAYLOAD, POINTERS, RAW, Super, pointer_at, type_name,
+};
+use crate::read_at::ReadAt;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why bytes are not an hjfs partition.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("Not an hjfs partition: {len} bytes are too few for its super block")]
+    TooShort { len: u64 },
+    #[error("Not an hjfs partition: no 01 1c e5 0d 6e at its start")]
+    Magic,
+    #[error("Bad hjfs super block (block 0): {why}")]
+    Super { why: String },
+    #[error("Cannot read the partition")]
+    Io(#[from] io::Error),
+}
+
+pub fn damaged(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+pub struct Volume {
+    dev: Arc<dyn ReadAt>,
+    pub superblock: Super,
+}
+
+impl Volume {
+    /// Reads the super block.
+    pub fn open(dev: Arc<dyn ReadAt>) -> Result<Self, OpenError> {
+        let len = dev.len();
+        if len < BLOCK as u64 {
+            return Err(OpenError::TooShort { len });
+        }
+        let mut b = [0; Super::LEN];
+        dev.read_at(0, &mut b)?;
+        let superblock = Super::parse(&b).ok_or(OpenError::Magic)?;
+        match superblock.flaw(len / BLOCK as u64) {
+            Some(why) => Err(OpenError::Super { why }),
+            None => Ok(Self { dev, superblock }),
+        }
+    }
+
+    /// Bytes from block `address` on, whatever their type; as many blocks as
+    /// fit into `buf`.
+    pub fn bytes(&self, address: u64, buf: &mut [u8]) -> io::Result<()> {
+        let last = self.superblock.blocks - 1;
+        let end = address.checked_add((buf.len() / BLOCK) as u64);
+        if end.is_none_or(|end| end > self.superblock.blocks) {
+            return Err(damaged(format!("Block {address} is behind the last one, {last}")));
+        }
+        self.dev.read_at(address * BLOCK as u64, buf)
+    }
+
+    /// One block, whatever its type.
+    pub fn any_block(&self, address: u64) -> io::Result<Vec<u8>> {
+        let mut b = vec![0; BLOCK];
+        self.bytes(address, &mut b)?;
+        Ok(b)
+    }
+
+    /// One block of a type.
+    pub fn block(&self, address: u64, kind: u8) -> io::Result<Vec<u8>> {
+        let b = self.any_block(address)?;
+        expect(address, b[0], kind)?;
+        Ok(b)
+    }
+
+    /// The dentry in a slot of a block.
+    pub fn dentry(&self, address: u64, slot: usize) -> io::Result<Dentry> {
+        Ok(Dentry::at(&self.block(address, DENTRIES)?, slot))
+    }
+
+    /// Addresses of up to `max` blocks of a file or directory from number `bn`
+    /// on; 0 for a hole. At least one, as far as one indirect block reaches.
+    pub fn addresses(&self, d: &Dentry, bn: u64, max: usize) -> io::Result<Vec<u64>> {
+        if let Some(direct) = usize::try_from(bn).ok().and_then(|i| d.pointers.direct.get(i..)) {
+            if !direct.is_empty() {
+                return Ok(direct[..direct.len().min(max.max(1))].to_vec());
+            }
+        }
+        let mut rest = bn - DIRECT as u64;
+        let mut span = 1;
+        for level in 0..LEVELS {
+            span *= POINTERS;
+            if rest < span {
+                return self.below(d.pointers.indirect[level], level, rest, span, max);
+            }
+            rest -= span;
+        }
+        Err(damaged(format!("Block {bn} of a file is behind the reach of its pointers")))
+    }
+
+    fn below(&self, top: u64, level: usize, mut rest: u64, mut span: u64, max: usize) -> io::Result<Vec<u64>> {
+        let mut address = top;
+        for left in (0..=level).rev() {
+            span /= POINTERS;
+            let place = rest / span;
+            rest %= span;
+            let n = max.clamp(1, (POINTERS - place) as usize);
+            if address == 0 {
+                return Ok(vec![0; if left == 0 { n } else { 1 }]);
+            }
+            let block = self.block(address, INDIRECT)?;
+            if left == 0 {
+                return Ok((place..place + n as u64).map(|i| pointer_at(&block, i)).collect());
+            }
+            address = pointer_at(&block, place);
+        }
+        Ok(vec![address])
+    }
+
+    /// Reads `buf.len()` bytes at `offset` of a file; the range lies within
+    /// its size. Neighbouring blocks are read at once.
+    pub fn read(&self, d: &Dentry, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+        let payload = PAYLOAD as u64;
+        while !buf.is_empty() {
+            let bn = offset / payload;
+            let mut within = (offset % payload) as usize;
+            let want = (within as u64 + buf.len() as u64).div_ceil(payload).min(POINTERS) as usize;
+            let addresses = self.addresses(d, bn, want)?;
+            let first = addresses[0];
+            let run = match first {
+                0 => addresses.iter().take_while(|a| **a == 0).count(),
+                a => addresses.iter().zip(a..).take_while(|(have, next)| **have == *next).count(),
+            };
+            let blocks = match first {
+                0 => None,
+                a => {
+                    let mut b = vec![0; run * BLOCK];
+                    self.bytes(a, &mut b)?;
+                    Some(b)
+                }
+            };
+            for i in 0..run {
+                let n = buf.len().min(PAYLOAD - within);
+                let (out, more) = buf.split_at_mut(n);
+                match &blocks {
+                    None => out.fill(0),
+                    Some(b) => {
+                        expect(first + i as u64, b[i * BLOCK], RAW)?;
+                        out.copy_from_slice(&b[i * BLOCK + 1 + within..][..n]);
+                    }
+                }
+                offset += n as u64;
+                buf = more;
+                within = 0;
+                if buf.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expect(address: u64, have: u8, want: u8) -> io::Result<()> {
+    match have == want {
+        true => Ok(()),
+        false => Err(damaged(format!(
+            "Block {address} has type {}, but what points to it says {}",
+            type_name(have),
+            type_name(want)
+        ))),
+    }
+}
