@@ -5,7 +5,7 @@
 //! giving equal bytes. Facts: /sys/src/cmd/auth/keyfs.c, /sys/include/authsrv.h.
 //! 9front reads this form too; its newer AES form is not written here.
 
-use super::{DesKey, NAME_LEN, get_text, put_text};
+use super::{AesKey, DesKey, NAME_LEN, get_text, put_text};
 use std::fmt;
 use thiserror::Error;
 
@@ -15,6 +15,12 @@ const SALT_LEN: usize = 8;
 const RECORD_LEN: usize = 73;
 /// Bytes of a record's secret, its terminating NUL included (`SECRETLEN`).
 const SECRET_LEN: usize = 32;
+/// What 9front's form begins with, in clear.
+const AES_MAGIC: &[u8; 8] = b"AES KEYS";
+/// Bytes of 9front's salt, which stands in front of the records, encrypted.
+const AES_SALT_LEN: usize = 16;
+/// Bytes of a record of 9front's form: the AES key comes last.
+const AES_RECORD_LEN: usize = RECORD_LEN + 16;
 
 /// Whether a user may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub enum Status {
 pub struct KeyRecord {
     pub name: String,
     pub key: DesKey,
+    /// 9front's form only: the key for dp9ik.
+    pub aes_key: Option<AesKey>,
     pub status: Status,
     /// How many warnings of the key's expiry were sent.
     pub warnings: u8,
@@ -47,7 +55,41 @@ impl fmt::Debug for KeyRecord {
 impl KeyRecord {
     /// A user who may log in, whose key never expires and who has no secret.
     pub fn new(name: &str, key: DesKey) -> Self {
-        Self { name: name.into(), key, status: Status::Ok, warnings: 0, expires: 0, secret: String::new() }
+        let secret = String::new();
+        Self { name: name.into(), key, aes_key: None, status: Status::Ok, warnings: 0, expires: 0, secret }
+    }
+
+    fn write(&self, record: &mut [u8]) -> Result<(), KeyFileError> {
+        put_text(&mut record[..NAME_LEN], &self.name).ok_or_else(|| KeyFileError::Name(self.name.clone()))?;
+        record[28..35].copy_from_slice(&self.key.0);
+        record[35] = u8::from(self.status == Status::Disabled);
+        record[36] = self.warnings;
+        record[37..41].copy_from_slice(&self.expires.to_le_bytes());
+        put_text(&mut record[41..41 + SECRET_LEN], &self.secret)
+            .ok_or_else(|| KeyFileError::Secret { name: self.name.clone(), len: self.secret.len() })
+    }
+
+    /// Reads record number `i`.
+    fn parse(r: &[u8], i: usize) -> Result<Self, KeyFileError> {
+        let name = get_text(&r[..NAME_LEN]);
+        if !name_ok(&name) {
+            return Err(KeyFileError::Record(i));
+        }
+        let status = match r[35] {
+            0 => Status::Ok,
+            1 => Status::Disabled,
+            found => return Err(KeyFileError::Status { record: i, name, found }),
+        };
+        let mut key = [0; 7];
+        key.copy_from_slice(&r[28..35]);
+        let expires = u32::from_le_bytes([r[37], r[38], r[39], r[40]]);
+        let secret = get_text(&r[41..RECORD_LEN]);
+        let aes_key = r.get(RECORD_LEN..AES_RECORD_LEN).map(|key| {
+            let mut own = [0; 16];
+            own.copy_from_slice(key);
+            AesKey(own)
+        });
+        Ok(Self { name, key: DesKey(key), aes_key, status, warnings: r[36], expires, secret })
     }
 }
 
@@ -68,7 +110,9 @@ pub enum KeyFileError {
     Secret { name: String, len: usize },
     #[error("The key file has two records of {0}")]
     Duplicate(String),
-    #[error("The key file has {0} bytes, but 8 of salt and a multiple of 73 are expected")]
+    #[error(
+        "The key file has {0} bytes, but 8 of salt and a multiple of 73 are expected (9front's with AES: 24 and a multiple of 89)"
+    )]
     Length(usize),
     #[error("Record {0} of the key file holds no valid name: the key is not the one that encrypted it")]
     Record(usize),
@@ -92,26 +136,13 @@ impl KeyFile {
     /// # Errors
     /// When a name or secret does not fit, or two records have one name.
     pub fn to_bytes(&self, machine_key: DesKey) -> Result<Vec<u8>, KeyFileError> {
+        self.check()?;
         let mut out = Vec::with_capacity(SALT_LEN + self.records.len() * RECORD_LEN);
         out.extend_from_slice(&self.salt);
-        for (i, r) in self.records.iter().enumerate() {
-            if !name_ok(&r.name) {
-                return Err(KeyFileError::Name(r.name.clone()));
-            }
-            if self.records[..i].iter().any(|other| other.name == r.name) {
-                return Err(KeyFileError::Duplicate(r.name.clone()));
-            }
-        }
         let (with, without): (Vec<_>, Vec<_>) = self.records.iter().partition(|r| !r.secret.is_empty());
         for r in with.into_iter().chain(without) {
             let mut record = [0; RECORD_LEN];
-            put_text(&mut record[..NAME_LEN], &r.name).ok_or_else(|| KeyFileError::Name(r.name.clone()))?;
-            record[28..35].copy_from_slice(&r.key.0);
-            record[35] = u8::from(r.status == Status::Disabled);
-            record[36] = r.warnings;
-            record[37..41].copy_from_slice(&r.expires.to_le_bytes());
-            put_text(&mut record[41..41 + SECRET_LEN], &r.secret)
-                .ok_or_else(|| KeyFileError::Secret { name: r.name.clone(), len: r.secret.len() })?;
+            r.write(&mut record)?;
             out.extend_from_slice(&record);
         }
         machine_key.cbc_encrypt(&mut out);
@@ -134,24 +165,58 @@ impl KeyFile {
         machine_key.cbc_decrypt(&mut plain);
         let mut salt = [0; 8];
         salt.copy_from_slice(&plain[..SALT_LEN]);
-        let mut records = Vec::with_capacity(plain.len() / RECORD_LEN);
-        for (i, r) in plain[SALT_LEN..].chunks_exact(RECORD_LEN).enumerate() {
-            let name = get_text(&r[..NAME_LEN]);
-            if !name_ok(&name) {
-                return Err(KeyFileError::Record(i));
+        let records = plain[SALT_LEN..].chunks_exact(RECORD_LEN).enumerate().map(|(i, r)| KeyRecord::parse(r, i));
+        Ok(Self { salt, records: records.collect::<Result<_, _>>()? })
+    }
+
+    /// The bytes of 9front's form, with a key for dp9ik in each record that
+    /// has one and zeros in the others. `iv` is random in Plan 9; only the
+    /// file's salt depends on it.
+    ///
+    /// # Errors
+    /// As [`KeyFile::to_bytes`].
+    pub fn to_aes_bytes(&self, iv: [u8; AES_SALT_LEN], machine_key: AesKey) -> Result<Vec<u8>, KeyFileError> {
+        self.check()?;
+        let mut out = AES_MAGIC.to_vec();
+        out.extend_from_slice(&iv);
+        for r in &self.records {
+            let mut record = [0; AES_RECORD_LEN];
+            r.write(&mut record)?;
+            if let Some(key) = r.aes_key {
+                record[RECORD_LEN..].copy_from_slice(&key.0);
             }
-            let status = match r[35] {
-                0 => Status::Ok,
-                1 => Status::Disabled,
-                found => return Err(KeyFileError::Status { record: i, name, found }),
-            };
-            let mut key = [0; 7];
-            key.copy_from_slice(&r[28..35]);
-            let expires = u32::from_le_bytes([r[37], r[38], r[39], r[40]]);
-            let secret = get_text(&r[41..]);
-            records.push(KeyRecord { name, key: DesKey(key), status, warnings: r[36], expires, secret });
+            out.extend_from_slice(&record);
         }
-        Ok(Self { salt, records })
+        machine_key.cbc_encrypt(&mut out[AES_MAGIC.len()..]);
+        Ok(out)
+    }
+
+    /// Decrypts and reads 9front's form; the salt stays empty.
+    ///
+    /// # Errors
+    /// As [`KeyFile::parse`].
+    pub fn parse_aes(bytes: &[u8], machine_key: AesKey) -> Result<Self, KeyFileError> {
+        let start = AES_MAGIC.len() + AES_SALT_LEN;
+        let whole = bytes.len().checked_sub(start).is_some_and(|n| n.is_multiple_of(AES_RECORD_LEN));
+        if !whole || !bytes.starts_with(AES_MAGIC) {
+            return Err(KeyFileError::Length(bytes.len()));
+        }
+        let mut plain = bytes.to_vec();
+        machine_key.cbc_decrypt(&mut plain[AES_MAGIC.len()..]);
+        let records = plain[start..].chunks_exact(AES_RECORD_LEN).enumerate().map(|(i, r)| KeyRecord::parse(r, i));
+        Ok(Self { salt: [0; SALT_LEN], records: records.collect::<Result<_, _>>()? })
+    }
+
+    fn check(&self) -> Result<(), KeyFileError> {
+        for (i, r) in self.records.iter().enumerate() {
+            if !name_ok(&r.name) {
+                return Err(KeyFileError::Name(r.name.clone()));
+            }
+            if self.records[..i].iter().any(|other| other.name == r.name) {
+                return Err(KeyFileError::Duplicate(r.name.clone()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -212,10 +277,32 @@ mod tests {
         assert_eq!(KeyFile::parse(&odd, key), Err(KeyFileError::Status { record: 0, name: "glenda".into(), found: 9 }));
     }
 
+    #[test]
+    fn the_form_of_9front_has_the_fields_where_its_keyfs_looks() {
+        let key = AesKey::from_password("password");
+        let with = KeyRecord { aes_key: Some(AesKey([9; 16])), ..sample().records[0].clone() };
+        let file = KeyFile { records: vec![with, sample().records[1].clone()], ..sample() };
+        let mut bytes = file.to_aes_bytes([5; 16], key).unwrap();
+        assert_eq!(bytes.len(), 24 + 2 * 89);
+        let back = KeyFile::parse_aes(&bytes, key).unwrap();
+        assert_eq!((&back.records[0], back.records[1].aes_key), (&file.records[0], Some(AesKey([0; 16]))));
+        assert_eq!(KeyFile::parse_aes(&bytes, AesKey([1; 16])), Err(KeyFileError::Record(0)));
+        assert_eq!(KeyFile::parse_aes(&bytes[..100], key), Err(KeyFileError::Length(100)));
+        assert_eq!(&bytes[..8], b"AES KEYS");
+        key.cbc_decrypt(&mut bytes[8..]);
+        assert_eq!(bytes[8..24], [5; 16]);
+        assert_eq!(&bytes[24..31], b"glenda\0");
+        assert_eq!(bytes[52..59], [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(&bytes[65..72], b"sesame\0");
+        assert_eq!(bytes[97..113], [9; 16]);
+        assert_eq!(&bytes[113..120], b"bootes\0");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_parse_or_fail(key: [u8; 7], bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = KeyFile::parse(&bytes, DesKey(key));
+            let _ = KeyFile::parse_aes(&[AES_MAGIC, &bytes[..]].concat(), AesKey([key[0]; 16]));
         }
 
         #[test]

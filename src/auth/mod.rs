@@ -5,10 +5,12 @@
 //! also holds everybody's keys in `/adm/keys` ([`KeyFile`]), encrypted with the
 //! key from its nvram. Formats: `doc/auth.md`.
 
+mod aes;
 mod des;
 mod keyfile;
 mod nvram;
 
+pub use aes::AesKey;
 pub use des::DesKey;
 pub use keyfile::{KeyFile, KeyFileError, KeyRecord, Status};
 pub use nvram::{Nvram, NvramError};

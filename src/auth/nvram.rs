@@ -4,7 +4,7 @@
 //! The block stands at the start of the nvram partition. Facts:
 //! `struct Nvrsafe` in /sys/include/authsrv.h, /sys/src/libauthsrv/readnvram.c.
 
-use super::{DOMAIN_LEN, DesKey, NAME_LEN, get_text, put_text};
+use super::{AesKey, DOMAIN_LEN, DesKey, NAME_LEN, get_text, put_text};
 use std::fmt;
 use std::ops::Range;
 use thiserror::Error;
@@ -30,7 +30,7 @@ pub struct Nvram {
     pub authid: String,
     pub authdom: String,
     /// 9front only: the key for dp9ik; zeros where there is none.
-    pub aes_key: Option<[u8; 16]>,
+    pub aes_key: Option<AesKey>,
 }
 
 impl fmt::Debug for Nvram {
@@ -89,8 +89,8 @@ impl Nvram {
             out[range.end] = sum(&out[range.clone()]);
         }
         if let Some(key) = &self.aes_key {
-            out[AES_KEY].copy_from_slice(key);
-            out[AES_KEY.end] = sum(key);
+            out[AES_KEY].copy_from_slice(&key.0);
+            out[AES_KEY.end] = sum(&key.0);
         }
         Ok(out)
     }
@@ -124,7 +124,7 @@ impl Nvram {
         let aes_key = (bytes.len() >= LEN_AES && bytes[AES_KEY.end] == sum(&bytes[AES_KEY])).then(|| {
             let mut key = [0; 16];
             key.copy_from_slice(&bytes[AES_KEY]);
-            key
+            AesKey(key)
         });
         Ok(Self { machine_key: DesKey(machine_key), authid, authdom, aes_key })
     }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(&b[60..70], b"plan9.lab\0");
         let expected = b"plan9.lab".iter().fold(9u8, |s, c| s.wrapping_add(*c));
         assert_eq!(b[108], expected);
-        let aes = Nvram { aes_key: Some([3; 16]), ..sample() };
+        let aes = Nvram { aes_key: Some(AesKey([3; 16])), ..sample() };
         let b = aes.to_bytes().unwrap();
         assert_eq!((b.len(), b[125]), (126, 9 + 48));
         assert_eq!(Nvram::parse(&b).unwrap(), aes);
@@ -198,7 +198,7 @@ mod tests {
 
         #[test]
         fn reading_undoes_writing(key: [u8; 7], id in "[a-z0-9äö]{1,13}", dom in "[a-z.]{1,47}", aes: Option<[u8; 16]>) {
-            let n = Nvram { machine_key: DesKey(key), authid: id, authdom: dom, aes_key: aes };
+            let n = Nvram { machine_key: DesKey(key), authid: id, authdom: dom, aes_key: aes.map(AesKey) };
             let mut bytes = n.to_bytes().unwrap();
             bytes.resize(512, 0);
             let back = Nvram::parse(&bytes).unwrap();
