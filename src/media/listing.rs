@@ -107,6 +107,47 @@ impl Dir {
     }
 }
 
+impl Dir {
+    /// Whether a file of it, or below, is executable, as far as that is known.
+    fn any_executable(&self) -> bool {
+        self.children.values().any(|slot| match slot {
+            Slot::Dir(_, below) => below.any_executable(),
+            Slot::File(attributes, _) => attributes.executable(),
+        })
+    }
+
+    fn restore(&mut self, path: &mut String, was: &dyn Fn(&str) -> bool) -> usize {
+        let mut count = 0;
+        for (name, slot) in &mut self.children {
+            let keep = path.len();
+            if keep > 0 {
+                path.push('/');
+            }
+            path.push_str(&String::from_utf8_lossy(name));
+            match slot {
+                Slot::Dir(_, below) => count += below.restore(path, was),
+                Slot::File(Attributes::Unix { executable }, _) if was(path) => {
+                    *executable = true;
+                    count += 1;
+                }
+                Slot::File(..) => {}
+            }
+            path.truncate(keep);
+        }
+        count
+    }
+}
+
+impl Slot {
+    /// Whether it is a directory, and whether it is an executable file.
+    fn kind(&self) -> (bool, bool) {
+        match self {
+            Self::Dir(..) => (true, false),
+            Self::File(attributes, _) => (false, attributes.executable()),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Slot {
     /// `None`: only named by what is below it.
@@ -154,6 +195,42 @@ impl Listing {
             Some(Slot::File(_, content)) => Some(content),
             _ => None,
         }
+    }
+
+    /// Names in a directory, whether each is one itself, and whether its owner
+    /// may execute it; nothing for what is no directory.
+    pub(super) fn children(&self, dir: &str) -> impl Iterator<Item = (String, bool, bool)> {
+        let found = match dir {
+            "" => Some(&self.top),
+            dir => match self.top.find(dir) {
+                Some(Slot::Dir(_, below)) => Some(below),
+                _ => None,
+            },
+        };
+        found.into_iter().flat_map(|d| &d.children).map(|(name, slot)| {
+            let (dir, executable) = slot.kind();
+            (String::from_utf8_lossy(name).into_owned(), dir, executable)
+        })
+    }
+
+    pub(super) fn is_dir(&self, path: &str) -> bool {
+        self.find_kind(path).is_some_and(|(dir, _)| dir)
+    }
+
+    /// Whether there is a directory or a file, and whether that is executable.
+    pub(super) fn find_kind(&self, path: &str) -> Option<(bool, bool)> {
+        self.top.find(path).map(Slot::kind)
+    }
+
+    /// Whether something is at each of these paths.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.top.find(path).is_some()
+    }
+
+    /// Gives files of a container that has lost all execute bits those that
+    /// `was` tells; nothing happens where there is one. Returns how many.
+    pub(super) fn restore_executables(&mut self, was: impl Fn(&str) -> bool) -> usize {
+        if self.top.any_executable() { 0 } else { self.top.restore(&mut String::new(), &was) }
     }
 
     /// Makes a directory that is alone at the top the root, if and only if a

@@ -35,6 +35,11 @@ pub enum MetadataError {
 }
 
 impl Database {
+    /// Records by path.
+    pub(super) fn new(records: BTreeMap<Vec<u8>, Meta>) -> Self {
+        Self { records }
+    }
+
     /// Reads a database.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod metadata;
 mod names;
 mod open;
 pub mod pins;
+mod proto;
 pub mod sample;
 mod seen;
 mod select;
@@ -90,7 +91,7 @@ impl Medium {
     /// # Errors
     /// As [`Medium::open`].
     pub fn read(name: &str, path: &Path, source: Source, epoch: u32) -> Result<Self, MediumError> {
-        let Listed { listing, metadata: own, complete, names, notes, left_out } = source.list(path)?;
+        let Listed { mut listing, metadata: own, complete, names, mut notes, left_out } = source.list(path)?;
         let records = listing.content(metadata::PATH).map(|content| {
             if content.len() > MAX_RECORDS {
                 return Err(MediumError::Records { len: content.len() });
@@ -99,12 +100,31 @@ impl Medium {
                 content.read_all().map_err(|source| MediumError::Read { path: path.join(metadata::PATH), source })?;
             Ok::<_, MediumError>(Database::parse(&text)?)
         });
-        let database = records.transpose()?;
+        let mut database = records.transpose()?;
+        let front = Distribution::recognise_by(|p| listing.has(p)) == Some(Distribution::Front);
+        let mut proto = false;
+        if front && database.is_none() && !complete {
+            let restored = listing.restore_executables(proto::was_executable);
+            if restored > 0 {
+                notes.push(format!(
+                    "no file of it is executable: {restored} got that back because they are in a folder bin, or init"
+                ));
+            }
+            if let Some(content) = listing.content(proto::PATH).filter(|c| c.len() <= proto::MAX).cloned() {
+                let at = path.join(proto::PATH);
+                let text = content.read_all().map_err(|source| MediumError::Read { path: at.clone(), source })?;
+                let text = String::from_utf8_lossy(&text);
+                let made = proto::database(&text, &mut listing, epoch);
+                database = Some(made.map_err(|why| MediumError::Path { path: at, why })?);
+                proto = true;
+            }
+        }
         let tree = listing.tree(database.as_ref(), epoch);
         let distribution = Distribution::recognise(&tree)
             .ok_or_else(|| MediumError::NotPlan9 { path: path.into(), marks: Distribution::marks() })?;
         let mut metadata_source = match (&database, own) {
             (_, Some(own)) if complete => own.into(),
+            (Some(_), _) if proto => format!("{}; modes by the execute bit, times the lab's epoch", proto::PATH),
             (Some(db), _) => format!("{} ({} records)", metadata::PATH, db.len()),
             (None, Some(own)) => own.into(),
             (None, None) => "none: owner and group sys, modes by the execute bit, times the lab's epoch".into(),
