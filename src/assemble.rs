@@ -5,9 +5,11 @@
 use crate::disk::{Disk, DiskError, Mbr, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
+use crate::fs::hjfs::{self, Hjfs};
 use crate::fs::venti;
 use crate::hex::hex;
-use crate::lab::{Arch, Format, Lab, Node, Secrets};
+use crate::lab::words::Word as _;
+use crate::lab::{Arch, Format, Fs, Lab, Node, Secrets};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError};
 use crate::plan::{FilePlan, Holds, Layout, MediumPlan, NodePlan, Plan, Wanted, node_uuid};
@@ -18,12 +20,13 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of code that fit into the MBR before its table of partitions.
 const MBR_CODE: u64 = 446;
-/// Bytes of a block of fossil's data.
+/// Bytes of a block of fossil's data, and of hjfs.
 const FOSSIL_BLOCK: u64 = 8192;
+const HJFS_BLOCK: u64 = 4096;
 
 /// Why a node's disk cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +47,13 @@ pub enum AssembleError {
     Base(#[source] fossil::LayoutError),
     #[error("Cannot lay out the fossil partition of {node}")]
     Fossil { node: String, source: fossil::LayoutError },
+    #[error("Cannot lay out the hjfs partition of {node}")]
+    Hjfs { node: String, source: hjfs::LayoutError },
     #[error(
-        "The disk of {node} is too small for its tree: fossil needs {needed} bytes, but its partition has \
+        "The disk of {node} is too small for its tree: {fs} needs {needed} bytes, but its partition has \
          {available}; enlarge disk by {} bytes at least", needed - available
     )]
-    TooSmall { node: String, needed: u64, available: u64 },
+    TooSmall { node: String, fs: &'static str, needed: u64, available: u64 },
     #[error("Cannot lay out the 9fat partition of {node}")]
     Fat { node: String, source: fat::LayoutError },
     #[error("Cannot format the venti of {node}")]
@@ -68,7 +73,19 @@ pub struct Assembled {
 /// The part of a medium that nodes of one architecture share.
 struct Shared {
     tree: Arc<Tree>,
-    base: Arc<fossil::Base>,
+    /// Where some node has a fossil.
+    fossil: Option<Arc<fossil::Base>>,
+}
+
+/// What bases of hjfs depend on: the tree, where they start, and who is who.
+type HjfsKey = (Arch, u64, hjfs::Users);
+
+/// A node's root, laid out.
+struct Root {
+    volume: Arc<dyn ReadAt>,
+    /// Bytes in use, and those that there are.
+    used: u64,
+    capacity: u64,
 }
 
 /// Assembles the nodes of a lab from one medium.
@@ -78,6 +95,8 @@ pub struct Assembler<'a> {
     catalog: &'a Catalog,
     secrets: &'a Secrets,
     shared: BTreeMap<Arch, Shared>,
+    /// Made when the first node needs one: only then are the users known.
+    hjfs: Mutex<BTreeMap<HjfsKey, Arc<hjfs::Base>>>,
 }
 
 impl<'a> Assembler<'a> {
@@ -91,18 +110,21 @@ impl<'a> Assembler<'a> {
         catalog: &'a Catalog,
         secrets: &'a Secrets,
     ) -> Result<Self, AssembleError> {
-        let mut shared = BTreeMap::new();
+        let mut shared: BTreeMap<Arch, Shared> = BTreeMap::new();
         for node in &lab.nodes {
-            if shared.contains_key(&node.arch) {
+            // What is wrong with it shows when the node is rendered.
+            let fossil = catalog.fs(medium.distribution.name(), node).is_ok_and(|fs| fs == Fs::Fossil);
+            if shared.get(&node.arch).is_some_and(|s| s.fossil.is_some() || !fossil) {
                 continue;
             }
             let default = || medium.distribution.default_include(node.arch);
             let include = lab.tree.include.clone().unwrap_or_else(default);
             let tree = Arc::new(Selection::new(&include, &lab.tree.exclude)?.apply(&medium.tree));
-            let base = Arc::new(fossil::Base::layout(&tree).map_err(AssembleError::Base)?);
-            shared.insert(node.arch, Shared { tree, base });
+            let base = || fossil::Base::layout(&tree).map(Arc::new).map_err(AssembleError::Base);
+            let fossil = fossil.then(base).transpose()?;
+            shared.insert(node.arch, Shared { tree, fossil });
         }
-        Ok(Self { lab, medium, catalog, secrets, shared })
+        Ok(Self { lab, medium, catalog, secrets, shared, hjfs: Mutex::default() })
     }
 
     /// The same with other secrets.
@@ -136,10 +158,11 @@ impl<'a> Assembler<'a> {
     /// `seen` stands for the bytes of the medium's files, `program` for this
     /// program.
     pub fn bases(&self, seen: &[u8; 32], program: &[u8]) -> BTreeMap<u64, [u8; 32]> {
-        let key = |s: &Shared| {
+        let key = |s: &Shared, layout: &str| -> [u8; 32] {
             let mut hash = Sha256::new();
             hash.update(seen);
             hash.update(Sha256::digest(program));
+            hash.update(layout);
             s.tree.walk(|path, _, e| {
                 let m = &e.meta;
                 hash.update(path);
@@ -147,7 +170,14 @@ impl<'a> Assembler<'a> {
             });
             hash.finalize().into()
         };
-        self.shared.values().map(|s| (s.base.number(), key(s))).collect()
+        let mut out = BTreeMap::new();
+        for s in self.shared.values() {
+            out.extend(s.fossil.as_ref().map(|base| (base.number(), key(s, ""))));
+        }
+        for ((arch, start, users), base) in &*self.hjfs.lock().unwrap_or_else(PoisonError::into_inner) {
+            out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &format!("hjfs {start} {users:?}\0")))));
+        }
+        out
     }
 
     /// A digest of everything of the medium that goes into images, in
@@ -196,12 +226,14 @@ impl<'a> Assembler<'a> {
         };
         let tree = self.overlay(&shared.tree, &rendered, node)?;
         let layout = self.partitions(node, &rendered)?;
-        let fossil = self.fossil(&shared.base, &tree, &layout, &rendered, node)?;
-        let used = fossil.blocks_used() * FOSSIL_BLOCK;
-        let capacity = fossil.blocks() * FOSSIL_BLOCK;
+        let root = match (rendered.fs, &shared.fossil) {
+            (Fs::Fossil, Some(base)) => self.fossil(base, &tree, &layout, &rendered, node)?,
+            (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
+            (Fs::Hjfs, _) => self.hjfs(&shared.tree, &tree, &layout, node)?,
+        };
         let ninefat = self.ninefat(node, &rendered, &layout)?;
         let mut volumes = self.venti(node, &layout)?;
-        volumes.insert("fossil", Arc::new(fossil));
+        volumes.insert(rendered.fs.partition(), root.volume);
         volumes.insert("9fat", Arc::new(ninefat));
         volumes.insert("nvram", Arc::new(rendered.nvram.clone()));
         let disk = self.disk(node, &rendered, &layout, volumes)?;
@@ -216,8 +248,10 @@ impl<'a> Assembler<'a> {
             kernel: rendered.boot.kernel.clone(),
             layout,
             entries: tree.len(),
-            used,
-            capacity,
+            fs: rendered.fs,
+            root: rendered.fs.partition(),
+            used: root.used,
+            capacity: root.capacity,
             plan9_ini: rendered.plan9_ini.clone(),
             fossil_config: rendered.fossil_config.clone(),
             files: rendered.files.iter().filter(|f| !self.keeps(f)).map(file_plan).collect(),
@@ -242,8 +276,12 @@ impl<'a> Assembler<'a> {
     fn partitions(&self, node: &Node, rendered: &Rendered) -> Result<Layout, AssembleError> {
         let wanted: Vec<_> =
             rendered.partitions.iter().map(|p| Wanted { name: p.name.clone(), size: p.size, holds: p.holds }).collect();
-        let data = |len| fossil::data_offset(len).unwrap_or(0);
-        Ok(layout::layout(&node.name, node.disk, &wanted, &node.partitions, data)?)
+        let data = |len| match rendered.fs {
+            Fs::Fossil => fossil::data_offset(len).unwrap_or(0),
+            Fs::Hjfs => hjfs::data_offset(len),
+        };
+        let root = rendered.fs.partition();
+        Ok(layout::layout(&node.name, node.disk, &wanted, &node.partitions, root, data)?)
     }
 
     fn fossil(
@@ -253,19 +291,48 @@ impl<'a> Assembler<'a> {
         layout: &Layout,
         rendered: &Rendered,
         node: &Node,
-    ) -> Result<Fossil, AssembleError> {
+    ) -> Result<Root, AssembleError> {
         let options = fossil::Options {
             len: layout.part("fossil").map_or(0, layout::Part::len),
             config: rendered.fossil_config.clone(),
             name: "main".into(),
             epoch: self.lab.epoch,
         };
-        Fossil::layout(base, tree, &options).map_err(|source| match source {
+        let fossil = Fossil::layout(base, tree, &options).map_err(|source| match source {
             fossil::LayoutError::TooSmall { needed, available } => {
-                AssembleError::TooSmall { node: node.name.clone(), needed, available }
+                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Fossil.word(), needed, available }
             }
             source => AssembleError::Fossil { node: node.name.clone(), source },
-        })
+        })?;
+        let (used, capacity) = (fossil.blocks_used() * FOSSIL_BLOCK, fossil.blocks() * FOSSIL_BLOCK);
+        Ok(Root { volume: Arc::new(fossil), used, capacity })
+    }
+
+    fn hjfs(&self, medium: &Arc<Tree>, tree: &Arc<Tree>, layout: &Layout, node: &Node) -> Result<Root, AssembleError> {
+        let failed = |source| match source {
+            hjfs::LayoutError::TooSmall { needed, available } => {
+                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Hjfs.word(), needed, available }
+            }
+            source => AssembleError::Hjfs { node: node.name.clone(), source },
+        };
+        let len = layout.part(Fs::Hjfs.partition()).map_or(0, layout::Part::len);
+        let start = hjfs::base_start(len);
+        let users = hjfs::users(tree).map_err(failed)?;
+        let base = {
+            let mut bases = self.hjfs.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (node.arch, start, users);
+            match bases.get(&key) {
+                Some(base) => base.clone(),
+                None => {
+                    let base = Arc::new(hjfs::Base::layout(medium, &key.2, start).map_err(failed)?);
+                    bases.insert(key, base.clone());
+                    base
+                }
+            }
+        };
+        let hjfs = Hjfs::layout(&base, tree, &hjfs::Options { len, epoch: self.lab.epoch }).map_err(failed)?;
+        let (used, capacity) = (hjfs.blocks_used() * HJFS_BLOCK, hjfs.blocks() * HJFS_BLOCK);
+        Ok(Root { volume: Arc::new(hjfs), used, capacity })
     }
 
     /// The volumes of the node's venti, by partition: what its roles want
@@ -292,9 +359,9 @@ impl<'a> Assembler<'a> {
             unreachable!("every disk has a 9fat");
         };
         let epoch = self.lab.epoch;
-        let mut files = vec![self.boot_file(node, &rendered.boot.loader, Some("9load"))?];
+        let mut files = vec![self.boot_file(node, &rendered.boot.loader)?];
         if let Some(kernel) = &rendered.boot.kernel {
-            files.push(self.boot_file(node, kernel, None)?);
+            files.push(self.boot_file(node, kernel)?);
         }
         files.push(FatFile::new("plan9.ini", Content::bytes(rendered.plan9_ini.as_bytes()), epoch));
         let (_, boot_code) = self.boot_content(node, &rendered.boot.pbs)?;
@@ -333,10 +400,10 @@ impl<'a> Assembler<'a> {
         Disk::new(layout.sectors * SECTOR, &mbr, parts.collect()).map_err(failed)
     }
 
-    fn boot_file(&self, node: &Node, path: &str, name: Option<&str>) -> Result<FatFile, AssembleError> {
+    fn boot_file(&self, node: &Node, path: &str) -> Result<FatFile, AssembleError> {
         let (mtime, content) = self.boot_content(node, path)?;
         let last = path.rsplit('/').next().unwrap_or(path);
-        Ok(FatFile::new(name.unwrap_or(last), content, mtime))
+        Ok(FatFile::new(last, content, mtime))
     }
 
     /// Boot files come from the whole medium, whatever goes into the images.

@@ -323,7 +323,7 @@ fn checks_come_with_their_role_and_know_passwords_in_replies_alone() {
         lab.nodes[1].roles.push("x".into());
         lab.nodes.push(node(5, &["terminal"]));
         let ports = [("plan9n2".to_owned(), [("x".to_owned(), 4711)].into())].into();
-        assert_eq!(catalog.ports(&lab.nodes[1])?.iter().map(|p| p.tcp).collect::<Vec<_>>(), [17010, 99]);
+        assert_eq!(catalog.ports("9legacy", &lab.nodes[1])?.iter().map(|p| p.tcp).collect::<Vec<_>>(), [17010, 99]);
         let checks = catalog.checks(&lab, "9legacy", &secrets(), &ports)?;
         Ok::<Vec<Check>, RenderError>(checks.into_iter().filter(|c| c.role == "x").collect())
     };

@@ -53,7 +53,11 @@ pub fn load(cli: &Cli, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
             lab.out.display()
         );
     }
-    let nodes = lab.nodes.iter().map(|node| node_spec(&lab, &catalog, &manifest, node)).collect::<Result<_, _>>()?;
+    let nodes = lab
+        .nodes
+        .iter()
+        .map(|node| node_spec(&lab, &catalog, &manifest, distribution, node))
+        .collect::<Result<_, _>>()?;
     let program = std::env::current_exe().context("Cannot find this program's own file")?;
     let spec =
         GridSpec { lab: lab.name.clone(), program, subnet: lab.network.subnet, gateway: lab.network.gateway, nodes };
@@ -83,7 +87,13 @@ fn same_lab(lab: &Lab, manifest: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn node_spec(lab: &Lab, catalog: &Catalog, manifest: &Manifest, node: &Node) -> anyhow::Result<NodeSpec> {
+fn node_spec(
+    lab: &Lab,
+    catalog: &Catalog,
+    manifest: &Manifest,
+    distribution: &str,
+    node: &Node,
+) -> anyhow::Result<NodeSpec> {
     let artifact = |word: &str| -> Option<(&String, &Artifact)> {
         manifest.artifacts.iter().find(|(_, a)| a.node == node.name && a.format == word)
     };
@@ -107,7 +117,7 @@ fn node_spec(lab: &Lab, catalog: &Catalog, manifest: &Manifest, node: &Node) -> 
         memory: node.memory,
         ready: if cpu { format!("\n{}# ", node.name) } else { "\ninit: starting /bin/rc".to_owned() },
         shell: cpu,
-        ports: catalog.ports(node)?,
+        ports: catalog.ports(distribution, node)?,
     })
 }
 

@@ -78,7 +78,8 @@ fn open(cli: &Cli, name: &str) -> anyhow::Result<Medium> {
 
 /// What stands in the way of each role is looked up where a build looks it up.
 fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, arch: Arch) -> Build {
-    let mut out = Build { architecture: arch.name(), root: "fossil", roles: Vec::new(), missing: Vec::new() };
+    let root = catalog.default_fs(medium.distribution.name()).map_or("", |fs| fs.word());
+    let mut out = Build { architecture: arch.name(), root, roles: Vec::new(), missing: Vec::new() };
     let has = |path: &str| facts.has(path) || medium.tree.find(path.as_bytes()).is_some();
     let boot = match catalog.boot_files(medium.distribution.name()) {
         Ok(boot) => boot,

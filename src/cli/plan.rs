@@ -43,7 +43,7 @@ fn show(cli: &Cli, plan: &plan::Plan) -> anyhow::Result<()> {
 fn show_node(cli: &Cli, n: &NodePlan) -> anyhow::Result<()> {
     say::line(format_args!("\n{}  {}  {} {}  disk {}", n.name, n.roles.join(" + "), n.ip, n.mac, n.device))?;
     for p in &n.layout.parts {
-        let note = if p.name == "fossil" {
+        let note = if p.name == n.root {
             format!("  {} in use, {} files and folders", say::size(n.used), n.entries)
         } else {
             String::new()

@@ -227,6 +227,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         memory: node.hardware.memory.or(common.memory).unwrap_or(MEMORY),
         disk: node.hardware.disk.or(common.disk).unwrap_or(DISK),
         arch: node.hardware.arch.or(common.arch).unwrap_or(Arch::I386),
+        fs: node.hardware.fs.or(common.fs),
         controller: node.hardware.controller.or(common.controller).unwrap_or(Controller::Ide),
         nic: node.hardware.nic.or(common.nic).unwrap_or(Nic::E1000),
         mac: address.mac,

@@ -5,7 +5,7 @@
 //! mistake and is noted: the draft of a file with mistakes is never used for
 //! more than finding further ones.
 
-use super::model::{Arch, Controller, Format, Mac, Medium, Nic, Origin, Said};
+use super::model::{Arch, Controller, Format, Fs, Mac, Medium, Nic, Origin, Said};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
 use super::{mistakes::*, names, units, words};
@@ -67,6 +67,7 @@ pub(crate) struct Hardware {
     pub cpus: Option<u32>,
     pub memory: Option<u64>,
     pub disk: Option<u64>,
+    pub fs: Option<Fs>,
     pub controller: Option<Controller>,
     pub nic: Option<Nic>,
 }
@@ -218,6 +219,7 @@ fn read_hardware(section: &Section<'_, '_>) -> Hardware {
         cpus: value("cpus").and_then(|v| Some(v.integer("an integer from 1 to 32", cpus)?.value)),
         memory: size("memory", memory),
         disk: size("disk", disk),
+        fs: word(value("fs")),
         controller: word(value("controller")),
         nic: word(value("nic")),
     }

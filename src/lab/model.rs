@@ -145,6 +145,9 @@ pub struct Node {
     /// Bytes, a multiple of 512.
     pub disk: u64,
     pub arch: Arch,
+    /// The root file system; none: the distribution's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fs: Option<Fs>,
     pub controller: Controller,
     pub nic: Nic,
     pub mac: Mac,
@@ -167,6 +170,24 @@ impl Arch {
         match self {
             Self::I386 => "386",
             Self::Amd64 => "amd64",
+        }
+    }
+}
+
+/// What a node's root is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fs {
+    Fossil,
+    Hjfs,
+}
+
+impl Fs {
+    /// The partition that holds it, as the distributions' installers call it.
+    pub const fn partition(self) -> &'static str {
+        match self {
+            Self::Fossil => "fossil",
+            Self::Hjfs => "fs",
         }
     }
 }

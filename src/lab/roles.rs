@@ -19,4 +19,4 @@ pub struct RoleFacts {
 
 /// Partitions that every node has, of a size that the lab may choose. Beside them
 /// there is `nvram`, one sector always.
-pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "swap"];
+pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "fs", "swap"];

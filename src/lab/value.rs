@@ -17,8 +17,11 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
-    ("[defaults]", &["arch", "cpus", "memory", "disk", "controller", "nic"]),
-    ("[[node]]", &["name", "roles", "mac", "ip", "arch", "cpus", "memory", "disk", "controller", "nic", "partitions"]),
+    ("[defaults]", &["arch", "cpus", "memory", "disk", "fs", "controller", "nic"]),
+    (
+        "[[node]]",
+        &["name", "roles", "mac", "ip", "arch", "cpus", "memory", "disk", "fs", "controller", "nic", "partitions"],
+    ),
     ("[format.NAME]", &["controller"]),
     ("[media.NAME]", &["path", "url", "urls", "sha256"]),
     ("[tree]", &["include", "exclude"]),

@@ -1,7 +1,7 @@
 //! The words that a lab file chooses from: architectures, controllers, formats.
 
 use super::mistakes::{Kind, Problem, choice, quote, suggest};
-use super::model::{Arch, Controller, Format, Nic};
+use super::model::{Arch, Controller, Format, Fs, Nic};
 
 /// A type that is written as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
@@ -24,6 +24,11 @@ impl Word for Controller {
     const NOUN: &'static str = "disk controller";
     const WORDS: &'static [(&'static str, Self)] =
         &[("ide", Self::Ide), ("sata", Self::Sata), ("virtio", Self::Virtio)];
+}
+
+impl Word for Fs {
+    const NOUN: &'static str = "file system";
+    const WORDS: &'static [(&'static str, Self)] = &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs)];
 }
 
 impl Word for Nic {
@@ -86,4 +91,4 @@ macro_rules! from_str {
     )*};
 }
 
-from_str!(Arch, Controller, Nic, Format);
+from_str!(Arch, Controller, Fs, Nic, Format);

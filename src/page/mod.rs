@@ -223,7 +223,10 @@ fn node_view<'a>(
     };
     let images = [("qcow2", Format::Qcow2), ("qcow2-zstd", Format::Qcow2Zstd), ("raw", Format::Raw)];
     let image = images.into_iter().find_map(|(word, format)| Some((find(word)?, format)));
-    let ports = catalog.ports(node)?.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
+    // Before the first build nobody knows the medium, and a manifest may be anybody's.
+    let medium = manifest.inputs.get("medium").and_then(|m| m["distribution"].as_str()).unwrap_or_default();
+    let ports = catalog.ports(medium, node).or_else(|_| catalog.ports("9legacy", node))?;
+    let ports = ports.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
     Ok(NodeView {
         node,
         memory_mib: node.memory >> 20,

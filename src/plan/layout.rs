@@ -3,13 +3,15 @@
 //! ```text
 //! 0        2048 sectors                                              end of disk
 //! │ MBR …  │ Plan 9 partition (type 0x39)                                  │
-//!          │ 9fat │ nvram │ fossil ……………………… │ swap │ arenas │ isect │ bloom │
+//!          │ 9fat │ nvram │ root ………………………… │ swap │ arenas │ isect │ bloom │
 //! ```
 //!
+//! The root's partition is called `fossil` or, for hjfs, `fs`.
+//!
 //! What every node has comes first and what a role asks for comes last, so the
-//! shared part of two disks lies at the same place. fossil begins where its
+//! shared part of two disks lies at the same place. The root begins where its
 //! *data* falls on a cluster boundary: then the shared files fill the same
-//! clusters even on nodes whose fossil is of another size, and a cluster is
+//! clusters even on nodes whose root is of another size, and a cluster is
 //! compressed once for all of them.
 
 use crate::read_at::SECTOR;
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 pub const PLAN9_START: u64 = 2048;
 /// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
 pub const CLUSTER: u64 = 65536;
-/// Bytes in a fossil block.
+/// Bytes that the root is a multiple of: a fossil block, two of hjfs.
 const BLOCK: u64 = 8192;
 
 /// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.
@@ -93,26 +95,27 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LayoutError {
     #[error(
-        "The partitions of {node} need {needed} bytes ({list}, the rest for fossil at the least), but its disk has \
+        "The partitions of {node} need {needed} bytes ({list}, the rest for {root} at the least), but its disk has \
          {disk}: enlarge disk by {} bytes, or shrink them under [node.partitions]", needed.saturating_sub(*disk)
     )]
-    NoRoom { node: String, needed: u64, disk: u64, list: String },
+    NoRoom { node: String, needed: u64, disk: u64, list: String, root: String },
     #[error("{node} has no partition {name:?} to size: it has {known}")]
     UnknownPartition { node: String, name: String, known: String },
 }
 
 /// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
-/// in bytes; `data_offset` tells for a fossil partition of so many bytes where
-/// its data begins.
+/// in bytes; `root` is the name of the root's partition, and `data_offset`
+/// tells where in one of so many bytes its data begins.
 ///
 /// # Errors
-/// When the partitions beside fossil fill the disk, or `sizes` names one that
+/// When the partitions beside the root fill the disk, or `sizes` names one that
 /// is not there.
 pub fn layout(
     node: &str,
     disk: u64,
     wanted: &[Wanted],
     sizes: &BTreeMap<String, u64>,
+    root: &str,
     data_offset: impl Fn(u64) -> u64,
 ) -> Result<Layout, LayoutError> {
     let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
@@ -122,7 +125,7 @@ pub fn layout(
     let swap = own("swap", (disk / 16).min(SWAP_MAX));
     let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
     after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
-    let known: Vec<_> = ["9fat", "fossil"].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
+    let known: Vec<_> = ["9fat", root].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
     if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
         return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
     }
@@ -130,26 +133,32 @@ pub fn layout(
     let sectors = disk / SECTOR;
     let head = ninefat + SECTOR;
     let tail: u64 = after.iter().map(|w| round(w.size, CLUSTER)).sum();
-    // Up to one cluster goes to aligning fossil, one to aligning what follows.
+    // Up to one cluster goes to aligning the root, one to aligning what follows.
     let fixed = PLAN9_START * SECTOR + head + tail + 2 * CLUSTER;
     let room = (sectors * SECTOR).checked_sub(fixed).filter(|r| *r >= 16 * CLUSTER);
-    let fossil = match (sizes.get("fossil"), room) {
+    let len = match (sizes.get(root), room) {
         (Some(asked), Some(room)) if *asked <= room => asked / BLOCK * BLOCK,
         (None, Some(room)) => room / BLOCK * BLOCK,
         (asked, _) => {
             let mut list = vec![format!("9fat {ninefat}")];
-            list.extend(asked.map(|a| format!("fossil {a}")));
+            list.extend(asked.map(|a| format!("{root} {a}")));
             list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
             let needed = fixed + asked.copied().unwrap_or(0).max(16 * CLUSTER);
-            return Err(LayoutError::NoRoom { node: node.into(), needed, disk, list: list.join(", ") });
+            return Err(LayoutError::NoRoom {
+                node: node.into(),
+                needed,
+                disk,
+                list: list.join(", "),
+                root: root.into(),
+            });
         }
     };
     let part = |name, start, end, holds| Part { name, start: start / SECTOR, end: end / SECTOR, holds };
     let mut parts = vec![part("9fat".into(), 0, ninefat, None), part("nvram".into(), ninefat, head, None)];
     let base = PLAN9_START * SECTOR;
-    let start = round(base + head + data_offset(fossil), CLUSTER) - data_offset(fossil) - base;
-    let mut at = start + fossil;
-    parts.push(part("fossil".into(), start, at, None));
+    let start = round(base + head + data_offset(len), CLUSTER) - data_offset(len) - base;
+    let mut at = start + len;
+    parts.push(part(root.into(), start, at, None));
     for w in after {
         let start = round(base + at, CLUSTER) - base;
         at = start + w.size / SECTOR * SECTOR;
@@ -172,7 +181,7 @@ mod tests {
     fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
         let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s, holds: None }).collect();
         let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-        layout("n", disk, &wanted, &sizes, data_offset)
+        layout("n", disk, &wanted, &sizes, "fossil", data_offset)
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod layout;
 
 pub use layout::{Holds, Layout, Part, Wanted};
 
-use crate::lab::{Format, Lab};
+use crate::lab::{Format, Fs, Lab};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -51,10 +51,14 @@ pub struct NodePlan {
     pub layout: Layout,
     /// Files and directories in the root file system.
     pub entries: usize,
-    /// Bytes of the fossil partition's data that are used, and that there are.
+    /// What the root is, and its partition.
+    pub fs: Fs,
+    pub root: &'static str,
+    /// Bytes of the root partition's data that are used, and that there are.
     pub used: u64,
     pub capacity: u64,
     pub plan9_ini: String,
+    /// Empty without a fossil.
     pub fossil_config: String,
     /// What the roles add to the medium's tree.
     pub files: Vec<FilePlan>,

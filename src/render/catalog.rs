@@ -6,7 +6,8 @@ use super::engine::Engine;
 use super::error::suggest;
 use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, line_and_column, text};
 use super::source::{self, Source, Sources};
-use crate::lab::RoleFacts;
+use crate::lab::words::Word as _;
+use crate::lab::{Fs, Node, RoleFacts};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -109,6 +110,24 @@ impl Catalog {
     pub fn boot_files(&self, distribution: &str) -> Result<Vec<String>, RenderError> {
         let boot = self.distribution(distribution)?.boot();
         Ok(boot.map(|b| vec![b.mbr.clone(), b.pbs.clone(), b.loader.clone()]).unwrap_or_default())
+    }
+
+    /// The root file system of a node that is built from a medium of
+    /// `distribution`.
+    ///
+    /// # Errors
+    /// When the distribution is not known or cannot start from what the node names.
+    pub fn fs(&self, distribution: &str, node: &Node) -> Result<Fs, RenderError> {
+        self.distribution(distribution)?.fs(node)
+    }
+
+    /// The root file system of a node that names none.
+    ///
+    /// # Errors
+    /// When the distribution is not known.
+    pub fn default_fs(&self, distribution: &str) -> Result<Fs, RenderError> {
+        let d = self.distribution(distribution)?;
+        Ok(d.first(|d| d.fs.as_ref()).and_then(|all| all.first()?.get_ref().parse().ok()).unwrap_or(Fs::Fossil))
     }
 
     /// The medium's file that is a distribution's kernel; `None` when it has
@@ -232,10 +251,10 @@ impl Catalog {
                 let toml = self.role_toml(role);
                 check::compile(&mut engine, toml, &role.checks)?;
                 let folder = format!("roles/{}", role.name);
-                for file in &role.files {
+                for file in role.files.iter().filter(|f| d.is_for(&f.only)) {
                     self.compile_file(&mut engine, toml, file, |source| self.variant(&folder, &d, source))?;
                 }
-                for fragment in &role.fragments {
+                for fragment in role.fragments.iter().filter(|f| d.is_for(&f.only)) {
                     if !slots.contains_key(fragment.slot.get_ref().as_str()) {
                         let suggestion = suggest(fragment.slot.get_ref(), slots.keys().copied());
                         let message = format!(
@@ -319,6 +338,37 @@ impl<'a> Resolved<'a> {
 
     pub fn fossil_config(&self) -> Option<String> {
         self.first(|d| d.fossil_config.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
+    }
+
+    /// Whether something that is for `only` one distribution is for this.
+    pub fn is_for(&self, only: &Option<String>) -> bool {
+        only.as_ref().is_none_or(|only| self.chain.iter().any(|d| d.name == *only))
+    }
+
+    /// The root file system of `node`.
+    ///
+    /// # Errors
+    /// When it names one that the distribution cannot start from.
+    pub fn fs(&self, node: &Node) -> Result<Fs, RenderError> {
+        let named = self.first(|d| d.fs.as_ref()).into_iter().flatten();
+        let known: Vec<Fs> = named.filter_map(|f| f.get_ref().parse().ok()).collect();
+        let first = known.first().copied().unwrap_or(Fs::Fossil);
+        let fs = node.fs.unwrap_or(first);
+        if fs != first && !known.contains(&fs) {
+            let words: Vec<_> = known.iter().chain(known.is_empty().then_some(&first)).map(|f| f.word()).collect();
+            return Err(RenderError::Node(format!(
+                "Node {}: {} cannot start from {}; it can from {}",
+                node.name,
+                self.name,
+                fs.word(),
+                words.join(", ")
+            )));
+        }
+        Ok(fs)
+    }
+
+    pub fn dp9ik(&self) -> bool {
+        self.first(|d| d.dp9ik).unwrap_or(false)
     }
 
     pub fn slots(&self) -> BTreeMap<&'a str, Scope> {

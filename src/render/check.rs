@@ -30,6 +30,8 @@ pub struct Port {
     /// What it is for, in a word: `cpu`, `9fs`.
     pub name: String,
     pub tcp: u16,
+    /// For this distribution alone, and those that are like it.
+    pub only: Option<String>,
 }
 
 /// A check as its author writes it.
@@ -51,6 +53,8 @@ pub(super) struct CheckToml {
     pub timeout: Option<u64>,
     #[serde(default = "middle")]
     pub order: i64,
+    /// For this distribution alone, and those that are like it.
+    pub only: Option<String>,
 }
 
 /// Where a check is tried.
@@ -117,11 +121,12 @@ impl Catalog {
     /// The ports that a node's roles have, in the order of its roles.
     ///
     /// # Errors
-    /// When a role is not known.
-    pub fn ports(&self, node: &Node) -> Result<Vec<Port>, RenderError> {
+    /// When a role or the distribution is not known.
+    pub fn ports(&self, distribution: &str, node: &Node) -> Result<Vec<Port>, RenderError> {
+        let distribution = self.distribution(distribution)?;
         let mut out: Vec<Port> = Vec::new();
         for role in &node.roles {
-            for port in &self.role(role)?.ports {
+            for port in self.role(role)?.ports.iter().filter(|p| distribution.is_for(&p.only)) {
                 if !out.iter().any(|p| p.name == port.name || p.tcp == port.tcp) {
                     out.push(port.clone());
                 }
@@ -184,7 +189,7 @@ impl Catalog {
         (secrets, ports): (&Secrets, &HostPorts),
         out: &mut Vec<Check>,
     ) -> Result<(), RenderError> {
-        for check in checks {
+        for check in checks.iter().filter(|c| distribution.is_for(&c.only)) {
             for at in self.places(check.at, lab, node)? {
                 let mut scene = scene(lab, node, self, distribution)?;
                 let here = at.unwrap_or(node);

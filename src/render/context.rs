@@ -5,7 +5,8 @@
 //! here: a template cannot leak what it cannot name.
 
 use super::role::{Kernel, SystemUser};
-use crate::lab::{Lab, Node};
+use crate::lab::words::Word as _;
+use crate::lab::{Fs, Lab, Node};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -39,6 +40,9 @@ pub(super) struct NodeView {
     pub kernel: String,
     /// Listeners that stay on.
     pub services: Vec<String>,
+    /// The root file system, and the partition that holds it.
+    pub fs: &'static str,
+    pub root: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -82,6 +86,8 @@ pub(super) struct NetworkView {
 /// A line of the file system's list of users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Account {
+    /// The number that hjfs stores; fossil stores names.
+    pub id: i16,
     pub name: String,
     pub leader: String,
     /// Separated by commas.
@@ -93,6 +99,7 @@ pub(super) struct NodeFacts<'a> {
     pub kind: Option<Kernel>,
     pub kernel: &'a str,
     pub services: Vec<String>,
+    pub fs: Fs,
 }
 
 pub(super) fn node_view<'a>(
@@ -117,6 +124,8 @@ pub(super) fn node_view<'a>(
         kind: facts.kind.map_or("", Kernel::name).into(),
         kernel: facts.kernel.rsplit('/').next().unwrap_or_default().into(),
         services: facts.services,
+        fs: facts.fs.word(),
+        root: facts.fs.partition(),
     }
 }
 
@@ -167,7 +176,12 @@ fn reverse(addresses: impl Iterator<Item = Ipv4Addr>) -> Vec<String> {
 /// The file system's users: those of the distribution and the roles, then the
 /// lab's. Whoever logs in leads a group of their own name; a group that only a
 /// user's `groups` names is made.
-pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser>, lab: &LabView) -> Vec<Account> {
+///
+/// Who has no number gets the next that is free, people from 3 on and groups
+/// from 10000 on, as newuser of hjfs(8) does.
+pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser> + Clone, lab: &LabView) -> Vec<Account> {
+    let numbered = system.clone().filter_map(|u| Some((u.name.clone(), u.id?)));
+    let mut ids: BTreeMap<String, i16> = numbered.collect();
     let mut list: Vec<(String, String, Vec<String>)> = Vec::new();
     let mut add = |name: &str, leader: &str, members: &[String]| {
         let at = list.iter().position(|(n, ..)| n == name).unwrap_or_else(|| {
@@ -195,7 +209,21 @@ pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser>, lab: &L
             add(group, "", std::slice::from_ref(&user.name));
         }
     }
-    list.into_iter().map(|(name, leader, members)| Account { name, leader, members: members.join(",") }).collect()
+    for (name, ..) in &list {
+        if !ids.contains_key(name) {
+            let first = if lab.logins.iter().any(|u| u.name == *name) { 3 } else { 10_000 };
+            let free = (first..i16::MAX).find(|id| ids.values().all(|taken| taken != id));
+            ids.insert(name.clone(), free.unwrap_or(i16::MAX));
+        }
+    }
+    let id = |name: &str| ids.get(name).copied().unwrap_or_default();
+    let account = |(name, leader, members): (String, String, Vec<String>)| Account {
+        id: id(&name),
+        name,
+        leader,
+        members: members.join(","),
+    };
+    list.into_iter().map(account).collect()
 }
 
 #[cfg(test)]
@@ -211,8 +239,13 @@ mod tests {
     #[test]
     fn groups_gather_their_members_once() {
         let system = [
-            SystemUser { name: "adm".into(), leader: "adm".into(), members: vec!["sys".into(), "bootes".into()] },
-            SystemUser { name: "none".into(), leader: String::new(), members: vec![] },
+            SystemUser {
+                name: "adm".into(),
+                id: Some(-1),
+                leader: "adm".into(),
+                members: vec!["sys".into(), "bootes".into()],
+            },
+            SystemUser { name: "none".into(), id: Some(3), leader: String::new(), members: vec![] },
         ];
         let user = |name: &str, groups: &[&str]| UserView {
             name: name.into(),
@@ -239,8 +272,10 @@ mod tests {
                 reverse: vec![],
             },
         };
-        let lines: Vec<_> =
-            accounts(system.iter(), &lab).iter().map(|a| format!("{}:{}:{}", a.name, a.leader, a.members)).collect();
-        assert_eq!(lines, ["adm:adm:sys,bootes,glenda", "none::", "bootes:bootes:", "glenda:glenda:", "dev::glenda"]);
+        let line = |a: &Account| format!("{}:{}:{}:{}", a.id, a.name, a.leader, a.members);
+        let lines: Vec<_> = accounts(system.iter(), &lab).iter().map(line).collect();
+        let want = ["-1:adm:adm:sys,bootes,glenda", "3:none::", "4:bootes:bootes:", "5:glenda:glenda:"];
+        assert_eq!(lines[..4], want);
+        assert_eq!(lines[4..], ["10000:dev::glenda"]);
     }
 }

@@ -11,8 +11,8 @@ use super::rendered::{BootFiles, Rendered, RenderedFile, What};
 use super::role::{Each, File, Make, Partition, Role, Scope, Secret};
 use super::source::Source;
 use super::{RenderError, ini, path};
-use crate::auth::{DesKey, KeyFile, KeyRecord, Nvram};
-use crate::lab::{Lab, Node, Secrets};
+use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
+use crate::lab::{Fs, Lab, Node, Secrets};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -62,9 +62,11 @@ pub fn render(
         }
         partitions.push(p.clone());
     }
+    let fs = distribution.fs(node)?;
     Ok(Rendered {
         files: r.files()?,
-        fossil_config: r.whole_file(distribution.fossil_config())?,
+        fs,
+        fossil_config: r.whole_file(distribution.fossil_config().filter(|_| fs == Fs::Fossil))?,
         plan9_ini,
         nvram: if r.may(Secret::Nvram) { r.nvram()? } else { Vec::new() },
         boot: BootFiles { mbr: boot.mbr.clone(), pbs: boot.pbs.clone(), loader: boot.loader.clone(), kernel },
@@ -120,7 +122,8 @@ impl<'a> Renderer<'a> {
                 Scope::Lab => self.lab.nodes.iter().collect(),
             };
             for node in nodes {
-                let fragments = |role: &'a Role| role.fragments.iter().filter(|f| f.slot.get_ref() == slot);
+                let ours = |f: &&super::role::Fragment| f.slot.get_ref() == slot && self.distribution.is_for(&f.only);
+                let fragments = |role: &'a Role| role.fragments.iter().filter(ours);
                 let roles = node.roles.iter().map(|r| self.catalog.role(r)).collect::<Result<Vec<_>, _>>()?;
                 if roles.iter().all(|r| fragments(r).next().is_none()) {
                     continue;
@@ -166,7 +169,7 @@ impl<'a> Renderer<'a> {
             let toml = self.catalog.role_toml(role);
             let folder = format!("roles/{}", role.name);
             let find = |source: &str| self.catalog.variant(&folder, self.distribution, source);
-            for file in &role.files {
+            for file in role.files.iter().filter(|f| self.distribution.is_for(&f.only)) {
                 for f in self.file(file, toml, &find, &format!("role {}", role.name))? {
                     if let Some(other) = owners.insert(f.path.clone(), &role.name) {
                         let message = format!("{} is written by the role {other} too", f.path);
@@ -246,18 +249,19 @@ impl<'a> Renderer<'a> {
         Ok(out)
     }
 
-    fn password(&self, user: &str) -> Result<DesKey, RenderError> {
-        self.secrets.password(user).map(DesKey::from_password).ok_or_else(|| {
+    fn password(&self, user: &str) -> Result<&str, RenderError> {
+        self.secrets.password(user).ok_or_else(|| {
             RenderError::Node(format!("Node {}: There is no password for {user} among the secrets", self.node.name))
         })
     }
 
     fn nvram(&self) -> Result<Vec<u8>, RenderError> {
+        let password = self.password(&self.lab.hostowner)?;
         let block = Nvram {
-            machine_key: self.password(&self.lab.hostowner)?,
+            machine_key: DesKey::from_password(password),
             authid: self.lab.hostowner.clone(),
             authdom: self.lab.authdom.clone(),
-            aes_key: None,
+            aes_key: self.distribution.dp9ik().then(|| AesKey::from_password(password)),
         };
         block.to_bytes().map_err(|source| RenderError::Nvram { node: self.node.name.clone(), source })
     }
@@ -270,18 +274,27 @@ impl<'a> Renderer<'a> {
                 self.node.name
             )));
         }
-        let machine_key = self.password(&self.lab.hostowner)?;
-        let mut records = Vec::new();
-        for user in self.lab.users.iter().filter(|u| u.name != self.lab.hostowner) {
-            records.push(KeyRecord::new(&user.name, self.password(&user.name)?));
-        }
-        records.push(KeyRecord::new(&self.lab.hostowner, machine_key));
+        let dp9ik = self.distribution.dp9ik();
+        let record = |name: &str| {
+            let password = self.password(name)?;
+            let aes_key = dp9ik.then(|| AesKey::from_password(password));
+            Ok::<_, RenderError>(KeyRecord { aes_key, ..KeyRecord::new(name, DesKey::from_password(password)) })
+        };
+        let owner = record(&self.lab.hostowner)?;
+        let others = self.lab.users.iter().filter(|u| u.name != self.lab.hostowner).map(|u| record(&u.name));
+        let mut records = others.collect::<Result<Vec<_>, _>>()?;
+        let machine = (owner.key, owner.aes_key);
+        records.push(owner);
         let derived = self.secrets.derive(&format!("salt of /adm/keys on {}", self.node.name));
-        let mut salt = [0; 8];
+        let (mut salt, mut iv) = ([0; 8], [0; 16]);
         salt.copy_from_slice(&derived[..8]);
-        KeyFile { salt, records }
-            .to_bytes(machine_key)
-            .map_err(|source| RenderError::Keys { node: self.node.name.clone(), source })
+        iv.copy_from_slice(&derived[8..24]);
+        let file = KeyFile { salt, records };
+        match machine {
+            (_, Some(key)) => file.to_aes_bytes(iv, key),
+            (key, None) => file.to_bytes(key),
+        }
+        .map_err(|source| RenderError::Keys { node: self.node.name.clone(), source })
     }
 }
 
@@ -305,5 +318,10 @@ pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) 
     let mut services: Vec<_> = roles.iter().flat_map(|r| r.services.iter().cloned()).collect();
     services.sort();
     services.dedup();
-    Ok(context::node_view(lab, node, catalog.role_names(), NodeFacts { kind, kernel, services }))
+    Ok(context::node_view(
+        lab,
+        node,
+        catalog.role_names(),
+        NodeFacts { kind, kernel, services, fs: d.fs(node).unwrap_or(Fs::Fossil) },
+    ))
 }

@@ -2,6 +2,7 @@
 
 use super::RenderError;
 use super::role::Partition;
+use crate::lab::Fs;
 use crate::tree::{Addition, Content, DMDIR, Kind, Meta, Mode, Tree, What as Change};
 use serde::Serialize;
 
@@ -12,7 +13,10 @@ pub struct Rendered {
     pub files: Vec<RenderedFile>,
     /// For 9fat.
     pub plan9_ini: String,
-    /// The text in the fossil partition, its first line included.
+    /// What the root is.
+    pub fs: Fs,
+    /// The text in the fossil partition, its first line included; empty
+    /// without a fossil.
     pub fossil_config: String,
     /// For the start of the nvram partition; empty when no role needs it.
     /// Secret.

@@ -102,6 +102,8 @@ pub struct Partition {
 #[serde(deny_unknown_fields)]
 pub struct SystemUser {
     pub name: String,
+    /// Where the file system keeps numbers.
+    pub id: Option<i16>,
     #[serde(default)]
     pub leader: String,
     #[serde(default)]
@@ -138,6 +140,8 @@ pub(super) struct File {
     /// Leave a file that the medium has.
     #[serde(default)]
     pub keep: bool,
+    /// For this distribution alone, and those that are like it.
+    pub only: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -165,6 +169,8 @@ pub(super) struct Fragment {
     /// Smaller comes first; among equals the node's order of roles counts.
     #[serde(default = "middle")]
     pub order: i64,
+    /// For this distribution alone, and those that are like it.
+    pub only: Option<String>,
 }
 
 /// How one distribution is put together: `templates/NAME/distribution.toml`.
@@ -184,6 +190,11 @@ pub(super) struct Distribution {
     pub plan9_ini: Option<Spanned<String>>,
     /// Source of the file system's own configuration.
     pub fossil_config: Option<Spanned<String>>,
+    /// Whether keys for dp9ik stand beside those for p9sk1.
+    pub dp9ik: Option<bool>,
+    /// The file systems that its kernels can have their root on; the first is
+    /// that of a node that names none.
+    pub fs: Option<Vec<Spanned<String>>>,
     pub slots: Option<BTreeMap<String, Scope>>,
     pub listeners: Option<Listeners>,
     #[serde(default, rename = "user")]

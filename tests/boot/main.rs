@@ -7,6 +7,7 @@
 
 mod archive;
 mod built;
+mod front;
 mod grid;
 mod installed;
 mod iso;

@@ -81,9 +81,9 @@ pub struct FatFile {
 
 impl FatFile {
     /// A file with the attributes that `disk/format` gives it: system for
-    /// `9load`, else none.
+    /// the loader, else none.
     pub fn new(name: &str, content: Content, mtime: u32) -> Self {
-        let attr = if name == "9load" { ATTR_SYSTEM } else { 0 };
+        let attr = if matches!(name, "9load" | "9bootfat") { ATTR_SYSTEM } else { 0 };
         Self { name: name.to_owned(), content, attr, mtime }
     }
 }

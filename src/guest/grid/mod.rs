@@ -488,7 +488,7 @@ mod tests {
             memory: 512 << 20,
             ready: format!("\nn{i}# "),
             shell: true,
-            ports: vec![Port { name: "cpu".into(), tcp: 17010 }],
+            ports: vec![Port { name: "cpu".into(), tcp: 17010, only: None }],
         };
         GridSpec {
             lab: "test".into(),

@@ -1,0 +1,137 @@
+//! 9front: a node on hjfs comes up unattended, writes, and p9img's checker
+//! finds nothing wrong with what it wrote; and an hjfs that 9front made itself
+//! is read.
+//!
+//! The medium is the folder `9front`; a kernel, `amd64/9pc64`, must be in it.
+
+use crate::built::{Artifact, Lab};
+use crate::have;
+use crate::legacy::{SHORT, plain, shell};
+use crate::plan9::{good, medium};
+use p9img::fs::{self, FileSystem, Finding};
+use p9img::guest::{Disk, DiskFormat, Shell};
+use p9img::read_at::{HostFile, ReadAt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Removing and writing thousands of files, on a busy machine.
+const WORK: Duration = Duration::from_secs(20 * 60);
+const KERNEL: &str = "amd64/9pc64";
+
+/// The medium, if it, its kernel and what runs it are there.
+fn ready(test: &str) -> Option<PathBuf> {
+    let media = have(test, &["qemu-system-x86_64", "qemu-img"]).then(|| medium(test, "9front"))??;
+    if media.join(KERNEL).is_file() {
+        return Some(media);
+    }
+    eprintln!("SKIPPED {test}: {} has no {KERNEL}", media.display());
+    None
+}
+
+fn lab(media: &Path) -> Lab {
+    Lab::build(Some(media), &[("arch       = \"386\"", "arch       = \"amd64\"")], "qcow2")
+}
+
+/// A raw copy that keeps what the guest writes.
+fn raw(lab: &Lab, node: &str) -> Disk {
+    let Disk { path, .. } = lab.disk(node, Artifact::Qcow2);
+    let out = lab.path("disk.img");
+    let done = Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(path).arg(&out).status().unwrap();
+    assert!(done.success());
+    Disk { keep_writes: true, ..Disk::new(out, DiskFormat::Raw) }
+}
+
+/// The file system of a partition of a raw disk.
+fn partition(disk: &Path, name: &str) -> Box<dyn FileSystem> {
+    let file: Arc<dyn ReadAt> = Arc::new(HostFile::new(std::fs::File::open(disk).unwrap()).unwrap());
+    let disk = p9img::disk::open_disk(file).unwrap();
+    fs::open(Arc::new(disk.partition(name).unwrap()), None).unwrap()
+}
+
+fn findings(fs: &dyn FileSystem) -> Vec<Finding> {
+    let mut all = Vec::new();
+    fs.check(&mut |f| all.push(f)).unwrap();
+    all
+}
+
+/// All of a file.
+fn read(fs: &dyn FileSystem, path: &str) -> Vec<u8> {
+    let node = fs.find(path.as_bytes()).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let mut out = vec![0; node.len as usize];
+    let mut at = 0;
+    while at < out.len() {
+        let n = fs.read(&node, at as u64, &mut out[at..]).unwrap();
+        assert!(n > 0, "{path} ends early");
+        at += n;
+    }
+    out
+}
+
+/// Stops the root's server when all is written.
+fn halt(sh: &mut Shell) {
+    good(sh.run("{echo sync; sleep 15; echo sync; sleep 5} >>/srv/hjfs.cmd", SHORT));
+    sh.console().send_line("echo halt >>/srv/hjfs.cmd").unwrap();
+    sh.console().wait_for("hjfs: ending", SHORT).unwrap_or_else(|e| panic!("{e}"));
+    std::thread::sleep(Duration::from_secs(3));
+}
+
+#[test]
+fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
+    let Some(media) = ready("a_node_comes_up_on_hjfs_and_leaves_it_sound") else { return };
+    let lab = lab(&media);
+    let node = lab.node("plan9n1");
+    let disk = raw(&lab, "plan9n1");
+    assert_eq!(findings(&*partition(&disk.path, "fs")), []);
+    let mut guest = plain(disk.clone(), node).start().unwrap();
+    {
+        let mut sh = shell(&mut guest, "plan9n1");
+        let mut run = |command: &str| good(sh.run(command, WORK));
+        assert_eq!(run("cat /dev/sysname; echo").trim_end(), "plan9n1");
+        assert_eq!(run("cat /dev/hostowner; echo").trim_end(), "bootes");
+        assert_eq!(run("cat /lib/ndb/local"), lab.cat("plan9n1", "fs:/lib/ndb/local"));
+        // The medium's files read back as they are on it.
+        for tree in ["rc", "lib", "sys/include"] {
+            let sums = run(&format!("cd /; for(f in `{{du -a {tree} | awk '{{print $2}}'}}) test -f $f && sha1sum $f"));
+            let mut count = 0;
+            for line in sums.lines() {
+                let Some((sum, path)) = line.split_once("\t") else { continue };
+                if let Ok(bytes) = std::fs::read(media.join(path)) {
+                    let digest = sha1(&bytes);
+                    let own = node.files.iter().any(|f| f["path"] == path);
+                    assert!(own || digest == sum, "{path}: {sum}, but the medium's is {digest}");
+                    count += 1;
+                }
+            }
+            assert!(count > 20, "{tree}: {sums}");
+        }
+        // 5,000 files, half of them gone again, and one large.
+        run("mkdir /tmpfiles; for(i in `{seq 50}) mkdir /tmpfiles/$i");
+        run("for(i in `{seq 50}) for(j in `{seq 100}) echo $i $j >/tmpfiles/$i/$j");
+        run("for(i in `{seq 1 2 50}) rm -r /tmpfiles/$i");
+        run("dd -if /dev/zero -of /tmpfiles/large -bs 65536 -count 200 >[2]/dev/null");
+        run("echo newuser moe >>/srv/hjfs.cmd; sleep 2");
+        halt(&mut sh);
+    }
+    guest.quit(SHORT).unwrap();
+    let fs = partition(&disk.path, "fs");
+    assert_eq!(findings(&*fs), []);
+    assert_eq!(read(&*fs, "tmpfiles/2/77"), b"2 77\n");
+    assert_eq!(read(&*fs, "tmpfiles/large"), vec![0; 65_536 * 200]);
+    assert!(fs.find(b"tmpfiles/1").is_err());
+    assert!(String::from_utf8(read(&*fs, "adm/users")).unwrap().contains(":moe:moe:"));
+}
+
+/// SHA-1 in hexadecimal, as sha1sum prints it.
+fn sha1(bytes: &[u8]) -> String {
+    use std::io::Write as _;
+    let mut child = Command::new("sha1sum")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let out = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&out.stdout).split_whitespace().next().unwrap().to_owned()
+}
