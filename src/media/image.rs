@@ -1,8 +1,8 @@
 //! A disk image as a medium: yesterday's node, or what Plan 9 installed.
 //!
-//! The tree is that of its fossil, `/active` as users see it, with the owners,
-//! modes and times that it has there; without a fossil, that of a FAT volume
-//! that holds a system. Files are read from the image when they are asked for.
+//! The tree is that of its fossil or hjfs, as users see it, with the owners,
+//! modes and times that it has there; without one, that of a FAT volume that
+//! holds a system. Files are read from the image when they are asked for.
 //!
 //! What is the old node's own must not get into a new lab: its nvram, its
 //! plan9.ini and its snapshots are not part of that tree, and `own` leaves out
@@ -25,6 +25,9 @@ use std::sync::Arc;
 
 const SOURCE: &str = "the disk image itself";
 
+/// File systems that Plan 9 has its root on.
+const ROOTS: [&str; 2] = ["fossil", "hjfs"];
+
 /// Never taken from a node, whatever its modes and the release's records are.
 const SECRET: [&str; 5] = ["adm/keys", "adm/keys.who", "adm/netkeys", "adm/secstore", "adm/whitelist"];
 /// What a node keeps for itself below these is taken only if the release's
@@ -41,9 +44,10 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
     let fs = system(bytes, path, looked_for)?;
     let records = records(&*fs).map_err(read)?;
     let root = fs.root().map_err(read)?;
-    let fossil = fs.kind() == "fossil";
+    // Knows owners, modes and times, and may be an old node's.
+    let root_fs = ROOTS.contains(&fs.kind());
     let mut listing = Listing::default();
-    if fossil {
+    if root_fs {
         listing.root(root.meta.clone());
     }
     let (mut count, mut bytes, mut left_out) = (0, 0, Vec::new());
@@ -54,7 +58,7 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
             return Ok(());
         }
         let wrong = |why| Stop::Path(path.join(OsStr::from_bytes(name)), why);
-        if fossil && own(name, node, records.as_ref()) {
+        if root_fs && own(name, node, records.as_ref()) {
             left_out.push(String::from_utf8_lossy(name).into_owned());
             below = node.meta.mode.is_dir().then(|| [name, b"/"].concat());
             return Ok(());
@@ -63,7 +67,7 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
         if count > MOST || bytes > MOST_BYTES {
             return Err(wrong(PathError::Many));
         }
-        let attributes = match fossil {
+        let attributes = match root_fs {
             true => Attributes::Plan9(node.meta.clone()),
             false => Attributes::Unix { executable: false },
         };
@@ -84,8 +88,8 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
         let more = if left_out.len() > 6 { ", …" } else { "" };
         notes.push(format!("left {} things out that are the old node's own: {some}{more}", left_out.len()));
     }
-    let metadata = fossil.then_some(SOURCE);
-    Ok(Listed { listing, metadata, complete: fossil, notes, left_out, ..Listed::default() })
+    let metadata = root_fs.then_some(SOURCE);
+    Ok(Listed { listing, metadata, complete: root_fs, notes, left_out, ..Listed::default() })
 }
 
 /// Why a walk ends early.
@@ -117,14 +121,14 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
     let mut fat: Option<Arc<dyn FileSystem>> = None;
     for (part, lba) in parts {
         match fs::open(part, lba) {
-            Ok(fs) if fs.kind() == "fossil" => return Ok(fs.into()),
+            Ok(fs) if ROOTS.contains(&fs.kind()) => return Ok(fs.into()),
             Ok(fs) if fs.kind() == "fat" && fat.is_none() => {
                 let has = |path: &str| fs.find(path.as_bytes()).is_ok();
                 if Distribution::recognise_by(has).is_some() {
                     fat = Some(fs.into());
                 }
             }
-            Err(e @ (OpenError::Fossil(_) | OpenError::Fat(_))) => {
+            Err(e @ (OpenError::Fossil(_) | OpenError::Hjfs(_) | OpenError::Fat(_))) => {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
             }
             _ => {}

@@ -116,25 +116,8 @@ impl Dir {
         })
     }
 
-    fn restore(&mut self, path: &mut String, was: &dyn Fn(&str) -> bool) -> usize {
-        let mut count = 0;
-        for (name, slot) in &mut self.children {
-            let keep = path.len();
-            if keep > 0 {
-                path.push('/');
-            }
-            path.push_str(&String::from_utf8_lossy(name));
-            match slot {
-                Slot::Dir(_, below) => count += below.restore(path, was),
-                Slot::File(Attributes::Unix { executable }, _) if was(path) => {
-                    *executable = true;
-                    count += 1;
-                }
-                Slot::File(..) => {}
-            }
-            path.truncate(keep);
-        }
-        count
+    fn restore(&mut self) -> usize {
+        self.children.values_mut().map(Slot::restore).sum()
     }
 }
 
@@ -144,6 +127,18 @@ impl Slot {
         match self {
             Self::Dir(..) => (true, false),
             Self::File(attributes, _) => (false, attributes.executable()),
+        }
+    }
+
+    /// Makes files executable of which only a Unix container knew that bit.
+    fn restore(&mut self) -> usize {
+        match self {
+            Self::Dir(_, below) => below.restore(),
+            Self::File(Attributes::Unix { executable: bit @ false }, _) => {
+                *bit = true;
+                1
+            }
+            Self::File(..) => 0,
         }
     }
 }
@@ -227,10 +222,21 @@ impl Listing {
         self.top.find(path).is_some()
     }
 
-    /// Gives files of a container that has lost all execute bits those that
-    /// `was` tells; nothing happens where there is one. Returns how many.
-    pub(super) fn restore_executables(&mut self, was: impl Fn(&str) -> bool) -> usize {
-        if self.top.any_executable() { 0 } else { self.top.restore(&mut String::new(), &was) }
+    /// Makes every program of a machine executable, and `init` beside its
+    /// folder `bin`, where nothing in `bin` is: a container has lost that.
+    /// Returns how many files it was.
+    pub(super) fn restore_executables(&mut self) -> usize {
+        let mut count = 0;
+        for slot in self.top.children.values_mut() {
+            let Slot::Dir(_, machine) = slot else { continue };
+            let Some(Slot::Dir(_, bin)) = machine.children.get_mut(&b"bin"[..]) else { continue };
+            if bin.any_executable() {
+                continue;
+            }
+            count += bin.restore();
+            count += machine.children.get_mut(&b"init"[..]).map_or(0, Slot::restore);
+        }
+        count
     }
 
     /// Makes a directory that is alone at the top the root, if and only if a

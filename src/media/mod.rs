@@ -104,10 +104,11 @@ impl Medium {
         let front = Distribution::recognise_by(|p| listing.has(p)) == Some(Distribution::Front);
         let mut proto = false;
         if front && database.is_none() && !complete {
-            let restored = listing.restore_executables(proto::was_executable);
+            let restored = listing.restore_executables();
             if restored > 0 {
                 notes.push(format!(
-                    "no file of it is executable: {restored} got that back because they are in a folder bin, or init"
+                    "no program of some of its machines is executable: {restored} files in their folders bin, and init, \
+                     got that back"
                 ));
             }
             if let Some(content) = listing.content(proto::PATH).filter(|c| c.len() <= proto::MAX).cloned() {

@@ -253,14 +253,6 @@ fn mode(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 8).ok().filter(|p| *p <= 0o777).map(|p| kind | p)
 }
 
-/// Whether a file that has lost its execute bit must have had it: 9front's
-/// programs and scripts are in folders of these names.
-pub fn was_executable(path: &str) -> bool {
-    let mut names: Vec<_> = path.split('/').collect();
-    let last = names.pop();
-    names.contains(&"bin") && last != Some("mkfile") || names.len() == 1 && last == Some("init")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,12 +320,13 @@ sys\td775
     }
 
     #[test]
-    fn programs_and_scripts_are_known_by_their_folders() {
-        for path in ["amd64/bin/ls", "rc/bin/inst/start", "acme/bin/source/x.c", "386/init"] {
-            assert!(was_executable(path), "{path}");
-        }
-        for path in ["sys/src/cmd/ls.c", "lib/bin", "rc/lib/rcmain", "acme/bin/mkfile"] {
-            assert!(!was_executable(path), "{path}");
-        }
+    fn programs_that_lost_their_bit_get_it_back() {
+        let files = ["386/bin/ls", "386/bin/ip/ping", "386/init", "386/mkfile", "rc/bin/cpurc!", "rc/bin/9fs", "lib/x"];
+        let mut l = listing(&files);
+        assert_eq!(l.restore_executables(), 3);
+        let executable = |p: &str| l.find_kind(p) == Some((false, true));
+        assert!(["386/bin/ls", "386/bin/ip/ping", "386/init", "rc/bin/cpurc"].into_iter().all(executable));
+        assert!(!["386/mkfile", "rc/bin/9fs", "lib/x"].into_iter().any(executable));
+        assert_eq!(l.restore_executables(), 0);
     }
 }
