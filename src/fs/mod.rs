@@ -25,7 +25,7 @@ pub enum OpenError {
     #[error(
         "No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti}) nor hjfs ({hjfs})"
     )]
-    Unknown { fat: fat::OpenError, fossil: fossil::OpenError, venti: venti::OpenError, hjfs: hjfs::OpenError },
+    Unknown { fat: Box<fat::OpenError>, fossil: fossil::OpenError, venti: venti::OpenError, hjfs: hjfs::OpenError },
     #[error("This was a FAT volume, but its boot sector is damaged")]
     Fat(#[source] fat::OpenError),
     #[error("This was a fossil volume, but it is damaged")]
@@ -71,7 +71,7 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
         (_, fossil @ fossil::OpenError::Super { .. }, _) => Err(OpenError::Fossil(fossil)),
         (.., venti) if venti.was_venti() => Err(OpenError::Venti(venti)),
         (Err(fat), ..) if fat.was_fat() => Err(OpenError::Fat(fat)),
-        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat, fossil, venti, hjfs }),
+        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat: Box::new(fat), fossil, venti, hjfs }),
     }
 }
 

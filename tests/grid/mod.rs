@@ -25,6 +25,7 @@ pub fn node(number: u8, roles: &[&str]) -> Node {
         memory: 512 << 20,
         disk: 2 << 30,
         arch: Arch::I386,
+        fs: None,
         controller: Controller::Ide,
         nic: Nic::E1000,
         mac: Mac([0x52, 0x54, 0, 9, 0, number]),

@@ -80,10 +80,10 @@ impl Volume {
     /// Addresses of up to `max` blocks of a file or directory from number `bn`
     /// on; 0 for a hole. At least one, as far as one indirect block reaches.
     pub fn addresses(&self, d: &Dentry, bn: u64, max: usize) -> io::Result<Vec<u64>> {
-        if let Some(direct) = usize::try_from(bn).ok().and_then(|i| d.pointers.direct.get(i..)) {
-            if !direct.is_empty() {
-                return Ok(direct[..direct.len().min(max.max(1))].to_vec());
-            }
+        if let Some(direct) = usize::try_from(bn).ok().and_then(|i| d.pointers.direct.get(i..))
+            && !direct.is_empty()
+        {
+            return Ok(direct[..direct.len().min(max.max(1))].to_vec());
         }
         let mut rest = bn - DIRECT as u64;
         let mut span = 1;
