@@ -1,151 +1,14 @@
 //! The lab as a whole: `p9img up`, `test` and `down` on real Plan 9, and what
-//! its people do with it.
+//! its nodes do for each other.
 
 use crate::built::{Artifact, Lab};
-use crate::have;
 use crate::legacy::{LONG, SHORT, plain, ready, shell};
 use crate::plan9::good;
+use crate::running::{NODES, Running, only_thorough, run, thorough};
 use crate::venti::qemu_img;
-use p9img::guest::grid::{Grid, NodeSpec, State};
 use p9img::guest::session::Session;
 use p9img::guest::{Disk, DiskFormat, Link};
-use p9img::lab::{Controller, Mac, Nic, Secrets};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-
-const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
-/// Local ports of the running lab, away from those of a lab that a user runs.
-const PORTS: &str = "28100";
-
-/// Whether everything is tried: three orders of start, the load of many users,
-/// the whole tree, every node's fossil, 50 cuts of power. More than an hour; else
-/// some minutes.
-pub fn thorough() -> bool {
-    std::env::var_os("P9IMG_THOROUGH").is_some()
-}
-
-/// Says that a test is left out, unless everything is tried.
-fn only_thorough(test: &str) -> bool {
-    if !thorough() {
-        eprintln!("SKIPPED {test}: runs with P9IMG_THOROUGH=1 only");
-    }
-    !thorough()
-}
-
-/// The default lab from 9legacy, running; turned off when it goes out of
-/// scope. One at a time: four machines are enough for any host.
-struct Running {
-    lab: Lab,
-    _one: MutexGuard<'static, ()>,
-}
-
-impl Running {
-    /// Builds the lab; nothing runs yet.
-    fn build(test: &str) -> Option<Self> {
-        static ONE: Mutex<()> = Mutex::new(());
-        let media = ready(test)?;
-        let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
-        Some(Self { lab: Lab::build(Some(&media), &[], "qcow2"), _one: one })
-    }
-
-    fn p9img(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
-        command.args(args).current_dir(self.lab.path("")).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// Runs p9img, which must succeed; returns what it printed.
-    fn must(&self, args: &[&str]) -> String {
-        let output = self.p9img(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "p9img {}: {}\n{out}\n{err}", args.join(" "), output.status);
-        out.into_owned()
-    }
-
-    /// Starts nodes, all without names, and waits for them.
-    fn up(&self, nodes: &[&str]) {
-        self.must(&[&["up", "--accel", "tcg", "--ports", PORTS], nodes].concat());
-    }
-
-    /// All checks pass.
-    fn test(&self) {
-        let report: serde_json::Value = serde_json::from_str(&self.must(&["test", "--json"])).unwrap();
-        let checks = report["checks"].as_array().unwrap();
-        assert!(checks.len() > 60, "{report:#}");
-        for check in checks {
-            assert_eq!(check["outcome"], "passed", "{check:#}");
-        }
-    }
-
-    fn grid(&self) -> Grid {
-        Grid::new(&self.lab.path("output"))
-    }
-
-    fn state(&self) -> State {
-        self.grid().state().unwrap().unwrap()
-    }
-
-    /// The console of a node.
-    fn console(&self, node: &str) -> Session {
-        let built = self.lab.node(node);
-        let spec = NodeSpec {
-            name: node.into(),
-            image: PathBuf::new(),
-            format: DiskFormat::Qcow2,
-            sha256: String::new(),
-            controller: Controller::Ide,
-            nic: Nic::E1000,
-            mac: Mac(built.mac),
-            ip: built.ip.parse().unwrap(),
-            cpus: 1,
-            memory: 512 << 20,
-            ready: String::new(),
-            shell: true,
-            ports: Vec::new(),
-        };
-        Session::open(&self.grid().node(node), &spec, SHORT).unwrap_or_else(|e| panic!("{e}"))
-    }
-
-    /// Neither the consoles nor the transcripts of the checks, in which
-    /// passwords were typed, show one.
-    fn no_password_is_told(&self) {
-        let mut searched = 0;
-        for file in walkdir::WalkDir::new(self.lab.path("output/run")) {
-            let file = file.unwrap();
-            if file.file_type().is_file() && file.file_name() != "disk.img" {
-                let bytes = std::fs::read(file.path()).unwrap();
-                for user in ["bootes", "glenda"] {
-                    let found = memchr::memmem::find(&bytes, self.password(user).as_bytes());
-                    assert_eq!(found, None, "the password of {user} is in {}", file.path().display());
-                }
-                searched += 1;
-            }
-        }
-        assert!(searched > 8, "logs and transcripts of four nodes: {searched} files");
-    }
-
-    fn port(&self, node: &str, service: &str) -> String {
-        format!("tcp!127.0.0.1!{}", self.state().ports[node][service])
-    }
-
-    fn password(&self, user: &str) -> String {
-        let secrets = Secrets::load(&self.lab.path(""), "bootes").unwrap().unwrap();
-        secrets.password(user).unwrap().to_owned()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let output = self.p9img(&["down", "--force"]);
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
-/// A command that must succeed; returns what it printed.
-fn run(session: &mut Session, command: &str) -> String {
-    good(session.run(command, &[], LONG))
-}
 
 #[test]
 fn the_lab_comes_up_does_its_work_and_halts() {
@@ -194,110 +57,6 @@ fn any_order_of_start_works() {
         }
         lab.test();
         lab.must(&["down"]);
-    }
-}
-
-/// A screen of its own for drawterm.
-struct Screen {
-    server: Child,
-    display: String,
-}
-
-impl Screen {
-    fn new() -> Self {
-        use std::io::BufRead as _;
-        let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut number = String::new();
-        std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
-        Self { server, display: format!(":{}", number.trim()) }
-    }
-
-    fn keys(&self, args: &[&str]) {
-        let status = Command::new("xdotool").args(args).env("DISPLAY", &self.display).status().unwrap();
-        assert!(status.success(), "xdotool {}", args[0]);
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-/// Logs in with drawterm, types the password each time that drawterm could
-/// have asked for it, and waits until `done` exists, for half a minute.
-fn drawterm(lab: &Running, screen: &Screen, node: &str, login: [&str; 2], command: &str, done: &Path) -> bool {
-    let [user, password] = login;
-    let mut child = Command::new("drawterm")
-        .args(["-a", &lab.port("plan9n1", "auth"), "-s", &lab.port("plan9n1", "secstore")])
-        .args(["-c", &lab.port(node, "cpu"), "-u", user, "-C", command])
-        .env("DISPLAY", &screen.display)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    for _ in 0..6 {
-        std::thread::sleep(Duration::from_secs(3));
-        if done.exists() {
-            break;
-        }
-        screen.keys(&["type", "--delay", "20", password]);
-        screen.keys(&["key", "Return"]);
-        for _ in 0..30 {
-            std::thread::sleep(Duration::from_millis(100));
-            if done.exists() {
-                break;
-            }
-        }
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    done.exists()
-}
-
-#[test]
-#[ignore = "many minutes: cargo test --test boot -- --ignored"]
-fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
-    let test = "drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside";
-    if ["Xvfb", "xdotool", "drawterm"].iter().any(|tool| !have(test, &[tool])) {
-        return;
-    }
-    let Some(lab) = Running::build(test) else { return };
-    lab.up(&[]);
-    let screen = Screen::new();
-    let folder = tempfile::Builder::new().prefix("p9").tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("in"), "from the host\n".repeat(1000)).unwrap();
-    let here = format!("/mnt/term{}", folder.path().display());
-    // drawterm and cpu take short commands only.
-    let script = format!(
-        "cat /dev/sysname /dev/user >{here}/who\ncp {here}/in /tmp/in\ncp /tmp/in {here}/back\n\
-         cp /lib/ndb/local {here}/ndb && >{here}/done\n"
-    );
-    std::fs::write(path("s"), script).unwrap();
-    let command = format!("rc {here}/s");
-    let password = lab.password("bootes");
-    for node in NODES {
-        // In the first seconds after the prompt a listener may not be there yet,
-        // and drawterm gives up at once.
-        let login = || drawterm(&lab, &screen, node, ["bootes", &password], &command, &path("done"));
-        assert!((0..3).any(|_| login()), "{node}");
-        assert_eq!(std::fs::read_to_string(path("who")).unwrap(), format!("{node}bootes"));
-        assert_eq!(std::fs::read(path("back")).unwrap(), std::fs::read(path("in")).unwrap());
-        assert_eq!(std::fs::read_to_string(path("ndb")).unwrap(), lab.lab.cat(node, "fossil:/lib/ndb/local"));
-        for name in ["who", "back", "ndb", "done"] {
-            std::fs::remove_file(path(name)).unwrap();
-        }
-    }
-    for login in [["bootes", "not the password"], ["mallory", &password]] {
-        assert!(!drawterm(&lab, &screen, "plan9n2", login, &command, &path("done")), "{login:?}");
-        assert!(!path("who").exists());
     }
 }
 
@@ -460,7 +219,7 @@ fn the_replica_follows_and_reports_what_was_changed_there() {
         };
         assert_eq!(seen(&mut n3), seen(&mut n1), "{file}");
     }
-    assert_eq!(run(&mut n3, "if(test -e /lib/hiragana) echo there"), "");
+    assert_eq!(run(&mut n3, "if(test -e /lib/hiragana) echo there; status=''"), "");
     for file in ["constitution", "gettysburg", "own"] {
         assert_eq!(run(&mut n3, &format!("sed -n '$p' /lib/{file}")).trim(), "mine", "{file}");
     }

@@ -3,9 +3,9 @@
 
 use crate::archive;
 use crate::built::{Artifact, Lab, Node};
-use crate::grid::thorough;
 use crate::have;
 use crate::plan9::{good, medium};
+use crate::running::thorough;
 use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
 use p9img::lab::{Controller, Mac, Nic};
 use std::path::PathBuf;

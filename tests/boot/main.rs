@@ -14,7 +14,9 @@ mod iso;
 mod legacy;
 mod loader;
 mod plan9;
+mod running;
 mod sample;
+mod users;
 mod venti;
 
 use p9img::guest::Guest;

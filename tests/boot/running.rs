@@ -1,0 +1,149 @@
+//! A lab that runs: four nodes of 9legacy under `p9img up`.
+
+use crate::built::Lab;
+use crate::legacy::{LONG, SHORT, ready};
+use crate::plan9::good;
+use p9img::guest::DiskFormat;
+use p9img::guest::grid::{Grid, NodeSpec, State};
+use p9img::guest::session::Session;
+use p9img::lab::{Controller, Mac, Nic, Secrets};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
+
+pub const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
+/// Local ports of the running lab, away from those of a lab that a user runs.
+const PORTS: &str = "28100";
+
+/// Whether everything is tried: three orders of start, the load of many users,
+/// the whole tree, every node's fossil, 50 cuts of power. More than an hour; else
+/// some minutes.
+pub fn thorough() -> bool {
+    std::env::var_os("P9IMG_THOROUGH").is_some()
+}
+
+/// Says that a test is left out, unless everything is tried.
+pub fn only_thorough(test: &str) -> bool {
+    if !thorough() {
+        eprintln!("SKIPPED {test}: runs with P9IMG_THOROUGH=1 only");
+    }
+    !thorough()
+}
+
+/// The default lab from 9legacy, running; turned off when it goes out of
+/// scope. One at a time: four machines are enough for any host.
+pub struct Running {
+    pub lab: Lab,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Running {
+    /// Builds the lab; nothing runs yet.
+    pub fn build(test: &str) -> Option<Self> {
+        Self::build_with(test, &[])
+    }
+
+    /// Builds it with `edits` of its description (old text, new text).
+    pub fn build_with(test: &str, edits: &[(&str, &str)]) -> Option<Self> {
+        static ONE: Mutex<()> = Mutex::new(());
+        let media = ready(test)?;
+        let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+        Some(Self { lab: Lab::build(Some(&media), edits, "qcow2"), _one: one })
+    }
+
+    pub fn p9img(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
+        command.args(args).current_dir(self.lab.path("")).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs p9img, which must succeed; returns what it printed.
+    pub fn must(&self, args: &[&str]) -> String {
+        let output = self.p9img(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "p9img {}: {}\n{out}\n{err}", args.join(" "), output.status);
+        out.into_owned()
+    }
+
+    /// Starts nodes, all without names, and waits for them.
+    pub fn up(&self, nodes: &[&str]) {
+        self.must(&[&["up", "--accel", "tcg", "--ports", PORTS], nodes].concat());
+    }
+
+    /// All checks pass.
+    pub fn test(&self) {
+        let report: serde_json::Value = serde_json::from_str(&self.must(&["test", "--json"])).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        assert!(checks.len() > 60, "{report:#}");
+        for check in checks {
+            assert_eq!(check["outcome"], "passed", "{check:#}");
+        }
+    }
+
+    pub fn grid(&self) -> Grid {
+        Grid::new(&self.lab.path("output"))
+    }
+
+    pub fn state(&self) -> State {
+        self.grid().state().unwrap().unwrap()
+    }
+
+    /// The console of a node.
+    pub fn console(&self, node: &str) -> Session {
+        let built = self.lab.node(node);
+        let spec = NodeSpec {
+            name: node.into(),
+            image: PathBuf::new(),
+            format: DiskFormat::Qcow2,
+            sha256: String::new(),
+            controller: Controller::Ide,
+            nic: Nic::E1000,
+            mac: Mac(built.mac),
+            ip: built.ip.parse().unwrap(),
+            cpus: 1,
+            memory: 512 << 20,
+            ready: String::new(),
+            shell: true,
+            ports: Vec::new(),
+        };
+        Session::open(&self.grid().node(node), &spec, SHORT).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Neither the consoles nor the transcripts of the checks, in which
+    /// passwords were typed, show one.
+    pub fn no_password_is_told(&self) {
+        let mut searched = 0;
+        for file in walkdir::WalkDir::new(self.lab.path("output/run")) {
+            let file = file.unwrap();
+            if file.file_type().is_file() && file.file_name() != "disk.img" {
+                let bytes = std::fs::read(file.path()).unwrap();
+                for user in ["bootes", "glenda"] {
+                    let found = memchr::memmem::find(&bytes, self.password(user).as_bytes());
+                    assert_eq!(found, None, "the password of {user} is in {}", file.path().display());
+                }
+                searched += 1;
+            }
+        }
+        assert!(searched > 8, "logs and transcripts of four nodes: {searched} files");
+    }
+
+    pub fn port(&self, node: &str, service: &str) -> String {
+        format!("tcp!127.0.0.1!{}", self.state().ports[node][service])
+    }
+
+    pub fn password(&self, user: &str) -> String {
+        let secrets = Secrets::load(&self.lab.path(""), "bootes").unwrap().unwrap();
+        secrets.password(user).unwrap().to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let output = self.p9img(&["down", "--force"]);
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A command that must succeed; returns what it printed.
+pub fn run(session: &mut Session, command: &str) -> String {
+    good(session.run(command, &[], LONG))
+}

@@ -1,0 +1,195 @@
+//! What people do with a lab that runs: log in from the host, change their
+//! password, sit at a terminal.
+
+use crate::have;
+use crate::legacy::SHORT;
+use crate::running::{NODES, Running, run};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A screen of its own for drawterm.
+struct Screen {
+    server: Child,
+    display: String,
+}
+
+impl Screen {
+    fn new() -> Self {
+        use std::io::BufRead as _;
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut number = String::new();
+        std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
+        Self { server, display: format!(":{}", number.trim()) }
+    }
+
+    fn keys(&self, args: &[&str]) {
+        let status = Command::new("xdotool").args(args).env("DISPLAY", &self.display).status().unwrap();
+        assert!(status.success(), "xdotool {}", args[0]);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Logs in with drawterm, types the password each time that drawterm could
+/// have asked for it, and waits until `done` exists, for half a minute.
+fn drawterm(lab: &Running, screen: &Screen, node: &str, login: [&str; 2], command: &str, done: &Path) -> bool {
+    let [user, password] = login;
+    let mut child = Command::new("drawterm")
+        .args(["-a", &lab.port("plan9n1", "auth"), "-s", &lab.port("plan9n1", "secstore")])
+        .args(["-c", &lab.port(node, "cpu"), "-u", user, "-C", command])
+        .env("DISPLAY", &screen.display)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_secs(3));
+        if done.exists() {
+            break;
+        }
+        screen.keys(&["type", "--delay", "20", password]);
+        screen.keys(&["key", "Return"]);
+        for _ in 0..30 {
+            std::thread::sleep(Duration::from_millis(100));
+            if done.exists() {
+                break;
+            }
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    done.exists()
+}
+
+#[test]
+#[ignore = "many minutes: cargo test --test boot -- --ignored"]
+fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
+    let test = "drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside";
+    if ["Xvfb", "xdotool", "drawterm"].iter().any(|tool| !have(test, &[tool])) {
+        return;
+    }
+    let Some(lab) = Running::build(test) else { return };
+    lab.up(&[]);
+    let screen = Screen::new();
+    let folder = tempfile::Builder::new().prefix("p9").tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("in"), "from the host\n".repeat(1000)).unwrap();
+    let here = format!("/mnt/term{}", folder.path().display());
+    // drawterm and cpu take short commands only.
+    let script = format!(
+        "cat /dev/sysname /dev/user >{here}/who\ncp {here}/in /tmp/in\ncp /tmp/in {here}/back\n\
+         cp /lib/ndb/local {here}/ndb && >{here}/done\n"
+    );
+    std::fs::write(path("s"), script).unwrap();
+    let command = format!("rc {here}/s");
+    let password = lab.password("bootes");
+    for node in NODES {
+        // In the first seconds after the prompt a listener may not be there yet,
+        // and drawterm gives up at once.
+        let login = || drawterm(&lab, &screen, node, ["bootes", &password], &command, &path("done"));
+        assert!((0..3).any(|_| login()), "{node}");
+        assert_eq!(std::fs::read_to_string(path("who")).unwrap(), format!("{node}bootes"));
+        assert_eq!(std::fs::read(path("back")).unwrap(), std::fs::read(path("in")).unwrap());
+        assert_eq!(std::fs::read_to_string(path("ndb")).unwrap(), lab.lab.cat(node, "fossil:/lib/ndb/local"));
+        for name in ["who", "back", "ndb", "done"] {
+            std::fs::remove_file(path(name)).unwrap();
+        }
+    }
+    for login in [["bootes", "not the password"], ["mallory", &password]] {
+        assert!(!drawterm(&lab, &screen, "plan9n2", login, &command, &path("done")), "{login:?}");
+        assert!(!path("who").exists());
+    }
+}
+
+#[test]
+#[ignore = "some minutes: cargo test --test boot -- --ignored"]
+fn a_changed_password_survives_a_reboot() {
+    let Some(lab) = Running::build("a_changed_password_survives_a_reboot") else { return };
+    lab.up(&["plan9n1", "plan9n2"]);
+    let old = lab.password("glenda");
+    let new = "another-password";
+    // cpu asks again and again for a password that is wrong.
+    let logs_in = |password: &str| {
+        let command = "@{rfork n; auth/factotum; cpu -h plan9n1 -c 'cat /dev/user; echo'}";
+        let answers = [("user[", "glenda"), ("password:", password)].map(|(a, b)| (a.into(), b.into()));
+        match lab.console("plan9n2").run(command, &answers, Duration::from_secs(60)) {
+            Ok(output) => output.succeeded() && output.text.ends_with("glenda\n"),
+            Err(_) => false,
+        }
+    };
+    assert!(logs_in(&old));
+    let typed =
+        [("Plan 9 Password:", &*old), ("change Plan 9 Password? (y/n)", "y"), ("Password(8 to 31 characters):", new)];
+    let confirmed = [("Confirm:", new), ("(y/n)", "n")];
+    let answers: Vec<_> = typed.iter().chain(&confirmed).map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let output = lab.console("plan9n2").run("passwd glenda", &answers, SHORT).unwrap_or_else(|e| panic!("{e}"));
+    assert!(output.succeeded(), "{}: {}", output.status, output.text);
+    assert!(logs_in(new), "with the new password");
+    lab.must(&["down", "plan9n1"]);
+    lab.up(&["plan9n1"]);
+    assert!(logs_in(new), "with the new password, after a reboot");
+    assert!(!logs_in(&old), "the old one is no longer good");
+}
+
+/// A fifth node, with a screen.
+const TERMINAL: (&str, &str) = (
+    "ip    = \"10.9.0.14\"",
+    "ip    = \"10.9.0.14\"\n\n[[node]]\nname  = \"term1\"\nroles = [\"terminal\"]\nip    = \"10.9.0.15\"",
+);
+
+#[test]
+#[ignore = "some minutes: cargo test --test boot -- --ignored"]
+fn a_terminal_comes_to_rio() {
+    let Some(lab) = Running::build_with("a_terminal_comes_to_rio", &[TERMINAL]) else { return };
+    lab.up(&["plan9n1", "term1"]);
+    let begin = Instant::now();
+    // In 16 bits a pixel: rio's background, and what glenda's own profile opens:
+    // acme's yellow and a window's white.
+    let colours = [([0x73, 0x75, 0x73], 0.05), ([0xFF, 0xFF, 0xEF], 0.2), ([0xFF; 3], 0.1)];
+    let seen = loop {
+        let screen = screen(&lab, "term1");
+        let seen = colours.map(|(colour, _)| share_of(&screen, colour));
+        if seen.iter().zip(colours).all(|(share, (_, least))| *share > least) || begin.elapsed() > SHORT {
+            break seen;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    for (share, (colour, least)) in seen.iter().zip(colours) {
+        assert!(*share > least, "{colour:x?} is on {share:.2} of the screen");
+    }
+    let png = lab.lab.path("term1.png");
+    lab.must(&["screenshot", "term1", png.to_str().unwrap()]);
+    assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG\r\n"));
+    if let Some(keep) = std::env::var_os("P9IMG_SCREENSHOTS") {
+        std::fs::copy(&png, Path::new(&keep).join("term1.png")).unwrap();
+    }
+    let mut n1 = lab.console("plan9n1");
+    run(&mut n1, "for(i in 1 2 3) if(! ~ $seen 1 && ip/ping -n 1 term1 >/dev/null >[2=1]) seen=1; ~ $seen 1");
+}
+
+/// A node's screen: red, green and blue of each pixel.
+fn screen(lab: &Running, node: &str) -> Vec<[u8; 3]> {
+    let file = lab.lab.path("screen.ppm");
+    let to = serde_json::json!({ "filename": file });
+    lab.grid().node(node).control("screendump", to).unwrap_or_else(|e| panic!("{e}"));
+    let bytes = std::fs::read(file).unwrap();
+    // "P6", width, height and 255, each with one blank behind it.
+    let end = bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_whitespace()).nth(3).unwrap().0;
+    assert!(bytes.starts_with(b"P6"));
+    bytes[end + 1..].chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect()
+}
+
+fn share_of(screen: &[[u8; 3]], colour: [u8; 3]) -> f64 {
+    screen.iter().filter(|p| **p == colour).count() as f64 / screen.len().max(1) as f64
+}
