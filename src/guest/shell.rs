@@ -6,6 +6,11 @@ use std::time::{Duration, Instant};
 /// Comes before the status of a command that has ended.
 const END: &str = "P9IMG-END(";
 
+/// How long after a question an answer is typed. 9front's kbdfs(8) stops its
+/// editing of lines, which passwords need, a moment after the program that
+/// asks has told it to; what comes before that is lost.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// rc's prompt on a console.
 pub struct Shell<'a> {
     console: &'a mut Console,
@@ -80,6 +85,7 @@ impl<'a> Shell<'a> {
                 (0, before) => {
                     printed.push_str(&before);
                     printed.push_str(question);
+                    std::thread::sleep(SETTLE.min(left()));
                     self.console.send_line(reply)?;
                 }
                 (_, before) => {

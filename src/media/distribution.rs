@@ -63,7 +63,9 @@ impl Distribution {
         let whole = [arch.name(), "sys", "lib", "rc", "acme", "adm", "cfg", "cron", "mail", "usr"];
         // Mount points: the system expects the folders, nothing is in them.
         let empty = ["mnt", "n", "fd", "tmp", "lp"];
-        whole.iter().chain(&empty).map(|top| format!("{top}/**")).collect()
+        // An amd64 kernel of 9front is compiled with headers of the 386.
+        let more: &[&str] = if self == Self::Front { &["386/include"] } else { &[] };
+        whole.iter().chain(&empty).chain(more).map(|top| format!("{top}/**")).collect()
     }
 }
 

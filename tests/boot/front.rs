@@ -123,6 +123,67 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
     assert!(String::from_utf8(read(&*fs, "adm/users")).unwrap().contains(":moe:moe:"));
 }
 
+#[test]
+fn an_hjfs_that_9front_made_is_read() {
+    let Some(media) = ready("an_hjfs_that_9front_made_is_read") else { return };
+    let lab = lab(&media);
+    let node = lab.node("plan9n2");
+    let own = lab.path("own.img");
+    std::fs::File::create(&own).unwrap().set_len(400 << 20).unwrap();
+    let mut machine = plain(lab.disk("plan9n2", Artifact::Qcow2), node);
+    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&own, DiskFormat::Raw) });
+    let mut guest = machine.start().unwrap();
+    {
+        let mut sh = shell(&mut guest, "plan9n2");
+        let mut run = |command: &str| good(sh.run(command, WORK));
+        run("hjfs -n own -Srf /dev/sdC1/data; sleep 2; mount -c /srv/own /n/own");
+        run("{echo newuser bob; sleep 1; echo newuser sys +bob; sleep 1} >>/srv/own.cmd");
+        run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
+        run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
+        run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
+        // A dump, and changes behind it.
+        run("echo dump >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
+        run("{echo sync; sleep 15; echo sync; sleep 5; echo halt; sleep 3} >>/srv/own.cmd");
+    }
+    guest.quit(SHORT).unwrap();
+    let file: Arc<dyn ReadAt> = Arc::new(HostFile::new(std::fs::File::open(&own).unwrap()).unwrap());
+    let fs = fs::hjfs::open(file).unwrap();
+    assert_eq!(findings(&fs), []);
+    let mut count = 0;
+    for top in ["rc", "lib"] {
+        let dir = fs.find(top.as_bytes()).unwrap();
+        fs::walk::<std::io::Error>(&fs, &dir, &mut |path, n| {
+            let path = format!("{top}/{}", String::from_utf8_lossy(path));
+            let rendered = node.files.iter().any(|f| f["path"] == path.as_str());
+            if !n.meta.mode.is_dir() && !rendered {
+                let there = std::fs::read(media.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+                assert!(read(&fs, &path) == there, "{path} differs from the medium's");
+                count += 1;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert!(count > 500, "{count} files");
+    assert_eq!(read(&fs, "changed"), b"is\n");
+    assert_eq!(&*fs.find(b"changed").unwrap().meta.uid, "bob");
+    let mode = |path: &str| fs.find(path.as_bytes()).unwrap().meta.mode;
+    assert!(mode("many/7").is_temporary() && mode("many/8").is_append() && mode("many/8").is_exclusive());
+    assert_eq!(read(&fs, "many/300"), b"300\n");
+    // The dump has what was, but no temporary file.
+    let dumps = fs.dumps();
+    let step = |dir: &p9img::fs::Node| dumps.children(dir).unwrap().pop().expect("a dump");
+    let dump = step(&step(&dumps.root().unwrap()));
+    let names =
+        |dir: &p9img::fs::Node| -> Vec<_> { dumps.children(dir).unwrap().into_iter().map(|n| n.name).collect() };
+    let many = dumps.children(&dump).unwrap().into_iter().find(|n| n.name == b"many").unwrap();
+    assert!(names(&many).contains(&b"9".to_vec()) && !names(&many).contains(&b"7".to_vec()));
+    let was = dumps.children(&dump).unwrap().into_iter().find(|n| n.name == b"changed").unwrap();
+    let mut text = [0; 9];
+    assert_eq!(dumps.read(&was, 0, &mut text).unwrap(), 4);
+    assert_eq!(&text[..4], b"was\n");
+}
+
 /// SHA-1 in hexadecimal, as sha1sum prints it.
 fn sha1(bytes: &[u8]) -> String {
     use std::io::Write as _;
