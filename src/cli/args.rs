@@ -149,8 +149,9 @@ pub enum Command {
     Status(Status),
     /// Use a node's serial console in this terminal
     #[command(long_about = "Connects this terminal with the serial console of a running node, where the\n\
-        host owner's shell is. Ctrl-] leaves it. What comes from a pipe is typed, and\n\
-        the session ends when the node has been silent for two seconds.")]
+        host owner's shell is. Ctrl-] leaves it. What comes from a pipe is typed line\n\
+        by line, each when the prompt is back or the node has been silent for two\n\
+        seconds; the session ends with the last prompt, or after a minute of silence.")]
     Console(Console),
     /// Write a picture of a node's screen as PNG
     Screenshot(Screenshot),
