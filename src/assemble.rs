@@ -2,7 +2,8 @@
 //! files over the medium's tree, makes the volumes and composes the disk.
 //! Nothing is written; every byte of the result is a function of its offset.
 
-use crate::disk::{Disk, DiskError, Mbr, Partition};
+use crate::disk::mbr::{TYPE_FAT_LBA, TYPE_PLAN9};
+use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
 use crate::fs::hjfs::{self, Hjfs};
@@ -10,11 +11,12 @@ use crate::fs::venti;
 use crate::hex::hex;
 use crate::lab::words::Word as _;
 use crate::lab::{Arch, Format, Fs, Lab, Node, Secrets};
+use crate::media::firmware::{Firmware, FirmwareError};
 use crate::media::{Medium, PatternError, Selection};
-use crate::plan::layout::{self, LayoutError};
-use crate::plan::{FilePlan, Holds, Layout, MediumPlan, NodePlan, Plan, Wanted, node_uuid};
+use crate::plan::layout::{self, LayoutError, Start};
+use crate::plan::{FilePlan, Holds, Layout, MediumPlan, NodePlan, Part, Plan, Wanted, node_uuid};
 use crate::read_at::{ReadAt, SECTOR};
-use crate::render::{self, Catalog, RenderError, Rendered, RenderedFile};
+use crate::render::{self, Catalog, PiFiles, RenderError, Rendered, RenderedFile};
 use crate::tree::{Content, Meta, Mode, Tree};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -37,6 +39,8 @@ pub enum AssembleError {
     Render { node: String, source: RenderError },
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
     #[error("The medium {medium} has no file {path}, which {node} needs to start")]
     NoBootFile { medium: String, path: String, node: String },
     #[error("The file {path} of the medium {medium} has {len} bytes, but the MBR has room for {MBR_CODE}")]
@@ -56,6 +60,8 @@ pub enum AssembleError {
     TooSmall { node: String, fs: &'static str, needed: u64, available: u64 },
     #[error("Cannot lay out the 9fat partition of {node}")]
     Fat { node: String, source: fat::LayoutError },
+    #[error("Cannot lay out the FAT partition of the card of {node}")]
+    Dos { node: String, source: fat::LayoutError },
     #[error("Cannot format the venti of {node}")]
     Venti { node: String, source: venti::LayoutError },
     #[error("Cannot compose the disk of {node}")]
@@ -94,6 +100,7 @@ pub struct Assembler<'a> {
     medium: &'a Medium,
     catalog: &'a Catalog,
     secrets: &'a Secrets,
+    firmware: Option<Firmware>,
     shared: BTreeMap<Arch, Shared>,
     /// Made when the first node needs one: only then are the users known.
     hjfs: Mutex<BTreeMap<HjfsKey, Arc<hjfs::Base>>>,
@@ -124,7 +131,12 @@ impl<'a> Assembler<'a> {
             let fossil = fossil.then(base).transpose()?;
             shared.insert(node.arch, Shared { tree, fossil });
         }
-        Ok(Self { lab, medium, catalog, secrets, shared, hjfs: Mutex::default() })
+        Ok(Self { lab, medium, catalog, secrets, firmware: None, shared, hjfs: Mutex::default() })
+    }
+
+    /// The same with firmware for the lab's Pis.
+    pub fn with_firmware(self, firmware: Option<Firmware>) -> Self {
+        Self { firmware, ..self }
     }
 
     /// The same with other secrets.
@@ -231,10 +243,13 @@ impl<'a> Assembler<'a> {
             (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
             (Fs::Hjfs, _) => self.hjfs(&shared.tree, &tree, &layout, node)?,
         };
-        let ninefat = self.ninefat(node, &rendered, &layout)?;
+        let boot = match &rendered.pi {
+            Some(pi) => ("dos", self.dos(node, pi, &rendered, &layout)?),
+            None => ("9fat", self.ninefat(node, &rendered, &layout)?),
+        };
         let mut volumes = self.venti(node, &layout)?;
         volumes.insert(rendered.fs.partition(), root.volume);
-        volumes.insert("9fat", Arc::new(ninefat));
+        volumes.insert(boot.0, Arc::new(boot.1));
         volumes.insert("nvram", Arc::new(rendered.nvram.clone()));
         let disk = self.disk(node, &rendered, &layout, volumes)?;
         let plan = NodePlan {
@@ -253,6 +268,7 @@ impl<'a> Assembler<'a> {
             used: root.used,
             capacity: root.capacity,
             plan9_ini: rendered.plan9_ini.clone(),
+            pi: rendered.pi.clone(),
             fossil_config: rendered.fossil_config.clone(),
             files: rendered.files.iter().filter(|f| !self.keeps(f)).map(file_plan).collect(),
         };
@@ -281,7 +297,8 @@ impl<'a> Assembler<'a> {
             Fs::Hjfs => hjfs::data_offset(len),
         };
         let root = rendered.fs.partition();
-        Ok(layout::layout(&node.name, node.disk, &wanted, &node.partitions, root, data)?)
+        let start = if node.board.is_pi() { Start::Dos } else { Start::NineFat };
+        Ok(layout::layout(&node.name, node.disk, start, &wanted, &node.partitions, root, data)?)
     }
 
     fn fossil(
@@ -374,6 +391,65 @@ impl<'a> Assembler<'a> {
         Fat::layout(&files, &options).map_err(|source| AssembleError::Fat { node: node.name.clone(), source })
     }
 
+    /// What a Pi's ROM, firmware and kernel read. What differs between nodes
+    /// comes last.
+    fn dos(&self, node: &Node, pi: &PiFiles, rendered: &Rendered, layout: &Layout) -> Result<Fat, AssembleError> {
+        let Some(part) = &layout.dos else {
+            unreachable!("every card has a FAT partition");
+        };
+        let firmware = self.firmware.as_ref().ok_or_else(|| FirmwareError::None { node: node.name.clone() })?;
+        let epoch = self.lab.epoch;
+        let own = firmware.files(node.board)?;
+        let mut files: Vec<_> = own.into_iter().map(|(name, content)| FatFile::new(name, content, epoch)).collect();
+        if let Some(kernel) = &rendered.boot.kernel {
+            files.push(self.boot_file(node, kernel)?);
+        }
+        for (name, text) in [("config.txt", &pi.config_txt), ("cmdline.txt", &pi.cmdline_txt)] {
+            files.push(FatFile::new(name, Content::bytes(text.as_bytes()), epoch));
+        }
+        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let options = fat::Options {
+            reserved: 1,
+            ..fat::Options::hard_disk(address(part.end - part.start), address(part.start), epoch)
+        };
+        Fat::layout(&files, &options).map_err(|source| AssembleError::Dos { node: node.name.clone(), source })
+    }
+
+    /// A card: FAT for the board, then Plan 9. Nothing runs the MBR's code.
+    fn card(
+        &self,
+        node: &Node,
+        dos: &Part,
+        layout: &Layout,
+        mut volumes: BTreeMap<&str, Arc<dyn ReadAt>>,
+    ) -> Result<Disk, AssembleError> {
+        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let start = layout.plan9_start;
+        let fat = MbrEntry {
+            active: true,
+            kind: TYPE_FAT_LBA,
+            start: address(dos.start),
+            sectors: address(dos.end - dos.start),
+        };
+        let plan9 = MbrEntry {
+            active: false,
+            kind: TYPE_PLAN9,
+            start: address(start),
+            sectors: address(layout.sectors - start),
+        };
+        let mbr = Mbr { code: Vec::new(), entries: [Some(fat), Some(plan9), None, None] };
+        let mut part = |name: &str, start_lba: u64, sectors: u64| Partition {
+            name: name.to_owned(),
+            start_lba,
+            sectors,
+            volume: volumes.remove(name),
+        };
+        let mut parts = vec![part(&dos.name, dos.start, dos.end - dos.start)];
+        parts.extend(layout.parts.iter().map(|p| part(&p.name, layout.lba(p), p.end - p.start)));
+        Disk::new(layout.sectors * SECTOR, &mbr, parts)
+            .map_err(|source| AssembleError::Disk { node: node.name.clone(), source })
+    }
+
     fn disk(
         &self,
         node: &Node,
@@ -381,6 +457,9 @@ impl<'a> Assembler<'a> {
         layout: &Layout,
         mut volumes: BTreeMap<&str, Arc<dyn ReadAt>>,
     ) -> Result<Disk, AssembleError> {
+        if let Some(dos) = &layout.dos {
+            return self.card(node, dos, layout, volumes);
+        }
         let path = &rendered.boot.mbr;
         let (_, code) = self.boot_content(node, path)?;
         if code.len() > MBR_CODE {

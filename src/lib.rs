@@ -22,6 +22,7 @@ pub mod cli;
 pub mod diff;
 pub mod digest;
 pub mod disk;
+pub mod flash;
 pub mod fs;
 pub mod guest;
 mod hex;

@@ -1,8 +1,10 @@
 //! The build: many disks in, many artifacts out, in one pass.
 
+use super::card::CardSink;
 use super::folder::Folder;
 use super::keep::{self, Content, Kept, Recorded};
 use super::known::Known;
+use super::manifest::Image;
 use super::memory::{Memory, Stream};
 use super::ova::OvaSink;
 use super::pack::{DEFLATE_LEVEL, Method, Packed};
@@ -128,6 +130,9 @@ pub struct ArtifactReport {
     pub stored_bytes: u64,
     /// Something that whoever uses the artifact should know.
     pub note: Option<String>,
+    /// The disk image in a compressed file.
+    #[serde(default)]
+    pub image: Option<Image>,
 }
 
 /// A format being written for a node.
@@ -151,7 +156,7 @@ struct Sealed {
 
 const fn method(format: Format) -> Option<Method> {
     match format {
-        Format::Raw => None,
+        Format::Raw | Format::Sd | Format::SdXz | Format::SdZst => None,
         Format::Qcow2 | Format::Ova => Some(Method::Deflate),
         Format::Qcow2Zstd => Some(Method::Zstd),
     }
@@ -234,9 +239,9 @@ pub(super) fn build_counted(
         for ((format, name), kept) in job.outputs.iter().zip(kept) {
             let report = report(folder, job, *format, name);
             if let Some(Kept { recorded, clusters }) = kept {
-                let Recorded { len, sha256, mark } = recorded.clone();
+                let Recorded { len, sha256, mark, image } = recorded.clone();
                 outputs.push((name.clone(), sha256.clone(), None));
-                reports.push(ArtifactReport { len, sha256, mark, kept: true, clusters: *clusters, ..report });
+                reports.push(ArtifactReport { len, sha256, mark, image, kept: true, clusters: *clusters, ..report });
             } else if let Some(Sealed { out, content, len, sha256, stamp, .. }) = sealed.next() {
                 let sha256 = hex(&sha256);
                 memory.written.extend(stamp.map(|stamp| (name.clone(), sha256.clone(), stamp)));
@@ -247,6 +252,7 @@ pub(super) fn build_counted(
                     clusters: out.clusters,
                     shared_clusters: out.shared,
                     stored_bytes: out.sink.data_bytes(),
+                    image: out.sink.image(),
                     ..report
                 });
                 outputs.push((out.name, sha256, Some(out.sink.into_output())));
@@ -290,6 +296,7 @@ fn report(folder: &Folder, job: &Job, format: Format, name: &str) -> ArtifactRep
         note: fallback.then(|| {
             "OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE".to_owned()
         }),
+        image: None,
     }
 }
 
@@ -335,6 +342,9 @@ fn open_outputs(folder: &Folder, job: &Job, settings: &Settings) -> Result<Vec<O
             Format::Raw => Box::new(RawSink::new(output, size)?),
             Format::Qcow2 => Box::new(Qcow2Sink::new(output, size, Compression::Zlib)?),
             Format::Qcow2Zstd => Box::new(Qcow2Sink::new(output, size, Compression::Zstd)?),
+            Format::Sd => Box::new(CardSink::zip(output, size, &job.node.name, settings.epoch)?),
+            Format::SdXz => Box::new(CardSink::xz(output, size)?),
+            Format::SdZst => Box::new(CardSink::zstd(output, size)?),
             Format::Ova => Box::new(OvaSink::new(output, size, &job.node, &settings.ovf_template, settings.epoch)?),
         };
         outs.push(Out { name: name.clone(), method: method(*format), sink, clusters: 0, shared: 0 });

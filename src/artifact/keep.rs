@@ -13,7 +13,7 @@
 use super::build::{Job, Monitor, Settings};
 use super::folder::Folder;
 use super::known::Known;
-use super::manifest::Tools;
+use super::manifest::{Image, Tools};
 use super::memory::{self, Memory};
 use super::pipeline::{self, Source};
 use super::share::Share;
@@ -43,6 +43,8 @@ pub struct Recorded {
     pub sha256: String,
     /// As [`super::ArtifactReport::mark`].
     pub mark: String,
+    /// As [`super::ArtifactReport::image`].
+    pub image: Option<Image>,
 }
 
 /// An artifact that stays as it is.
@@ -86,6 +88,10 @@ pub(super) fn mark(job: &Job, format: Format, settings: &Settings, content: &[u8
     add(json(serde_json::to_string(&(Tools::default(), settings.level, format))).as_bytes());
     add(&job.disk.len().to_le_bytes());
     add(content);
+    if format == Format::Sd {
+        add(&settings.epoch.to_le_bytes());
+        add(job.node.name.as_bytes());
+    }
     if format == Format::Ova {
         add(json(serde_json::to_string(&(&job.node, settings.epoch))).as_bytes());
         add(settings.ovf_template.as_bytes());

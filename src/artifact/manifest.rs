@@ -5,7 +5,7 @@
 use super::build::ArtifactReport;
 use super::folder::Folder;
 use super::{CLUSTER, DEFLATE_LEVEL, Error, ZSTD_LEVEL, zlib_version, zstd_version};
-use crate::lab::Format;
+use crate::lab::Word as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,6 +53,18 @@ pub struct Artifact {
     /// [`ArtifactReport::mark`]. Reveals nothing of the disk's secrets.
     #[serde(default)]
     pub mark: String,
+    /// The disk image in a compressed file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+}
+
+/// The one file in a compressed artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Bytes.
+    pub len: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
 }
 
 impl Default for Tools {
@@ -85,18 +97,13 @@ impl Manifest {
     pub fn add(&mut self, reports: &[ArtifactReport]) {
         for report in reports {
             let name = report.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            let format = match report.format {
-                Format::Raw => "raw",
-                Format::Qcow2 => "qcow2",
-                Format::Qcow2Zstd => "qcow2-zstd",
-                Format::Ova => "ova",
-            };
             let artifact = Artifact {
                 node: report.node.clone(),
-                format: format.to_owned(),
+                format: report.format.word().to_owned(),
                 len: report.len,
                 sha256: report.sha256.clone(),
                 mark: report.mark.clone(),
+                image: report.image.clone(),
             };
             self.artifacts.insert(name, artifact);
         }
@@ -146,6 +153,7 @@ impl Manifest {
 mod tests {
     use super::super::folder::Wait;
     use super::*;
+    use crate::lab::Format;
 
     #[test]
     fn survives_a_round_trip() {
@@ -166,6 +174,7 @@ mod tests {
             shared_clusters: 0,
             stored_bytes: 0,
             note: None,
+            image: Some(Image { len: 9, sha256: "02".into() }),
         }]);
         manifest.save(&folder).unwrap();
         assert_eq!(Manifest::load(dir.path()).unwrap(), Some(manifest));

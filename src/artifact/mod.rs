@@ -16,9 +16,11 @@
 
 mod build;
 mod cache;
+mod card;
 mod digest;
 mod error;
 pub mod folder;
+pub mod imager;
 mod keep;
 mod known;
 pub mod manifest;

@@ -67,7 +67,7 @@ pub fn machine_uuid(lab: &str, node: &str) -> Uuid {
 pub const fn controller(wanted: Controller) -> Controller {
     match wanted {
         Controller::Sata => Controller::Sata,
-        Controller::Ide | Controller::Virtio => Controller::Ide,
+        Controller::Ide | Controller::Virtio | Controller::Sd => Controller::Ide,
     }
 }
 

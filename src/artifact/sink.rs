@@ -3,6 +3,7 @@
 
 use super::Error;
 use super::folder::Partial;
+use super::manifest::Image;
 use super::pack::Packed;
 use crate::stamp::Stamp;
 use std::fs::File;
@@ -40,6 +41,12 @@ pub trait Sink: Send {
     /// Bytes of cluster data in the file as stored.
     fn data_bytes(&self) -> u64;
 
+    /// The disk image within, when the file is a compressed one; known after
+    /// [`Sink::finish`].
+    fn image(&self) -> Option<Image> {
+        None
+    }
+
     /// Runs after [`Sink::finish`], away from the writer: computes digests and
     /// fills in what depends on them. Returns length and SHA-256 of the file.
     fn seal(&mut self) -> Result<(u64, [u8; 32]), Error> {
@@ -57,6 +64,11 @@ impl Output {
     pub fn new(partial: Partial) -> Result<Self, Error> {
         let file = partial.file().try_clone().map_err(|e| Error::write(partial.target(), e))?;
         Ok(Self { partial, file: Arc::new(file) })
+    }
+
+    /// The same file, for writing from front to back.
+    pub fn stream(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(|e| self.error(e))
     }
 
     pub fn shared(&self) -> Arc<File> {

@@ -155,6 +155,12 @@ pub enum Command {
     Console(Console),
     /// Write a picture of a node's screen as PNG
     Screenshot(Screenshot),
+    /// Write a node's image to a card, and read it back
+    #[command(long_about = "Writes the image of a Raspberry Pi to a card: shows the device's model, size and\n\
+        partitions, asks, writes, and compares what the card then holds. Refuses a\n\
+        partition, a device that is mounted or holds this system, and one that is read-only\n\
+        or too small. Exit code 3 when the card does not hold what was written.")]
+    Flash(Flash),
     /// Check that every role of the running lab does its job
     #[command(long_about = "Runs the checks that the roles bring, one line each. Starts the lab and stops it\n\
         again when nothing runs. What the consoles said is kept in OUT/run/test. Exit\n\
@@ -443,6 +449,21 @@ pub struct Status {
 pub struct Console {
     /// The node
     pub node: String,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Flash {
+    /// The node
+    pub node: String,
+    /// The card, such as /dev/sdX or /dev/mmcblk0
+    #[arg(long, value_name = "PATH")]
+    pub device: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
     /// Folder of the artifacts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -8,11 +8,11 @@
 //! version. Whoever is in doubt deletes `.p9img.memory` from the folder.
 
 use crate::artifact::memory::{self, Last, Memory};
-use crate::artifact::{ArtifactReport, Folder, manifest, sums};
+use crate::artifact::{ArtifactReport, Folder, imager, manifest, sums};
 use crate::assemble::Assembler;
 use crate::hex::hex;
 use crate::lab::{Lab, SAMPLE, Secrets};
-use crate::media::pins;
+use crate::media::{firmware, pins};
 use crate::page;
 use crate::render::Catalog;
 use crate::stamp::{Moment, Stamp};
@@ -20,12 +20,14 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// Files that a build writes beside the artifacts.
-const LISTS: [&str; 3] = [manifest::FILE, sums::FILE, page::FILE];
+const LISTS: [&str; 4] = [manifest::FILE, sums::FILE, page::FILE, imager::FILE];
 
 /// What stands for the inputs that are not read.
 pub struct Look {
     /// Stands for the bytes of the medium's files.
     seen: [u8; 32],
+    /// The same for the firmware of Pis.
+    firmware: Option<[u8; 32]>,
     /// `p9img.lock`, which may refuse the medium.
     pins: Vec<u8>,
     /// Stands for this program.
@@ -45,8 +47,13 @@ impl Look {
             _ if lab.medium == SAMPLE => [0; 32],
             medium => super::medium::seen(&lab.dir, &lab.medium, medium?)?,
         };
+        // Of firmware, too, if there is any.
+        let firmware = match lab.media.get(firmware::MEDIUM) {
+            Some(medium) => Some(super::medium::seen(&lab.dir, firmware::MEDIUM, medium)?),
+            None => None,
+        };
         let pins = std::fs::read(lab.dir.join(pins::FILE)).unwrap_or_default();
-        Some(Self { seen, pins, program })
+        Some(Self { seen, firmware, pins, program })
     }
 }
 
@@ -64,8 +71,9 @@ impl<'a> Before<'a> {
         let key = secrets.derive("memory of an output folder");
         let mut hash = Sha256::new_with_prefix(key);
         let text = format!("{lab:?} {nodes:?}");
-        for part in [text.as_bytes(), &catalog.digest(), &secrets.fingerprint(), &look.seen, &look.pins, &look.program]
-        {
+        let firmware = look.firmware.as_ref().map_or(&[][..], |f| f);
+        let (catalog, secrets) = (catalog.digest(), secrets.fingerprint());
+        for part in [text.as_bytes(), &catalog, &secrets, &look.seen, firmware, &look.pins, &look.program] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -89,7 +97,8 @@ impl<'a> Before<'a> {
         let reports: Vec<ArtifactReport> = serde_json::from_value(last.reports.clone()).ok()?;
         let name = |r: &ArtifactReport| r.path.file_name().map(|n| n.to_string_lossy().into_owned());
         let whole = reports.iter().all(|r| name(r).is_some_and(|n| memory.is_whole(&lab.out, &n, &r.sha256)));
-        let lists = LISTS.iter().all(|f| memory::list(&lab.out, f).is_some_and(|sum| last.lists.get(*f) == Some(&sum)));
+        // One that there is not, as without a Pi, was not remembered either.
+        let lists = LISTS.iter().all(|f| memory::list(&lab.out, f).as_ref() == last.lists.get(*f));
         (whole && lists).then_some(reports)
     }
 

@@ -5,6 +5,7 @@ use super::before::{Before, Look};
 use super::medium::Record;
 use super::progress::Progress;
 use super::{Outcome, Usage, interrupt, rebuild, say, setup};
+use crate::artifact::imager;
 use crate::artifact::manifest::Manifest;
 use crate::artifact::memory::{self, Memory};
 use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Recorded, Settings, Wait};
@@ -47,8 +48,13 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     let medium = setup::medium(cli, &lab, if args.rebuild { Record::No } else { Record::Yes })?;
     // Until here an interrupt ends p9img at once: what was fetched so far is kept.
     let stop = interrupt::flag()?;
-    let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
+    let record = if args.rebuild { Record::No } else { Record::Yes };
+    let firmware = setup::firmware(cli, &lab, &nodes, record)?;
+    let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?.with_firmware(firmware);
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
+    if variants.is_empty() {
+        return Err(Usage("None of these nodes is a Raspberry Pi, and no format is for PCs".into()).into());
+    }
     let mut assembled = assembler.nodes(&variants)?;
     if args.rebuild && !secrets.complete && assembled.iter().any(|a| a.secret) {
         // Without them nothing can come out equal.
@@ -101,6 +107,8 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         return rebuild::compare(cli, args, &lab.out, work, &reports, &manifest);
     }
     page::save(&folder, &lab, &catalog, &manifest)?;
+    let boards = lab.nodes.iter().map(|n| (n.name.as_str(), n.board));
+    imager::save(&folder, &manifest, &boards.collect())?;
     if let Some(before) = &before {
         before.remember(&folder, &mut memory, &reports)?;
     }
@@ -113,7 +121,7 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
 fn recorded(lab: &Lab, folder: &Folder) -> BTreeMap<String, Recorded> {
     let manifest = Manifest::load(folder.path()).ok().flatten().filter(|m| m.lab == lab.name);
     let artifacts = manifest.into_iter().flat_map(|m| m.artifacts);
-    artifacts.map(|(name, a)| (name, Recorded { len: a.len, sha256: a.sha256, mark: a.mark })).collect()
+    artifacts.map(|(name, a)| (name, Recorded { len: a.len, sha256: a.sha256, mark: a.mark, image: a.image })).collect()
 }
 
 /// Makes the secrets or adds what they lack, and says so.
@@ -149,6 +157,9 @@ const fn extension(format: Format) -> &'static str {
         Format::Qcow2 => "qcow2",
         Format::Qcow2Zstd => "zstd.qcow2",
         Format::Ova => "ova",
+        Format::Sd => "sd.img.zip",
+        Format::SdXz => "sd.img.xz",
+        Format::SdZst => "sd.img.zst",
     }
 }
 

@@ -2,7 +2,7 @@
 //! from it, and the folder of the run.
 
 use super::args::{Cli, Overrides};
-use super::setup;
+use super::{say, setup};
 use crate::artifact::manifest::{Artifact, Manifest};
 use crate::guest::DiskFormat;
 use crate::guest::grid::{Grid, GridSpec, NodeSpec};
@@ -109,6 +109,7 @@ fn node_spec(
         image: lab.out.join(name),
         format: disk,
         sha256,
+        board: node.board,
         controller: lab.controller(node, format),
         nic: node.nic,
         mac: node.mac,
@@ -129,8 +130,18 @@ impl Runnable {
     /// When a name is no node's.
     pub fn names(&self, names: &[String]) -> anyhow::Result<Vec<String>> {
         setup::nodes(&self.lab, names)?;
-        let all = || self.spec.nodes.iter().map(|n| n.name.clone()).collect();
-        Ok(if names.is_empty() { all() } else { names.to_vec() })
+        if !names.is_empty() {
+            return Ok(names.to_vec());
+        }
+        let (can, cannot): (Vec<_>, Vec<_>) = self.spec.nodes.iter().partition(|n| n.board.is_emulated());
+        for node in cannot {
+            say::note(&format!(
+                "{} is left out: QEMU has no board that runs the kernel of a {}",
+                node.name,
+                node.board.name()
+            ));
+        }
+        Ok(can.into_iter().map(|n| n.name.clone()).collect())
     }
 
     pub fn node(&self, name: &str) -> anyhow::Result<&NodeSpec> {
@@ -162,7 +173,11 @@ impl Runnable {
     }
 }
 
-fn digest(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let (mut hash, mut buf) = (Sha256::new(), vec![0; 1 << 20]);
     loop {

@@ -80,6 +80,28 @@ pub fn open(cli: &Cli, lab: &Lab, name: &str, medium: &lab::Medium, keep: Record
     Ok(opened)
 }
 
+/// Opens what need not hold Plan 9, such as firmware, and records it as
+/// [`open`] does. A folder is as it is.
+///
+/// # Errors
+/// When it cannot be had or is not what it was.
+pub fn plain(
+    cli: &Cli,
+    lab: &Lab,
+    name: &str,
+    medium: &lab::Medium,
+    keep: Record,
+) -> anyhow::Result<(PathBuf, Source)> {
+    let pins = Pins::load(&lab.dir)?;
+    let pin = pins.media.get(name);
+    let located = locate(cli, &lab.dir, name, medium, pin, Trust::Lock)?;
+    let source = located.source()?;
+    if let (Some(file), Record::Yes) = (located.file, keep) {
+        record(&lab.dir, name, file, pin)?;
+    }
+    Ok((located.path, source))
+}
+
 /// What stands for the bytes of a medium without their being read: the stamps
 /// of what lies at a path; for what was fetched, the digest that it must have.
 /// None when they cannot be told from others.

@@ -11,6 +11,7 @@ mod console;
 mod diff;
 mod down;
 mod extract;
+mod flash;
 mod fsck;
 mod grid;
 mod image;
@@ -84,6 +85,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Down(a) => down::run(cli, a),
         Command::Status(a) => status::run(cli, a),
         Command::Console(a) => console::run(cli, a),
+        Command::Flash(a) => flash::run(cli, a),
         Command::Screenshot(a) => screenshot::run(cli, a),
         Command::Test(a) => test::run(cli, a),
         Command::Switch => {

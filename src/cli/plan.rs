@@ -13,7 +13,8 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     let medium = setup::medium(cli, &lab, Record::No)?;
     // A plan writes nothing: secrets that do not exist yet are stood in for.
     let secrets = setup::secrets(&lab)?;
-    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?;
+    let firmware = setup::firmware(cli, &lab, &nodes, Record::No)?;
+    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?.with_firmware(firmware);
     let variants: Vec<_> = nodes.into_iter().flat_map(|n| lab.variants(n)).collect();
     let assembled = assembler.nodes(&variants)?;
     let plan = assembler.plan(&assembled);
@@ -42,6 +43,15 @@ fn show(cli: &Cli, plan: &plan::Plan) -> anyhow::Result<()> {
 
 fn show_node(cli: &Cli, n: &NodePlan) -> anyhow::Result<()> {
     say::line(format_args!("\n{}  {}  {} {}  disk {}", n.name, n.roles.join(" + "), n.ip, n.mac, n.device))?;
+    if let Some(p) = &n.layout.dos {
+        say::line(format_args!(
+            "  {:<8} {:>10}..{:<10} {:>10}  of the card",
+            p.name,
+            p.start,
+            p.end,
+            say::size(p.len())
+        ))?;
+    }
     for p in &n.layout.parts {
         let note = if p.name == n.root {
             format!("  {} in use, {} files and folders", say::size(n.used), n.entries)

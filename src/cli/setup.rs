@@ -6,6 +6,7 @@ use super::{Usage, say};
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Written};
 use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
 use crate::media::Medium;
+use crate::media::firmware::{self, Firmware};
 use crate::render::Catalog;
 use std::path::Path;
 
@@ -107,6 +108,20 @@ pub fn medium(cli: &Cli, lab: &Lab, record: Record) -> anyhow::Result<Medium> {
         medium.notes.iter().for_each(|note| say::note(note));
     }
     Ok(medium)
+}
+
+/// The firmware of the lab's Pis, if one of `nodes` is one and the lab has any.
+///
+/// # Errors
+/// When it is not there, is not what it was, or cannot be read.
+pub fn firmware(cli: &Cli, lab: &Lab, nodes: &[&Node], record: Record) -> anyhow::Result<Option<Firmware>> {
+    match lab.media.get(firmware::MEDIUM) {
+        Some(medium) if nodes.iter().any(|n| n.board.is_pi()) => {
+            let (path, source) = medium::plain(cli, lab, firmware::MEDIUM, medium, record)?;
+            Ok(Some(Firmware::read(&path, source)?))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The lab's secrets as far as they are there.

@@ -20,7 +20,8 @@ pub fn run(cli: &Cli, args: &Test) -> anyhow::Result<Outcome> {
     let Some(secrets) = Secrets::load(&lab.lab.dir, &lab.lab.hostowner)? else {
         bail!("There are no secrets beside the lab, though images are built: bring back secrets.toml");
     };
-    let states: Vec<_> = lab.spec.nodes.iter().map(|n| (n, lab.grid.node_state(n))).collect();
+    let emulated = lab.spec.nodes.iter().filter(|n| n.board.is_emulated());
+    let states: Vec<_> = emulated.map(|n| (n, lab.grid.node_state(n))).collect();
     let started = states.iter().all(|(_, s)| *s == NodeState::Down);
     let teller = Teller::new(cli, stop.clone());
     let all = lab.names(&[])?;
@@ -69,7 +70,11 @@ fn run_all(
             broken = Some(anyhow::anyhow!("Interrupted"));
             break;
         }
-        match runner.run(check) {
+        let result = match why_not(lab, check) {
+            Some(why) => Ok(Checked::skipped(check, why)),
+            None => runner.run(check),
+        };
+        match result {
             Ok(result) => {
                 if !args.json && !cli.quiet {
                     show(&result, check)?;
@@ -99,6 +104,19 @@ fn can_be_tried(lab: &grid::Runnable, check: &Check) -> bool {
         Place::Host => true,
         Place::Node(name) => lab.spec.nodes.iter().any(|n| n.name == *name && n.shell),
     }
+}
+
+/// What keeps a check from being tried in QEMU.
+fn why_not(lab: &grid::Runnable, check: &Check) -> Option<String> {
+    let node = |name: &str| lab.spec.nodes.iter().find(|n| n.name == name);
+    let ends: Vec<_> = [node(check.at()), node(&check.node)].into_iter().flatten().collect();
+    if let Some(n) = ends.iter().find(|n| !n.board.is_emulated()) {
+        return Some(format!("QEMU does not run the {} that is {}", n.board.name(), n.name));
+    }
+    let among = if check.network { lab.spec.nodes.iter().collect() } else { ends };
+    let network = check.network || check.at() != check.node;
+    let pi = among.into_iter().find(|n| network && n.board.is_pi())?;
+    Some(format!("{} is a {}, and QEMU's has no network that Plan 9 drives", pi.name, pi.board.name()))
 }
 
 fn show(result: &Checked, check: &Check) -> anyhow::Result<()> {

@@ -51,6 +51,18 @@ pub struct Result {
 }
 
 impl Result {
+    /// A check that was not tried.
+    pub fn skipped(check: &Check, why: String) -> Self {
+        Self {
+            role: check.role.clone(),
+            node: check.node.clone(),
+            at: check.at().to_owned(),
+            name: check.name.clone(),
+            seconds: 0.0,
+            outcome: Outcome::Skipped { why },
+        }
+    }
+
     pub fn failed(&self) -> bool {
         matches!(self.outcome, Outcome::Failed { .. })
     }
@@ -266,6 +278,7 @@ mod tests {
             expect: expect.map(str::to_owned),
             answers: Vec::new(),
             timeout: Duration::from_secs(10),
+            network: false,
             order: 50,
         }
     }

@@ -14,6 +14,7 @@
 pub mod check;
 mod console;
 pub mod grid;
+pub mod pi;
 pub mod probe;
 mod qemu;
 pub mod qmp;

@@ -144,7 +144,7 @@ impl Machine {
             let device = match self.controller {
                 Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
                 Controller::Sata => format!("ide-hd,drive=disk{i},bus=ahci0.{i}"),
-                Controller::Virtio => format!("virtio-blk-pci,drive=disk{i}"),
+                Controller::Virtio | Controller::Sd => format!("virtio-blk-pci,drive=disk{i}"),
             };
             args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
             args.extend(["-device".into(), format!("{device},bootindex={i}{cache}").into()]);

@@ -1,10 +1,10 @@
 //! Values judged against each other: what is there twice, who needs whom, which
 //! address is whose. Then the draft, with its defaults filled in, is the lab.
 
-use super::draft::{Draft, NodeDraft};
+use super::draft::{Draft, Hardware, NodeDraft};
 use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
 use super::model::*;
-use super::roles::{BASE_PARTITIONS, RoleFacts};
+use super::roles::{BASE_PARTITIONS, CARD_PARTITIONS, RoleFacts};
 use super::value::At;
 use super::{SAMPLE, addresses, names, releases, units};
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     check_medium(draft, notes);
     for node in &draft.nodes {
         check_roles(node, facts, notes);
+        check_board(node, facts, notes);
         check_partitions(draft, node, facts, notes);
     }
     check_roles_of_lab(draft, facts, notes);
@@ -127,6 +128,41 @@ fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     }
 }
 
+/// A Pi is what it is: only its card can be chosen.
+fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
+    let board = node.board.as_ref().map_or(Board::Pc, |b| b.value);
+    for key in &node.own {
+        let (what, help) = match (board.is_pi(), key.value.as_str()) {
+            (false, "card") => ("A PC has no card".to_owned(), "its size is that of its `disk`; or give it a `board`"),
+            (true, "disk") => (format!("A {} has a card, not a disk", board.name()), "say `card = \"2 GB\"`"),
+            (true, key) if key != "card" => {
+                (format!("The `{key}` of a {} is the board's own", board.name()), "take the line out")
+            }
+            _ => continue,
+        };
+        let problem = Problem::new(Kind::Conflict, what).help(help);
+        notes.note_beside(&key.span, problem, node.board.as_ref().map(|b| &b.span));
+    }
+    for role in &node.roles {
+        let Some(fact) = facts.iter().find(|f| f.name == role.value) else { continue };
+        if !fact.boards.is_empty() && !fact.boards.iter().any(|b| b == board.name()) {
+            let what = format!("Role `{}` cannot be on a {}", role.value, board.name());
+            let boards: Vec<&str> = fact.boards.iter().map(String::as_str).collect();
+            let problem =
+                Problem::new(Kind::Conflict, what).expected(format!("a node whose `board` is {}", choice(&boards)));
+            notes.note_beside(&role.span, problem, node.board.as_ref().map(|b| &b.span));
+        }
+    }
+}
+
+/// Bytes of the node's disk, or card.
+fn disk_of(node: &NodeDraft, common: &Hardware) -> u64 {
+    match node.board.as_ref().is_some_and(|b| b.value.is_pi()) {
+        true => node.hardware.card.or(common.card).unwrap_or(CARD),
+        false => node.hardware.disk.or(common.disk).unwrap_or(DISK),
+    }
+}
+
 fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let all = draft.nodes.iter().flat_map(|n| n.roles.iter());
     for fact in facts {
@@ -151,9 +187,10 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
 
 fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let of_roles = facts.iter().filter(|f| node.roles.iter().any(|r| r.value == f.name)).flat_map(|f| &f.partitions);
-    let mut known: Vec<&str> = BASE_PARTITIONS.to_vec();
+    let pi = node.board.as_ref().is_some_and(|b| b.value.is_pi());
+    let mut known: Vec<&str> = if pi { CARD_PARTITIONS } else { BASE_PARTITIONS }.to_vec();
     known.extend(of_roles.map(String::as_str));
-    let disk = node.hardware.disk.or(draft.defaults.disk).unwrap_or(DISK);
+    let disk = disk_of(node, &draft.defaults);
     let mut used = 0u64;
     for (name, size) in &node.partitions {
         used = used.saturating_add(*size);
@@ -193,6 +230,8 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
 /// What every node has unless the file says otherwise.
 pub const MEMORY: u64 = 512 << 20;
 pub const DISK: u64 = 2 << 30;
+/// Bytes of a card, in the units that cards are sold by.
+pub const CARD: u64 = 2_000_000_000;
 
 /// The lab of a draft without mistakes.
 pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
@@ -220,19 +259,28 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         media.insert(medium.clone(), release.medium());
     }
     let common = draft.defaults;
-    let node = |(node, address): (NodeDraft, addresses::Assigned)| Node {
-        name: text(node.name, ""),
-        roles: plain(node.roles),
-        cpus: node.hardware.cpus.or(common.cpus).unwrap_or(1),
-        memory: node.hardware.memory.or(common.memory).unwrap_or(MEMORY),
-        disk: node.hardware.disk.or(common.disk).unwrap_or(DISK),
-        arch: node.hardware.arch.or(common.arch).unwrap_or(Arch::I386),
-        fs: node.hardware.fs.or(common.fs),
-        controller: node.hardware.controller.or(common.controller).unwrap_or(Controller::Ide),
-        nic: node.hardware.nic.or(common.nic).unwrap_or(Nic::E1000),
-        mac: address.mac,
-        ip: address.ip,
-        partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
+    let node = |(node, address): (NodeDraft, addresses::Assigned)| {
+        let disk = disk_of(&node, &common);
+        let board = node.board.map_or(Board::Pc, |b| b.value);
+        let pc = Node {
+            name: text(node.name, ""),
+            roles: plain(node.roles),
+            cpus: node.hardware.cpus.or(common.cpus).unwrap_or(1),
+            memory: node.hardware.memory.or(common.memory).unwrap_or(MEMORY),
+            disk,
+            board,
+            arch: node.hardware.arch.or(common.arch).unwrap_or(Arch::I386),
+            fs: node.hardware.fs.or(common.fs),
+            controller: node.hardware.controller.or(common.controller).unwrap_or(Controller::Ide),
+            nic: node.hardware.nic.or(common.nic).unwrap_or(Nic::E1000),
+            mac: address.mac,
+            ip: address.ip,
+            partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
+        };
+        match board {
+            Board::Pc => pc,
+            pi => Node { cpus: pi.cpus(), memory: pi.memory(), arch: Arch::Arm, controller: Controller::Sd, ..pc },
+        }
     };
     Lab {
         medium,

@@ -5,9 +5,10 @@
 //! mistake and is noted: the draft of a file with mistakes is never used for
 //! more than finding further ones.
 
-use super::model::{Arch, Controller, Format, Fs, Mac, Medium, Nic, Origin, Said};
+use super::model::{Arch, Board, Controller, Format, Fs, Mac, Medium, Nic, Origin, Said};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
+use super::words::Word as _;
 use super::{mistakes::*, names, units, words};
 use crate::read_at::SECTOR;
 use std::net::Ipv4Addr;
@@ -22,6 +23,9 @@ pub const DISK_MIN: u64 = 64 << 20;
 pub const DISK_MAX: u64 = 2 << 40;
 /// MAXMACH of Plan 9's pc kernels.
 pub const CPUS_MAX: u32 = 32;
+
+/// Keys that say what a machine is like.
+const HARDWARE: [&str; 7] = ["arch", "cpus", "memory", "disk", "card", "controller", "nic"];
 
 #[derive(Default)]
 pub(crate) struct Draft {
@@ -67,6 +71,8 @@ pub(crate) struct Hardware {
     pub cpus: Option<u32>,
     pub memory: Option<u64>,
     pub disk: Option<u64>,
+    /// Bytes of a Pi's card.
+    pub card: Option<u64>,
     pub fs: Option<Fs>,
     pub controller: Option<Controller>,
     pub nic: Option<Nic>,
@@ -79,7 +85,10 @@ pub(crate) struct NodeDraft {
     pub roles: Vec<At<String>>,
     pub mac: Option<At<Mac>>,
     pub ip: Option<At<Ipv4Addr>>,
+    pub board: Option<At<Board>>,
     pub hardware: Hardware,
+    /// Keys of the hardware that the node itself has.
+    pub own: Vec<At<String>>,
     pub partitions: Vec<(At<String>, u64)>,
 }
 
@@ -219,6 +228,7 @@ fn read_hardware(section: &Section<'_, '_>) -> Hardware {
         cpus: value("cpus").and_then(|v| Some(v.integer("an integer from 1 to 32", cpus)?.value)),
         memory: size("memory", memory),
         disk: size("disk", disk),
+        card: size("card", card),
         fs: word(value("fs")),
         controller: word(value("controller")),
         nic: word(value("nic")),
@@ -266,6 +276,11 @@ fn memory(bytes: u64) -> Result<u64, Problem> {
 fn disk(bytes: u64) -> Result<u64, Problem> {
     in_range("disk", bytes, DISK_MIN, DISK_MAX)?;
     whole_sectors("A disk", bytes)
+}
+
+fn card(bytes: u64) -> Result<u64, Problem> {
+    in_range("card", bytes, DISK_MIN, DISK_MAX)?;
+    whole_sectors("A card", bytes)
 }
 
 fn whole_sectors(noun: &str, bytes: u64) -> Result<u64, Problem> {
@@ -355,7 +370,14 @@ fn read_node(node: &Section<'_, '_>, facts: &[RoleFacts]) -> NodeDraft {
         roles: roles.and_then(|v| v.strings("roles such as `\"cpu\"`", role)).unwrap_or_default(),
         mac: node.get("mac").and_then(|v| v.parse("a MAC address such as `\"52:54:00:09:00:01\"`", units::mac)),
         ip: node.get("ip").and_then(|v| v.parse("an address such as `\"10.9.0.11\"`", address)),
+        board: node
+            .get("board")
+            .and_then(|v| v.parse(&choice(&Board::WORDS.iter().map(|(w, _)| *w).collect::<Vec<_>>()), words::parse)),
         hardware: read_hardware(node),
+        own: HARDWARE
+            .iter()
+            .filter_map(|key| Some(At { value: (*key).to_owned(), span: node.get(key)?.span }))
+            .collect(),
         partitions: node.section("partitions", "").map(|s| read_partitions(&s)).unwrap_or_default(),
     }
 }

@@ -52,9 +52,19 @@ impl Lab {
 
     /// A node once for each controller that its formats need, with those
     /// formats: its disk names the controller, so each has a disk of its own.
+    /// A Pi has one disk, its card.
     pub fn variants(&self, node: &Node) -> Vec<(Node, Vec<Format>)> {
         let mut out: Vec<(Node, Vec<Format>)> = Vec::new();
-        for format in &self.formats {
+        if node.board.is_pi() {
+            let mut formats: Vec<Format> = Vec::new();
+            for format in self.formats.iter().map(|f| f.on_card()) {
+                if !formats.contains(&format) {
+                    formats.push(format);
+                }
+            }
+            return vec![(node.clone(), formats)];
+        }
+        for format in self.formats.iter().filter(|f| !f.is_card()) {
             let controller = self.controller(node, *format);
             match out.iter_mut().find(|(n, _)| n.controller == controller) {
                 Some((_, formats)) => formats.push(*format),
@@ -134,6 +144,13 @@ pub struct TreeRules {
     pub exclude: Vec<String>,
 }
 
+impl Node {
+    /// What decides which kernel runs: a Pi's board, or an architecture.
+    pub const fn machine(&self) -> &'static str {
+        if self.board.is_pi() { self.board.name() } else { self.arch.name() }
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Node {
     pub name: String,
@@ -144,6 +161,8 @@ pub struct Node {
     pub memory: u64,
     /// Bytes, a multiple of 512.
     pub disk: u64,
+    #[serde(skip_serializing_if = "Board::is_pc")]
+    pub board: Board,
     pub arch: Arch,
     /// The root file system; none: the distribution's first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,12 +175,64 @@ pub struct Node {
     pub partitions: BTreeMap<String, u64>,
 }
 
+/// What a node is: a PC, or a Raspberry Pi, of which the zeros are a 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Board {
+    Pc,
+    Pi1,
+    Pi2,
+    Pi3,
+    Pi4,
+}
+
+impl Board {
+    pub const fn is_pi(self) -> bool {
+        !matches!(self, Self::Pc)
+    }
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    const fn is_pc(&self) -> bool {
+        matches!(self, Self::Pc)
+    }
+    /// Whether QEMU has a board on which its kernel runs. A Pi 3 has that of a
+    /// Pi 2, and runs there.
+    pub const fn is_emulated(self) -> bool {
+        matches!(self, Self::Pc | Self::Pi2 | Self::Pi3)
+    }
+    /// As `lab.toml` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pc => "pc",
+            Self::Pi1 => "pi1",
+            Self::Pi2 => "pi2",
+            Self::Pi3 => "pi3",
+            Self::Pi4 => "pi4",
+        }
+    }
+    /// Processors of a Pi.
+    pub const fn cpus(self) -> u32 {
+        match self {
+            Self::Pc | Self::Pi1 => 1,
+            Self::Pi2 | Self::Pi3 | Self::Pi4 => 4,
+        }
+    }
+    /// Bytes of a Pi's memory: of the smallest one that is sold by this name.
+    pub const fn memory(self) -> u64 {
+        match self {
+            Self::Pc | Self::Pi1 => 512 << 20,
+            Self::Pi2 | Self::Pi3 | Self::Pi4 => 1 << 30,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     #[serde(rename = "386")]
     I386,
     Amd64,
+    /// 32-bit ARM, of a Pi.
+    Arm,
 }
 
 impl Arch {
@@ -170,6 +241,7 @@ impl Arch {
         match self {
             Self::I386 => "386",
             Self::Amd64 => "amd64",
+            Self::Arm => "arm",
         }
     }
 }
@@ -198,15 +270,18 @@ pub enum Controller {
     Ide,
     Sata,
     Virtio,
+    /// The slot of a Pi's card.
+    Sd,
 }
 
 impl Controller {
-    /// Name of the first disk in Plan 9: IDE `sdC0`, AHCI `sdE0`, virtio-blk `sdF0`.
+    /// Name of the first disk in Plan 9: IDE `sdC0`, AHCI `sdE0`, virtio-blk `sdF0`, card `sdM0`.
     pub const fn device(self) -> &'static str {
         match self {
             Self::Ide => "sdC0",
             Self::Sata => "sdE0",
             Self::Virtio => "sdF0",
+            Self::Sd => "sdM0",
         }
     }
 }
@@ -244,4 +319,25 @@ pub enum Format {
     /// qcow2 with zstd clusters.
     Qcow2Zstd,
     Ova,
+    /// The image of a Pi's card in a zip archive.
+    Sd,
+    /// The same under xz.
+    SdXz,
+    /// The same under zstd.
+    SdZst,
+}
+
+impl Format {
+    /// Whether only the cards of Pis have this form.
+    pub const fn is_card(self) -> bool {
+        matches!(self, Self::Sd | Self::SdXz | Self::SdZst)
+    }
+    /// What stands for the format when the node is a Pi: nobody imports one as
+    /// a machine.
+    pub const fn on_card(self) -> Self {
+        match self {
+            Self::Ova => Self::Sd,
+            other => other,
+        }
+    }
 }

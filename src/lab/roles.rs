@@ -13,6 +13,8 @@ pub struct RoleFacts {
     pub needs_in_lab: Vec<String>,
     /// Whether only one node of the lab may have it.
     pub at_most_one: bool,
+    /// Boards it can be on; empty: on all.
+    pub boards: Vec<String>,
     /// Partitions it adds to the node, beside [`BASE_PARTITIONS`].
     pub partitions: Vec<String>,
 }
@@ -20,3 +22,6 @@ pub struct RoleFacts {
 /// Partitions that every node has, of a size that the lab may choose. Beside them
 /// there is `nvram`, one sector always.
 pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "fs", "swap"];
+
+/// The same of a Pi's card.
+pub const CARD_PARTITIONS: &[&str] = &["dos", "fossil", "swap"];

@@ -1,7 +1,7 @@
 //! The words that a lab file chooses from: architectures, controllers, formats.
 
 use super::mistakes::{Kind, Problem, choice, quote, suggest};
-use super::model::{Arch, Controller, Format, Fs, Nic};
+use super::model::{Arch, Board, Controller, Format, Fs, Nic};
 
 /// A type that is written as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
@@ -13,6 +13,12 @@ pub trait Word: Copy + PartialEq + 'static {
     fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
     }
+}
+
+impl Word for Board {
+    const NOUN: &'static str = "board";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pc", Self::Pc), ("pi1", Self::Pi1), ("pi2", Self::Pi2), ("pi3", Self::Pi3), ("pi4", Self::Pi4)];
 }
 
 impl Word for Arch {
@@ -38,8 +44,15 @@ impl Word for Nic {
 
 impl Word for Format {
     const NOUN: &'static str = "format";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("raw", Self::Raw), ("qcow2", Self::Qcow2), ("qcow2-zstd", Self::Qcow2Zstd), ("ova", Self::Ova)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("raw", Self::Raw),
+        ("qcow2", Self::Qcow2),
+        ("qcow2-zstd", Self::Qcow2Zstd),
+        ("ova", Self::Ova),
+        ("sd", Self::Sd),
+        ("sd-xz", Self::SdXz),
+        ("sd-zst", Self::SdZst),
+    ];
 }
 
 /// Names that other tools use for what has another word here.
@@ -47,6 +60,13 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("i386", "386"),
     ("x86", "386"),
     ("pc", "386"),
+    ("pi", "pi2"),
+    ("pi0", "pi1"),
+    ("zero", "pi1"),
+    ("rpi1", "pi1"),
+    ("rpi2", "pi2"),
+    ("rpi3", "pi3"),
+    ("rpi4", "pi4"),
     ("x86_64", "amd64"),
     ("x86-64", "amd64"),
     ("x64", "amd64"),
@@ -61,6 +81,10 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("qcow", "qcow2"),
     ("ovf", "ova"),
     ("vmdk", "ova"),
+    ("zip", "sd"),
+    ("sd.img.zip", "sd"),
+    ("xz", "sd-xz"),
+    ("zst", "sd-zst"),
 ];
 
 /// # Errors
@@ -91,4 +115,4 @@ macro_rules! from_str {
     )*};
 }
 
-from_str!(Arch, Controller, Fs, Nic, Format);
+from_str!(Arch, Board, Controller, Fs, Nic, Format);

@@ -70,7 +70,7 @@ impl Compression {
     }
 
     /// Each goes on where a stream ends and another begins.
-    fn decoder<'a>(self, from: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    pub(super) fn decoder<'a>(self, from: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),

@@ -8,10 +8,12 @@
 //! [`store`] keeps them, [`pins`] records which ones a lab has.
 
 pub mod compressed;
+pub mod deb;
 pub mod directory;
 mod distribution;
 mod facts;
 pub mod fetch;
+pub mod firmware;
 pub mod git;
 pub mod image;
 pub mod iso;
@@ -148,6 +150,8 @@ pub enum MediumError {
     NotPlan9 { path: PathBuf, marks: String },
     #[error("Cannot read the tar archive {path}")]
     Tar { path: PathBuf, source: tar::TarError },
+    #[error("Cannot read the Debian package {path}")]
+    Deb { path: PathBuf, source: deb::DebError },
     #[error("The {how} stream of {path} is damaged or cut off: get the file again")]
     Compressed { path: PathBuf, how: &'static str, source: io::Error },
     #[error("The {how} stream of {path} becomes more than {most} bytes: no medium grows like that")]

@@ -5,7 +5,7 @@
 
 use super::listing::Listing;
 use super::store::Store;
-use super::{Distribution, MediumError, compressed, directory, git, image, iso, tar};
+use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar};
 use crate::artifact::ova;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar archive, or a disk image with fossil or hjfs, also under gzip, bzip2, xz or zstd";
+const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar archive, a Debian package, or a disk image with fossil or hjfs, also under gzip, bzip2, xz or zstd";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
@@ -24,6 +24,8 @@ pub enum Source {
     /// The directory of a git repository, and the store for what is read of it.
     Git(PathBuf, Store),
     Tar(Arc<dyn ReadAt>),
+    /// A Debian package.
+    Deb(Arc<dyn ReadAt>),
     /// An ISO 9660 image.
     Iso(Arc<dyn ReadAt>),
     /// No archive of files: a disk image, or nothing of use.
@@ -89,6 +91,7 @@ impl Source {
         Ok(match () {
             // An OVA is a tar archive, too, but of a disk.
             () if tar::matches(start) && !ova::matches(start) => Self::Tar(file),
+            () if deb::matches(start) => Self::Deb(file),
             () if iso::matches(&*file) => Self::Iso(file),
             () => Self::Other(file),
         })
@@ -103,6 +106,7 @@ impl Source {
             Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),
             Self::Git(folder, store) => git::list(&folder, "HEAD", &store),
             Self::Tar(bytes) => tar::list(&bytes, path),
+            Self::Deb(bytes) => deb::list(&bytes, path),
             Self::Iso(image) => {
                 iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })
             }

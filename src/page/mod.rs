@@ -245,6 +245,7 @@ fn node_view<'a>(
             Controller::Ide => "ide",
             Controller::Sata => "sata",
             Controller::Virtio => "virtio",
+            Controller::Sd => "sd",
         }),
     })
 }

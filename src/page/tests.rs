@@ -1,6 +1,6 @@
 use super::*;
 use crate::artifact::manifest::Tools;
-use crate::lab::{Arch, Mac, Network, TreeRules, User};
+use crate::lab::{Arch, Board, Mac, Network, TreeRules, User};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ fn node(number: usize, roles: &[&str]) -> Node {
         cpus: 1,
         memory: 512 << 20,
         disk: 2 << 30,
+        board: Board::Pc,
         arch: Arch::I386,
         fs: None,
         controller: Controller::Ide,
@@ -73,6 +74,7 @@ fn manifest(lab: &Lab) -> Manifest {
                 len: 1536,
                 sha256: format!("{ext}-digest-of-{}", node.name),
                 mark: "hush".into(),
+                image: None,
             };
             manifest.artifacts.insert(format!("{}.{ext}", node.name), artifact);
         }

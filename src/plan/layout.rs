@@ -7,6 +7,14 @@
 //! ```
 //!
 //! The root's partition is called `fossil` or, for hjfs, `fs`.
+//! The card of a Pi has no 9fat, but a FAT partition of its own before Plan 9's,
+//! in which the board's firmware looks:
+//!
+//! ```text
+//! 0        2048         67584                                        end of card
+//! │ MBR …  │ dos (FAT)  │ Plan 9 partition                                  │
+//!                       │ table │ nvram │ fossil ………………… │ swap │ arenas │ … │
+//! ```
 //!
 //! What every node has comes first and what a role asks for comes last, so the
 //! shared part of two disks lies at the same place. The root begins where its
@@ -27,6 +35,11 @@ const BLOCK: u64 = 8192;
 
 /// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.
 const NINEFAT: u64 = 32 << 20;
+/// Bytes of a card's FAT partition: the firmware and a kernel, 8 MB at the most.
+const DOS: u64 = 32 << 20;
+/// Bytes at the start of a card's Plan 9 partition: one sector nobody uses, and
+/// the table.
+const TABLE: u64 = 2 * SECTOR;
 /// prep(8)'s maximum for swap.
 const SWAP_MAX: u64 = 512 << 20;
 
@@ -66,6 +79,9 @@ impl Part {
 /// The partitions of one disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Layout {
+    /// A partition before Plan 9's, in sectors of the whole disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dos: Option<Part>,
     /// Sectors of the whole disk.
     pub sectors: u64,
     /// First sector of the Plan 9 partition.
@@ -103,6 +119,15 @@ pub enum LayoutError {
     UnknownPartition { node: String, name: String, known: String },
 }
 
+/// How a disk begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// 9fat, for a PC.
+    NineFat,
+    /// A FAT partition beside Plan 9's, for a Pi.
+    Dos,
+}
+
 /// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
 /// in bytes; `root` is the name of the root's partition, and `data_offset`
 /// tells where in one of so many bytes its data begins.
@@ -113,6 +138,7 @@ pub enum LayoutError {
 pub fn layout(
     node: &str,
     disk: u64,
+    begin: Start,
     wanted: &[Wanted],
     sizes: &BTreeMap<String, u64>,
     root: &str,
@@ -121,11 +147,19 @@ pub fn layout(
     let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
     let round = |n: u64, to: u64| n.div_ceil(to) * to;
     // Small disks get a small 9fat, but not below prep(8)'s minimum of 10 MB.
-    let ninefat = round(own("9fat", NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER);
+    let fat = match begin {
+        Start::NineFat => "9fat",
+        Start::Dos => "dos",
+    };
+    let (ninefat, dos) = match begin {
+        Start::NineFat => (round(own(fat, NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER), 0),
+        Start::Dos => (TABLE, round(own(fat, DOS), 1 << 20)),
+    };
+    let base = PLAN9_START * SECTOR + dos;
     let swap = own("swap", (disk / 16).min(SWAP_MAX));
     let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
     after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
-    let known: Vec<_> = ["9fat", root].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
+    let known: Vec<_> = [fat, root].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
     if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
         return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
     }
@@ -134,13 +168,13 @@ pub fn layout(
     let head = ninefat + SECTOR;
     let tail: u64 = after.iter().map(|w| round(w.size, CLUSTER)).sum();
     // Up to one cluster goes to aligning the root, one to aligning what follows.
-    let fixed = PLAN9_START * SECTOR + head + tail + 2 * CLUSTER;
+    let fixed = base + head + tail + 2 * CLUSTER;
     let room = (sectors * SECTOR).checked_sub(fixed).filter(|r| *r >= 16 * CLUSTER);
     let len = match (sizes.get(root), room) {
         (Some(asked), Some(room)) if *asked <= room => asked / BLOCK * BLOCK,
         (None, Some(room)) => room / BLOCK * BLOCK,
         (asked, _) => {
-            let mut list = vec![format!("9fat {ninefat}")];
+            let mut list = vec![format!("{fat} {}", ninefat.max(dos))];
             list.extend(asked.map(|a| format!("{root} {a}")));
             list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
             let needed = fixed + asked.copied().unwrap_or(0).max(16 * CLUSTER);
@@ -154,8 +188,11 @@ pub fn layout(
         }
     };
     let part = |name, start, end, holds| Part { name, start: start / SECTOR, end: end / SECTOR, holds };
-    let mut parts = vec![part("9fat".into(), 0, ninefat, None), part("nvram".into(), ninefat, head, None)];
-    let base = PLAN9_START * SECTOR;
+    let mut parts = vec![part("nvram".into(), ninefat, head, None)];
+    if begin == Start::NineFat {
+        parts.insert(0, part(fat.into(), 0, ninefat, None));
+    }
+    let dos = (dos > 0).then(|| part(fat.into(), PLAN9_START * SECTOR, base, None));
     let start = round(base + head + data_offset(len), CLUSTER) - data_offset(len) - base;
     let mut at = start + len;
     parts.push(part(root.into(), start, at, None));
@@ -164,7 +201,7 @@ pub fn layout(
         at = start + w.size / SECTOR * SECTOR;
         parts.push(part(w.name, start, at, w.holds));
     }
-    Ok(Layout { sectors, plan9_start: PLAN9_START, parts })
+    Ok(Layout { dos, sectors, plan9_start: base / SECTOR, parts })
 }
 
 #[cfg(test)]
@@ -181,7 +218,21 @@ mod tests {
     fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
         let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s, holds: None }).collect();
         let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-        layout("n", disk, &wanted, &sizes, "fossil", data_offset)
+        layout("n", disk, Start::NineFat, &wanted, &sizes, "fossil", data_offset)
+    }
+
+    #[test]
+    fn a_card_has_fat_of_its_own() {
+        let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), "fossil", data_offset);
+        let l = lay(2_000_000_000).unwrap();
+        assert_eq!(l.dos.as_ref().map(|p| (p.start, p.end)), Some((2048, 67_584)));
+        assert_eq!(l.plan9_start, 67_584);
+        assert_eq!(l.parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["nvram", "fossil", "swap"]);
+        assert_eq!((l.parts[0].start, l.parts[0].end), (2, 3));
+        let fossil = l.part("fossil").unwrap();
+        assert_eq!((l.lba(fossil) * SECTOR + data_offset(fossil.len())) % CLUSTER, 0);
+        assert!(l.plan9_start + l.parts[2].end <= 2_000_000_000 / SECTOR);
+        assert!(matches!(lay(32 << 20), Err(LayoutError::NoRoom { .. })));
     }
 
     #[test]

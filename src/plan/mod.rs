@@ -58,6 +58,9 @@ pub struct NodePlan {
     pub used: u64,
     pub capacity: u64,
     pub plan9_ini: String,
+    /// config.txt and cmdline.txt of a Pi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pi: Option<crate::render::PiFiles>,
     /// Empty without a fossil.
     pub fossil_config: String,
     /// What the roles add to the medium's tree.

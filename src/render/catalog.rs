@@ -6,8 +6,8 @@ use super::engine::Engine;
 use super::error::suggest;
 use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, line_and_column, text};
 use super::source::{self, Source, Sources};
-use crate::lab::words::Word as _;
-use crate::lab::{Fs, Node, RoleFacts};
+use crate::lab::words::{self, Word as _};
+use crate::lab::{Board, Fs, Node, RoleFacts};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -147,6 +147,7 @@ impl Catalog {
             needs: r.needs.clone(),
             needs_in_lab: r.needs_in_lab.clone(),
             at_most_one: r.at_most_one,
+            boards: r.boards.iter().map(|b| b.get_ref().clone()).collect(),
             partitions: r.partitions.iter().map(|p| p.name.clone()).collect(),
         };
         self.roles.values().map(facts).collect()
@@ -216,6 +217,12 @@ impl Catalog {
                     return Err(RenderError::at(self.role_toml(role).place.clone(), problem));
                 }
             }
+            for board in &role.boards {
+                if let Err(problem) = words::parse::<Board>(board.get_ref()) {
+                    let toml = self.role_toml(role);
+                    return Err(RenderError::at(self.place(toml, board), problem.to_string()));
+                }
+            }
             for user in &role.users {
                 if user.name.is_empty() || user.name.contains(['#', ':', ',', '(', ')', ' ', '\n']) {
                     let message = format!("{:?} cannot be the name of a user", user.name);
@@ -240,7 +247,9 @@ impl Catalog {
                         Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
                     })?;
                 }
-                for source in [&part.plan9_ini, &part.fossil_config].into_iter().flatten() {
+                for source in
+                    [&part.plan9_ini, &part.fossil_config, &part.config_txt, &part.cmdline].into_iter().flatten()
+                {
                     let name = format!("{folder}/{}", source.get_ref());
                     let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
                     engine.add_file(&name, found)?;
@@ -318,16 +327,17 @@ impl<'a> Resolved<'a> {
     }
 
     /// Path of a kernel in the medium; `None` when the distribution has none at all.
+    /// `machine` is the board of a Pi, or an architecture.
     ///
     /// # Errors
     /// When it has kernels, but not this one.
-    pub fn kernel(&self, kind: Kernel, arch: &str) -> Result<Option<&'a str>, RenderError> {
+    pub fn kernel(&self, kind: Kernel, machine: &str) -> Result<Option<&'a str>, RenderError> {
         let Some(kernels) = self.first(|d| d.kernel.as_ref()).filter(|k| !k.is_empty()) else {
             return Ok(None);
         };
-        let found = kernels.get(&kind).and_then(|k| k.get(arch)).map(String::as_str);
+        let found = kernels.get(&kind).and_then(|k| k.get(machine)).map(String::as_str);
         let missing =
-            || RenderError::Node(format!("The distribution {} has no {} kernel for {arch}", self.name, kind.name()));
+            || RenderError::Node(format!("The distribution {} has no {} kernel for {machine}", self.name, kind.name()));
         found.map(Some).ok_or_else(missing)
     }
 
@@ -369,6 +379,13 @@ impl<'a> Resolved<'a> {
 
     pub fn dp9ik(&self) -> bool {
         self.first(|d| d.dp9ik).unwrap_or(false)
+    }
+
+    /// The templates of config.txt and of the line in cmdline.txt.
+    pub fn pi(&self) -> Option<(String, String)> {
+        let name = |d: &Distribution, s: &Spanned<String>| format!("templates/{}/{}", d.name, s.get_ref());
+        let config = self.first(|d| d.config_txt.as_ref().map(|s| name(d, s)))?;
+        Some((config, self.first(|d| d.cmdline.as_ref().map(|s| name(d, s)))?))
     }
 
     pub fn slots(&self) -> BTreeMap<&'a str, Scope> {

@@ -53,6 +53,9 @@ pub(super) struct CheckToml {
     pub timeout: Option<u64>,
     #[serde(default = "middle")]
     pub order: i64,
+    /// It deals with other nodes, though it is typed on the node itself.
+    #[serde(default)]
+    pub network: bool,
     /// For this distribution alone, and those that are like it.
     pub only: Option<String>,
 }
@@ -87,6 +90,8 @@ pub struct Check {
     /// Wait for the first, type the second. Secret.
     pub answers: Vec<(String, String)>,
     pub timeout: Duration,
+    /// Whether it deals with other nodes.
+    pub network: bool,
     /// Smaller runs first.
     pub order: i64,
 }
@@ -210,6 +215,7 @@ impl Catalog {
                         .map(|[wait, reply]| Ok((text(wait, &scene)?, text(reply, &private)?)))
                         .collect::<Result<_, RenderError>>()?,
                     timeout: Duration::from_secs(check.timeout.unwrap_or(TIMEOUT)),
+                    network: check.network,
                     order: check.order,
                 });
             }

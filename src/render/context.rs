@@ -29,6 +29,10 @@ pub(super) struct NodeView {
     pub mac: String,
     /// Without colons, as ndb(6) writes it.
     pub ether: String,
+    /// `pc`, `pi1`, …
+    pub board: String,
+    /// Whether it is a Raspberry Pi.
+    pub pi: bool,
     pub arch: String,
     pub cpus: u32,
     pub memory_mib: u64,
@@ -117,6 +121,8 @@ pub(super) fn node_view<'a>(
         ip: node.ip.to_string(),
         ether: mac.replace(':', ""),
         mac,
+        board: node.board.name().into(),
+        pi: node.board.is_pi(),
         arch: node.arch.name().into(),
         cpus: node.cpus,
         memory_mib: node.memory >> 20,

@@ -14,6 +14,7 @@
 
 mod catalog;
 mod check;
+mod cmdline;
 mod context;
 mod engine;
 mod error;
@@ -30,5 +31,5 @@ pub use check::{Check, HostPorts, Place, Port};
 pub use error::RenderError;
 pub use link::{Link, RoleLink};
 pub use node::render;
-pub use rendered::{BootFiles, Rendered, RenderedFile, What};
+pub use rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
 pub use role::{Kernel, Partition, Role, Secret, SystemUser};

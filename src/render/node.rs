@@ -7,10 +7,10 @@
 use super::catalog::{Catalog, Resolved};
 use super::context::{self, NodeFacts, NodeView};
 use super::engine::Scene;
-use super::rendered::{BootFiles, Rendered, RenderedFile, What};
+use super::rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
 use super::role::{Each, File, Make, Partition, Role, Scope, Secret};
 use super::source::Source;
-use super::{RenderError, ini, path};
+use super::{RenderError, cmdline, ini, path};
 use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
 use crate::lab::{Fs, Lab, Node, Secrets};
 use serde_json::Value;
@@ -48,9 +48,14 @@ pub fn render(
     let boot = distribution
         .boot()
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
-    let kernel = distribution.kernel(kind, node.arch.name())?.map(str::to_owned);
+    let kernel = distribution.kernel(kind, node.machine())?.map(str::to_owned);
     let r = Renderer::new(lab, node, catalog, &distribution, &roles, secrets)?;
-    let plan9_ini = r.whole_file(distribution.plan9_ini())?;
+    let pi = match node.board.is_pi() {
+        true => Some(r.pi()?),
+        false => None,
+    };
+    let ini = if pi.is_some() { None } else { distribution.plan9_ini() };
+    let plan9_ini = r.whole_file(ini)?;
     if let Some((line, message)) = ini::problem(&plan9_ini) {
         let line = if line > 0 { format!(", in line {line} of what it renders to") } else { String::new() };
         return Err(RenderError::at(distribution.plan9_ini().unwrap_or_default(), format!("{message}{line}")));
@@ -68,6 +73,7 @@ pub fn render(
         fs,
         fossil_config: r.whole_file(distribution.fossil_config().filter(|_| fs == Fs::Fossil))?,
         plan9_ini,
+        pi,
         nvram: if r.may(Secret::Nvram) { r.nvram()? } else { Vec::new() },
         boot: BootFiles { mbr: boot.mbr.clone(), pbs: boot.pbs.clone(), loader: boot.loader.clone(), kernel },
         partitions,
@@ -108,6 +114,22 @@ impl<'a> Renderer<'a> {
     /// Renders a whole file of the distribution; nothing when it has none.
     fn whole_file(&self, name: Option<String>) -> Result<String, RenderError> {
         name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene))
+    }
+
+    /// config.txt and cmdline.txt.
+    fn pi(&self) -> Result<PiFiles, RenderError> {
+        let (config, cmdline) = self.distribution.pi().ok_or_else(|| {
+            RenderError::Node(format!(
+                "Node {}: The distribution {} has nothing for a Raspberry Pi",
+                self.node.name, self.distribution.name
+            ))
+        })?;
+        let lines = self.whole_file(Some(cmdline.clone()))?;
+        let cmdline_txt = cmdline::join(&lines).map_err(|(line, message)| {
+            let line = if line > 0 { format!(", in line {line} of what it renders to") } else { String::new() };
+            RenderError::at(cmdline, format!("{message}{line}"))
+        })?;
+        Ok(PiFiles { config_txt: self.whole_file(Some(config))?, cmdline_txt })
     }
 
     /// The fragments of every slot, each with a line end between it and the
@@ -314,7 +336,7 @@ pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>)
 pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<NodeView, RenderError> {
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
     let kind = roles.iter().find_map(|r| r.kernel);
-    let kernel = kind.and_then(|k| d.kernel(k, node.arch.name()).ok().flatten()).unwrap_or_default();
+    let kernel = kind.and_then(|k| d.kernel(k, node.machine()).ok().flatten()).unwrap_or_default();
     let mut services: Vec<_> = roles.iter().flat_map(|r| r.services.iter().cloned()).collect();
     services.sort();
     services.dedup();

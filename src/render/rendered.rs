@@ -22,6 +22,8 @@ pub struct Rendered {
     /// Secret.
     pub nvram: Vec<u8>,
     pub boot: BootFiles,
+    /// What a Pi's firmware reads; none for a PC.
+    pub pi: Option<PiFiles>,
     /// Partitions that the roles want behind those that every node has.
     pub partitions: Vec<Partition>,
 }
@@ -34,6 +36,14 @@ pub struct BootFiles {
     pub loader: String,
     /// `None` when the distribution has no kernels.
     pub kernel: Option<String>,
+}
+
+/// The texts on the FAT partition of a Pi's card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PiFiles {
+    pub config_txt: String,
+    /// One line.
+    pub cmdline_txt: String,
 }
 
 /// What happens at one path of the medium's tree.

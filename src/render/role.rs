@@ -35,6 +35,9 @@ pub struct Role {
     /// Whether only one node of a lab may have it.
     #[serde(default)]
     pub at_most_one: bool,
+    /// Boards that the role can be on, such as `pc`; none: on all.
+    #[serde(default)]
+    pub boards: Vec<Spanned<String>>,
     /// Listeners of the distribution that stay on, such as `tcp17010`.
     #[serde(default)]
     pub services: Vec<String>,
@@ -195,6 +198,10 @@ pub(super) struct Distribution {
     /// The file systems that its kernels can have their root on; the first is
     /// that of a node that names none.
     pub fs: Option<Vec<Spanned<String>>>,
+    /// Sources of what a Pi's firmware reads: config.txt, and the lines that
+    /// become the one of cmdline.txt.
+    pub config_txt: Option<Spanned<String>>,
+    pub cmdline: Option<Spanned<String>>,
     pub slots: Option<BTreeMap<String, Scope>>,
     pub listeners: Option<Listeners>,
     #[serde(default, rename = "user")]

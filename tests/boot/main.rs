@@ -13,6 +13,7 @@ mod installed;
 mod iso;
 mod legacy;
 mod loader;
+mod pi;
 mod plan9;
 mod running;
 mod sample;

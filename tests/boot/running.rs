@@ -95,6 +95,7 @@ impl Running {
             image: PathBuf::new(),
             format: DiskFormat::Qcow2,
             sha256: String::new(),
+            board: p9img::lab::Board::Pc,
             controller: Controller::Ide,
             nic: Nic::E1000,
             mac: Mac(built.mac),

@@ -24,6 +24,7 @@ pub fn node(number: u8, roles: &[&str]) -> Node {
         cpus: 1,
         memory: 512 << 20,
         disk: 2 << 30,
+        board: p9img::lab::Board::Pc,
         arch: Arch::I386,
         fs: None,
         controller: Controller::Ide,

@@ -35,7 +35,7 @@ impl Descriptor<'_> {
         let uuid = super::super::ovf::disk_uuid(&self.content);
         // VMware has no AHCI adapter type; the OVF says which controller it is.
         let adapter = match self.controller {
-            Controller::Ide | Controller::Sata | Controller::Virtio => "ide",
+            Controller::Ide | Controller::Sata | Controller::Virtio | Controller::Sd => "ide",
         };
         format!(
             "# Disk DescriptorFile\n\

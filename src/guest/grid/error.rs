@@ -1,5 +1,6 @@
 //! Why a lab cannot be run.
 
+use crate::guest::pi::PiError;
 use crate::guest::probe::ProbeError;
 use crate::guest::qmp::QmpError;
 use std::io;
@@ -43,6 +44,10 @@ pub enum GridError {
     Rebuilt { node: String, copy: PathBuf },
     #[error("qemu-img cannot make {}: {said}", path.display())]
     Copy { path: PathBuf, said: String },
+    #[error("Cannot start {node} from its card")]
+    Pi { node: String, source: Box<PiError> },
+    #[error("QEMU has no board that starts the kernel of {node}, a {board}: see doc/pi.md")]
+    NotEmulated { node: String, board: &'static str },
     #[error("QEMU does not start {name}: {said}")]
     Start { name: String, said: String },
     #[error("{name} does not obey")]

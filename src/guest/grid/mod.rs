@@ -25,14 +25,17 @@ pub use process::Process;
 pub use state::State;
 pub use switch::serve_stdin;
 
+use super::pi::{self, Loaded};
 use super::probe::{self, Accel};
 use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard};
-use crate::lab::{Controller, Mac, Nic};
+use crate::lab::{Board, Controller, Mac, Nic};
+use crate::read_at::{HostFile, ReadAt};
 use crate::render::Port;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -70,6 +73,7 @@ pub struct NodeSpec {
     pub image: PathBuf,
     pub format: DiskFormat,
     pub sha256: String,
+    pub board: Board,
     pub controller: Controller,
     pub nic: Nic,
     pub mac: Mac,
@@ -281,6 +285,11 @@ impl Grid {
         state.save(&self.dir)?;
         for node in nodes {
             let process = self.node(&node.name);
+            if node.board.is_pi() {
+                self.start_pi(node, &process)?;
+                started.push(process);
+                continue;
+            }
             let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
             let link = Link::Switch(state.network.clone());
@@ -290,6 +299,26 @@ impl Grid {
             started.push(process);
         }
         Ok(())
+    }
+
+    /// Starts a Pi from its card, as its firmware would.
+    fn start_pi(&self, node: &NodeSpec, process: &Process) -> Result<(), GridError> {
+        if !node.board.is_emulated() {
+            return Err(GridError::NotEmulated { node: node.name.clone(), board: node.board.name() });
+        }
+        let card = process.dir.join(COPY);
+        let failed = |source| GridError::Folder { path: card.clone(), source };
+        let opened: Arc<dyn ReadAt> = Arc::new(File::open(&card).and_then(HostFile::new).map_err(failed)?);
+        let loaded = Loaded::from_card(&opened, pi::CMDLINE)
+            .map_err(|source| GridError::Pi { node: node.name.clone(), source: Box::new(source) })?;
+        for (file, bytes) in [(pi::START, &loaded.start), (pi::KERNEL, &loaded.kernel)] {
+            fs::write(process.dir.join(file), bytes).map_err(failed)?;
+        }
+        // QEMU's cards are as large as a power of two.
+        let len = opened.len();
+        OpenOptions::new().write(true).open(&card).and_then(|f| f.set_len(len.next_power_of_two())).map_err(failed)?;
+        let args = pi::arguments(COPY.as_ref(), pi::START.as_ref(), pi::KERNEL.as_ref());
+        process.start_with(pi::QEMU, args, true)
     }
 
     /// Makes the file that a node writes to, a copy of its artifact.
@@ -480,6 +509,7 @@ mod tests {
             image: format!("n{i}.qcow2").into(),
             format: DiskFormat::Qcow2,
             sha256: format!("{i:064}"),
+            board: Board::Pc,
             controller: Controller::Ide,
             nic: Nic::E1000,
             mac: Mac([0x52, 0x54, 0, 9, 0, i]),

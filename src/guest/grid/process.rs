@@ -46,6 +46,14 @@ impl Process {
     /// # Errors
     /// What QEMU says against it.
     pub fn start(&self, args: Vec<OsString>, serial: bool) -> Result<(), GridError> {
+        self.start_with(QEMU, args, serial)
+    }
+
+    /// As [`Process::start`], with the emulator `program`.
+    ///
+    /// # Errors
+    /// What QEMU says against it.
+    pub fn start_with(&self, program: &'static str, args: Vec<OsString>, serial: bool) -> Result<(), GridError> {
         let failed = |source| GridError::Folder { path: self.dir.clone(), source };
         fs::create_dir_all(&self.dir).map_err(failed)?;
         for file in [CONTROL, SERIAL, PID] {
@@ -61,13 +69,17 @@ impl Process {
             let chardev = format!("socket,id=serial0,path={SERIAL},server=on,wait=off,logfile={LOG},logappend=off");
             all.extend(["-chardev".into(), chardev.into(), "-serial".into(), "chardev:serial0".into()]);
         }
-        let output =
-            duct::cmd(QEMU, all).dir(&self.dir).stdin_null().stdout_null().stderr_capture().unchecked().run().map_err(
-                |source| match source.kind() {
-                    io::ErrorKind::NotFound => GridError::Probe(probe::ProbeError::Missing { program: QEMU }),
-                    _ => GridError::Probe(probe::ProbeError::Broken { program: QEMU, source }),
-                },
-            )?;
+        let output = duct::cmd(program, all)
+            .dir(&self.dir)
+            .stdin_null()
+            .stdout_null()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => GridError::Probe(probe::ProbeError::Missing { program }),
+                _ => GridError::Probe(probe::ProbeError::Broken { program, source }),
+            })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(GridError::Start { name: self.name.clone(), said });

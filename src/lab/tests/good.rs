@@ -234,6 +234,7 @@ fn words_are_what_the_model_serializes() {
         }
     }
     same::<Arch>();
+    same::<Board>();
     same::<Controller>();
     same::<Nic>();
     same::<Format>();
@@ -273,6 +274,33 @@ fn the_guide_has_every_key_and_its_labs_are_right() {
     for word in Format::WORDS.iter().map(|(word, _)| word) {
         assert!(guide.contains(&format!("| `{word}` |")), "{word}");
     }
+}
+
+#[test]
+fn the_lab_of_pis_is_right_and_so_is_the_mixed_one() {
+    let text = include_str!("../../../lab-pi.toml");
+    let lab = parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let all = |lab: &Lab| lab.nodes.iter().map(|n| (n.name.clone(), n.board, n.arch)).collect::<Vec<_>>();
+    assert!(lab.nodes.iter().all(|n| n.board.is_pi() && n.arch == Arch::Arm && n.disk == 4_000_000_000));
+    assert_eq!(lab.variants(&lab.nodes[0])[0].1, [Format::Qcow2, Format::Sd]);
+    // The nodes of the mixed one are in the comment at the end.
+    let head = text.split("[[node]]").next().unwrap();
+    let mixed: String = text.lines().filter_map(|l| l.strip_prefix("#     ")).map(|l| format!("{l}\n")).collect();
+    let lab = parse(&format!("{head}{mixed}")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let boards: Vec<_> =
+        all(&lab).into_iter().map(|(name, board, arch)| format!("{name} {} {}", board.name(), arch.name())).collect();
+    assert_eq!(boards, ["plan9n1 pc 386", "plan9n4 pc 386", "plan9n2 pi2 arm", "plan9n3 pi2 arm"]);
+    assert_eq!(lab.variants(&lab.nodes[0])[0].1, [Format::Qcow2]);
+}
+
+#[test]
+fn an_import_for_a_pi_is_a_card() {
+    let text = "[lab]\nname = \"l\"\n[[node]]\nname = \"n\"\nboard = \"pi1\"\nroles = [\"cpu\"]\n";
+    let lab = parse(text).unwrap();
+    let node = &lab.nodes[0];
+    assert_eq!((node.disk, node.cpus, node.memory), (2_000_000_000, 1, 512 << 20));
+    let [(same, formats)] = &lab.variants(node)[..] else { panic!("one card") };
+    assert_eq!((same.controller.device(), formats.as_slice()), ("sdM0", &[Format::Qcow2, Format::Sd][..]));
 }
 
 #[test]

@@ -1,0 +1,305 @@
+//! Cards of Raspberry Pis, built by the program from a medium of a few files
+//! and from firmware that is none, and judged by other people's tools.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const LAB: &str = r#"
+[lab]
+name = "cards"
+medium = "tiny"
+formats = ["raw", "sd", "sd-xz", "sd-zst"]
+
+[media.tiny]
+path = "tiny"
+
+[media.pi-firmware]
+path = "firmware"
+
+[defaults]
+card = "96 MB"
+
+[[node]]
+name = "n1"
+roles = ["cpu", "auth"]
+board = "pi1"
+
+[[node]]
+name = "n2"
+roles = ["cpu"]
+board = "pi2"
+
+[[node]]
+name = "n3"
+roles = ["terminal"]
+board = "pi3"
+
+[[node]]
+name = "n4"
+roles = ["cpu"]
+board = "pi4"
+"#;
+
+/// What the boards load, and their kernels: of which size does not matter.
+const FIRMWARE: [&str; 6] = ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "LICENCE.broadcom"];
+const MEDIUM: [&str; 9] = [
+    "386/9load",
+    "386/pbslba",
+    "386/mbr",
+    "rc/bin/cpurc",
+    "adm/timezone/GMT",
+    "arm/9picpu",
+    "arm/9pi2cpu",
+    "arm/9pi2",
+    "arm/9pi4cpu",
+];
+
+struct Lab(tempfile::TempDir);
+
+impl Lab {
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: PathBuf| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, path.file_name().unwrap().as_encoded_bytes().repeat(1000)).unwrap();
+        };
+        MEDIUM.iter().for_each(|f| put(dir.path().join("tiny").join(f)));
+        FIRMWARE.iter().for_each(|f| put(dir.path().join("firmware").join(f)));
+        fs::write(dir.path().join("lab.toml"), text).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_p9img"))
+            .args(args)
+            .env("P9IMG_CACHE", self.path("cache"))
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
+    }
+
+    fn build(&self, out: &str) -> String {
+        let output = self.run(&["build", "--all", "--out", out]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    }
+
+    /// A build that fails with one message, which says all of `words`.
+    fn refuses(&self, words: &[&str]) {
+        let output = self.run(&["build", "--all"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        words.iter().for_each(|w| assert!(said.contains(w), "should say {w:?}:\n{said}"));
+        assert!(!self.path("output/n1.img").exists() && !self.path("output/manifest.json").exists());
+    }
+}
+
+/// Runs a tool that must be happy; none when it is not installed.
+fn tool(name: &str, args: &[&str]) -> Option<Vec<u8>> {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    match Command::new(name).args(args).env("PATH", path).env("LC_ALL", "C.UTF-8").output() {
+        Ok(out) => {
+            let errors = String::from_utf8_lossy(&out.stderr);
+            assert!(out.status.success(), "{name}: {}\n{}{errors}", out.status, String::from_utf8_lossy(&out.stdout));
+            Some(out.stdout)
+        }
+        Err(e) => {
+            assert!(std::env::var_os("P9IMG_REQUIRE_TOOLS").is_none_or(|v| v != "1"), "{name}: {e}");
+            eprintln!("SKIPPED: {name}: {e}");
+            None
+        }
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+#[test]
+fn every_board_gets_a_card_that_tools_read() {
+    let lab = Lab::new(LAB);
+    lab.build("output");
+    for (node, kernel, start, roles) in [
+        ("n1", "9picpu", "start.elf", "cpu auth"),
+        ("n2", "9pi2cpu", "start.elf", "cpu"),
+        ("n3", "9pi2", "start.elf", "terminal"),
+        ("n4", "9pi4cpu", "start4.elf", "cpu"),
+    ] {
+        let image = fs::read(lab.path("output").join(format!("{node}.img"))).unwrap();
+        assert_eq!(image.len(), 96_000_000);
+        // FAT from 1 MiB on, Plan 9 behind it; no code, one active entry.
+        assert_eq!(image[446..462][..1], [0x80]);
+        assert_eq!((image[450], word(&image, 454), word(&image, 458)), (0x0C, 2048, 65_536));
+        assert_eq!((image[466], word(&image, 470), word(&image, 474)), (0x39, 67_584, 187_500 - 67_584));
+        assert!(image[67_585 * 512..].starts_with(b"part nvram 2 3\npart fossil "));
+        let fat = lab.path("fat.img");
+        fs::write(&fat, &image[2048 * 512..67_584 * 512]).unwrap();
+        tool("fsck.fat", &["-n", text(&fat)]);
+        if let Some(list) = tool("mdir", &["-b", "-i", text(&fat), "::"]) {
+            let list = String::from_utf8(list).unwrap().to_lowercase();
+            for file in [kernel, start, "config.txt", "cmdline.txt", "licence.txt"] {
+                assert!(list.contains(&format!("::/{file}\n")), "{file}: {list}");
+            }
+            assert_eq!(list.contains("bootcode.bin"), node != "n4", "{list}");
+        }
+        let cat = |file: &str| {
+            let place = format!("output/{node}.img:dos:/{file}");
+            String::from_utf8(lab.run(&["cat", &place]).stdout).unwrap()
+        };
+        let config = cat("config.txt");
+        assert!(config.contains(&format!("\nkernel={kernel}\narm_64bit=0\ndevice_tree=\n")), "{config}");
+        assert_eq!(config.contains("core_freq=250"), node == "n3" || node == "n4", "{config}");
+        let roles = if roles.contains(' ') { format!("'{roles}'") } else { roles.to_owned() };
+        let user = if node == "n3" { " user=bootes" } else { "" };
+        assert_eq!(
+            cat("cmdline.txt"),
+            format!(
+                "sysname={node} roles={roles} readparts=1 bootdisk=local!#S/sdM0/fossil \
+                 nobootprompt=local!#S/sdM0/fossil nvram=#S/sdM0/nvram console='0 b115200'{user}\n"
+            )
+        );
+        assert_eq!(cat("licence.txt"), "LICENCE.broadcom".repeat(1000));
+        let fsck = lab.run(&["fsck", &format!("output/{node}.img")]);
+        assert!(
+            fsck.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&fsck.stdout),
+            String::from_utf8_lossy(&fsck.stderr)
+        );
+    }
+}
+
+#[test]
+fn compressed_cards_open_everywhere_and_are_listed_for_the_imager() {
+    let lab = Lab::new(LAB);
+    lab.build("output");
+    let out = |name: &str| lab.path("output").join(name);
+    let image = fs::read(out("n2.img")).unwrap();
+    let zip = out("n2.sd.img.zip");
+    tool("unzip", &["-tq", text(&zip)]);
+    if let Some(bytes) = tool("unzip", &["-p", text(&zip), "n2.img"]) {
+        assert!(bytes == image);
+    }
+    tool("7z", &["t", text(&zip)]);
+    let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\ni, = z.infolist()\n\
+                  print(i.filename, i.file_size, *i.date_time, z.testzip())";
+    if let Some(said) = tool("python3", &["-c", script, text(&zip)]) {
+        assert_eq!(String::from_utf8(said).unwrap(), "n2.img 96000000 2026 1 1 0 0 0 None\n");
+    }
+    for (program, name) in [("xz", "n2.sd.img.xz"), ("zstd", "n2.sd.img.zst")] {
+        if let Some(bytes) = tool(program, &["-dc", text(&out(name))]) {
+            assert!(bytes == image, "{name}");
+        }
+    }
+    let list: Value = serde_json::from_slice(&fs::read(out("os_list.json")).unwrap()).unwrap();
+    let entries = list["os_list"].as_array().unwrap();
+    assert_eq!(entries.len(), 4);
+    let entry = &entries[1];
+    let sum = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let zip = fs::read(zip).unwrap();
+    assert_eq!(entry["url"], "http://127.0.0.1:8000/n2.sd.img.zip");
+    assert_eq!((&entry["extract_size"], &entry["extract_sha256"]), (&image.len().into(), &sum(&image).into()));
+    assert_eq!(
+        (&entry["image_download_size"], &entry["image_download_sha256"]),
+        (&zip.len().into(), &sum(&zip).into())
+    );
+    // What the schema asks for, each of its type.
+    for key in ["name", "description", "icon", "url", "extract_sha256", "release_date", "init_format"] {
+        assert!(entry[key].is_string(), "{key}: {entry}");
+    }
+    assert_eq!(list.as_object().unwrap().keys().collect::<Vec<_>>(), ["os_list"]);
+}
+
+#[test]
+fn a_second_build_elsewhere_gives_the_same_bytes() {
+    let text = LAB.replace(", \"sd-xz\", \"sd-zst\"", "");
+    let (a, b) = (Lab::new(&text), Lab::new(&text));
+    a.build("output");
+    fs::copy(a.path("secrets.toml"), b.path("secrets.toml")).unwrap();
+    b.build("other");
+    for entry in fs::read_dir(a.path("output")).unwrap() {
+        let name = entry.unwrap().file_name();
+        let name = name.to_str().unwrap();
+        if name.starts_with('n') || name.ends_with(".json") || name == "SHA256SUMS" {
+            assert!(
+                fs::read(a.path("output").join(name)).unwrap() == fs::read(b.path("other").join(name)).unwrap(),
+                "{name}"
+            );
+        }
+    }
+    // Nothing is to be done again; a changed firmware is noticed.
+    assert!(a.build("output").contains("were there already"));
+    fs::write(a.path("firmware/start.elf"), b"another").unwrap();
+    a.build("output");
+    let place = "output/n2.img:dos:/start.elf";
+    assert_eq!(a.run(&["cat", place]).stdout, b"another");
+    assert!(a.run(&["build", "--rebuild"]).status.success());
+}
+
+#[test]
+fn bad_firmware_and_small_cards_are_refused() {
+    let lab = Lab::new(&LAB.replace("[media.pi-firmware]\npath = \"firmware\"\n", ""));
+    lab.refuses(&["n1 is a Raspberry Pi", "[media.pi-firmware]", "raspi-firmware", "github.com/raspberrypi/firmware"]);
+    let lab = Lab::new(LAB);
+    fs::remove_file(lab.path("firmware/fixup4.dat")).unwrap();
+    lab.refuses(&["has no fixup4.dat, which a pi4 loads", "start4.elf, fixup4.dat"]);
+    fs::write(lab.path("firmware/fixup4.dat"), b"").unwrap();
+    lab.refuses(&["fixup4.dat", "has 0 bytes: that is no firmware"]);
+    fs::write(lab.path("firmware/fixup4.dat"), b"x").unwrap();
+    fs::remove_file(lab.path("firmware/LICENCE.broadcom")).unwrap();
+    lab.refuses(&["has no licence, which must go with it", "LICENCE.broadcom"]);
+    let lab = Lab::new(LAB);
+    fs::remove_dir_all(lab.path("firmware")).unwrap();
+    lab.refuses(&["There is no medium at", "firmware"]);
+    let lab = Lab::new(LAB);
+    fs::write(lab.path("tiny/sys-large"), vec![7; 90_000_000]).unwrap();
+    fs::create_dir(lab.path("tiny/sys")).unwrap();
+    fs::rename(lab.path("tiny/sys-large"), lab.path("tiny/sys/large")).unwrap();
+    lab.refuses(&["The disk of n1 is too small for its tree", "enlarge disk by"]);
+    let lab = Lab::new(LAB);
+    fs::remove_file(lab.path("tiny/arm/9pi4cpu")).unwrap();
+    lab.refuses(&["has no file arm/9pi4cpu, which n4 needs to start"]);
+    let lab = Lab::new(&LAB.replace("medium = \"tiny\"", "medium = \"sample\""));
+    lab.refuses(&["The medium sample has no file arm/9picpu, which n1 needs to start"]);
+}
+
+#[test]
+fn mistakes_about_boards_have_their_place() {
+    for (from, to, words) in [
+        ("board = \"pi1\"", "board = \"pi9\"", &["Unknown board `pi9`", "lab.toml:"][..]),
+        ("card = \"96 MB\"", "card = \"2 MB\"", &["A card of 2 MB is too small"]),
+        ("board = \"pi1\"", "board = \"pi1\"\ndisk = \"2 GiB\"", &["A pi1 has a card, not a disk", "say `card"]),
+        ("board = \"pi1\"", "board = \"pi1\"\nmemory = \"1 GiB\"", &["The `memory` of a pi1 is the board's own"]),
+        ("board = \"pi1\"", "card = \"2 GB\"", &["A PC has no card"]),
+        (
+            "board = \"pi1\"",
+            "board = \"pi1\"\n[node.partitions]\n9fat = \"16 MiB\"",
+            &["has no partition `9fat`", "`dos`"],
+        ),
+    ] {
+        let lab = Lab::new(&LAB.replacen(from, to, 1));
+        let output = lab.run(&["check"]);
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{to}: {said}");
+        words.iter().for_each(|w| assert!(said.contains(w), "{to} should say {w:?}:\n{said}"));
+    }
+    // A role of the lab's own that only PCs can have.
+    let lab = Lab::new(&LAB.replacen("[\"cpu\"]", "[\"cpu\", \"floppy\"]", 1));
+    fs::create_dir_all(lab.path("roles/floppy")).unwrap();
+    fs::write(lab.path("roles/floppy/role.toml"), "description = \"Reads floppy disks\"\nboards = [\"pc\"]\n").unwrap();
+    let output = lab.run(&["check"]);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Role `floppy` cannot be on a pi2"), "{said}");
+}
