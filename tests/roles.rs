@@ -4,7 +4,7 @@
 mod grid;
 
 use grid::{lab, node, secrets};
-use p9img::lab::{Arch, Controller, Lab, Node};
+use p9img::lab::{Arch, Controller, Fs, Lab, Node};
 use p9img::render::{Catalog, Check, Place, RenderError, Rendered, What, render};
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,11 @@ fn catalog() -> &'static Catalog {
 }
 
 fn rendered(lab: &Lab, node: &Node) -> Rendered {
-    render(lab, node, catalog(), "9legacy", &secrets()).unwrap_or_else(|e| panic!("{e}"))
+    rendered_for("9legacy", lab, node)
+}
+
+fn rendered_for(distribution: &str, lab: &Lab, node: &Node) -> Rendered {
+    render(lab, node, catalog(), distribution, &secrets()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Everything but secrets, as text.
@@ -53,12 +57,18 @@ fn show(r: &Rendered) -> String {
 
 #[test]
 fn the_default_lab_renders_as_recorded() {
-    let bless = std::env::var_os("P9IMG_BLESS").is_some();
     let mut lab = lab();
     lab.nodes.push(node(5, &["terminal"]));
+    as_recorded("9legacy", "tests/golden/roles", &lab);
+    lab.nodes.iter_mut().for_each(|n| n.arch = Arch::Amd64);
+    as_recorded("9front", "tests/golden/roles/9front", &lab);
+}
+
+fn as_recorded(distribution: &str, folder: &str, lab: &Lab) {
+    let bless = std::env::var_os("P9IMG_BLESS").is_some();
     for node in &lab.nodes {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/roles/{}.txt", node.name));
-        let now = show(&rendered(&lab, node));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{folder}/{}.txt", node.name));
+        let now = show(&rendered_for(distribution, lab, node));
         if bless {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, &now).unwrap();
@@ -105,6 +115,36 @@ fn the_key_file_opens_with_the_key_of_the_same_nodes_nvram() {
     let names: Vec<_> = file.records.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["glenda", "bootes"]);
     assert_eq!(file.records[1].key, nvram.machine_key);
+}
+
+#[test]
+fn a_node_of_9front_has_keys_for_dp9ik() {
+    let lab = lab();
+    let r = rendered_for("9front", &lab, &lab.nodes[0]);
+    let nvram = p9img::auth::Nvram::parse(&r.nvram).unwrap();
+    let key = nvram.aes_key.expect("an AES key in nvram");
+    let Some(What::Bytes(keys)) = r.files.iter().find(|f| f.path == "adm/keys").map(|f| f.what.clone()) else {
+        panic!("the auth node has /adm/keys");
+    };
+    let file = p9img::auth::KeyFile::parse_aes(&keys, key).unwrap();
+    assert_eq!(file.records[1].aes_key, Some(key));
+    assert_eq!(file.records[1].key, nvram.machine_key);
+    let again = rendered_for("9front", &lab, &lab.nodes[0]);
+    assert!(again.files.iter().any(|f| f.what == What::Bytes(keys.clone())), "equal secrets give equal keys");
+}
+
+#[test]
+fn a_node_has_only_a_root_that_its_distribution_starts_from() {
+    let lab = lab();
+    let with = |distribution: &str, fs| {
+        let node = Node { fs: Some(fs), ..node(2, &["cpu"]) };
+        render(&lab, &node, catalog(), distribution, &secrets()).map(|r| r.fs).map_err(|e| e.to_string())
+    };
+    assert_eq!(with("9legacy", Fs::Fossil), Ok(Fs::Fossil));
+    assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
+    let said = "Node plan9n2: 9front cannot start from fossil; it can from hjfs";
+    assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
+    assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs; it can from fossil"));
 }
 
 #[test]

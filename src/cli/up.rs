@@ -96,13 +96,18 @@ pub fn report(lab: &Runnable, state: &State) -> serde_json::Value {
 
 /// The command that logs in to a node from this host.
 fn drawterm(lab: &Runnable, state: &State, node: &str) -> Option<String> {
-    let cpu = state.ports.get(node)?.get("cpu")?;
+    let ports = state.ports.get(node)?;
+    // 9front's drawterm names the machine with -h; -c is a command there.
+    let (flag, cpu) = match (ports.get("cpu"), ports.get("rcpu")) {
+        (Some(cpu), _) => ("-c", cpu),
+        (None, rcpu) => ("-h", rcpu?),
+    };
     let server = state.ports.values().find(|p| p.contains_key("auth"))?;
     let address = |port: &u16| format!("'tcp!127.0.0.1!{port}'");
     // Without -s it takes the authentication server for the secstore, and waits for ever.
     let secstore = server.get("secstore").map(|port| format!(" -s {}", address(port))).unwrap_or_default();
     let user = lab.lab.users.first().map_or(&lab.lab.hostowner, |u| &u.name);
-    Some(format!("drawterm -a {}{secstore} -c {} -u {user}", address(&server["auth"]), address(cpu)))
+    Some(format!("drawterm -a {}{secstore} {flag} {} -u {user}", address(&server["auth"]), address(cpu)))
 }
 
 /// For people: the same.
