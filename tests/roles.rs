@@ -303,7 +303,7 @@ fn mistakes_of_authors_name_file_line_and_column() {
     let said = with("[[fragment]]\nslot = 'cpur'\nsource = 'f'", "");
     assert_eq!(
         said,
-        "roles/own/role.toml:3:8: The distribution \"9legacy\" has no slot \"cpur\"; did you mean \"cpurc\"?"
+        "roles/own/role.toml:3:8: The distribution \"9front\" has no slot \"cpur\"; did you mean \"cpurc\"?"
     );
     let said = with("[[file]]\npath = '../x'\nsource = 'f'", "");
     assert!(said.starts_with("roles/own/role.toml:3:8: The path \"../x\" has \"..\" in it"), "{said}");
@@ -334,7 +334,7 @@ fn nodes_that_make_no_sense_are_refused() {
     assert_eq!(said(&["cpuu"], "9legacy"), "There is no role \"cpuu\"; did you mean \"cpu\"?");
     assert!(said(&["venti"], "9legacy").contains("add one of cpu, terminal"));
     assert!(said(&["cpu", "terminal"], "9legacy").contains("cpu and terminal want a kernel each"));
-    assert!(said(&["cpu"], "inferno").contains("templates/ has 9legacy, sample"));
+    assert!(said(&["cpu"], "inferno").contains("templates/ has 9front, 9legacy, sample"));
     let mut other = lab.clone();
     other.users[0].name = "nobody".into();
     let e = render(&other, &other.nodes[0], catalog(), "9legacy", &secrets()).unwrap_err();

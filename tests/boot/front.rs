@@ -93,7 +93,9 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
         assert_eq!(run("cat /lib/ndb/local"), lab.cat("plan9n1", "fs:/lib/ndb/local"));
         // The medium's files read back as they are on it.
         for tree in ["rc", "lib", "sys/include"] {
-            let sums = run(&format!("cd /; for(f in `{{du -a {tree} | awk '{{print $2}}'}}) test -f $f && sha1sum $f"));
+            let sums = run(&format!(
+                "cd /; for(f in `{{du -a {tree} | awk '{{print $2}}'}}) test -f $f && sha1sum $f; status=''"
+            ));
             let mut count = 0;
             for line in sums.lines() {
                 let Some((sum, path)) = line.split_once("\t") else { continue };
@@ -136,8 +138,9 @@ fn an_hjfs_that_9front_made_is_read() {
     {
         let mut sh = shell(&mut guest, "plan9n2");
         let mut run = |command: &str| good(sh.run(command, WORK));
-        run("hjfs -n own -Srf /dev/sdC1/data; sleep 2; mount -c /srv/own /n/own");
-        run("{echo newuser bob; sleep 1; echo newuser sys +bob; sleep 1} >>/srv/own.cmd");
+        run("hjfs -n own -Srf /dev/sdC1/data; sleep 2");
+        run("for(c in bootes bob 'sys +bootes +bob') {echo newuser $c >>/srv/own.cmd; sleep 1}");
+        run("mount -c /srv/own /n/own");
         run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
         run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
         run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
