@@ -109,19 +109,19 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
             assert!(count > 20, "{tree}: {sums}");
         }
         // 5,000 files, half of them gone again, and one large.
-        run("mkdir /tmpfiles; for(i in `{seq 50}) mkdir /tmpfiles/$i");
-        run("for(i in `{seq 50}) for(j in `{seq 100}) echo $i $j >/tmpfiles/$i/$j");
-        run("for(i in `{seq 1 2 50}) rm -r /tmpfiles/$i");
-        run("dd -if /dev/zero -of /tmpfiles/large -bs 65536 -count 200 >[2]/dev/null");
+        run("mkdir /usr/bootes/files; for(i in `{seq 50}) mkdir /usr/bootes/files/$i");
+        run("for(i in `{seq 50}) for(j in `{seq 100}) echo $i $j >/usr/bootes/files/$i/$j");
+        run("for(i in `{seq 1 2 50}) rm -r /usr/bootes/files/$i");
+        run("dd -if /dev/zero -of /usr/bootes/files/large -bs 65536 -count 200 >[2]/dev/null");
         run("echo newuser moe >>/srv/hjfs.cmd; sleep 2");
         halt(&mut sh);
     }
     guest.quit(SHORT).unwrap();
     let fs = partition(&disk.path, "fs");
     assert_eq!(findings(&*fs), []);
-    assert_eq!(read(&*fs, "tmpfiles/2/77"), b"2 77\n");
-    assert_eq!(read(&*fs, "tmpfiles/large"), vec![0; 65_536 * 200]);
-    assert!(fs.find(b"tmpfiles/1").is_err());
+    assert_eq!(read(&*fs, "usr/bootes/files/2/77"), b"2 77\n");
+    assert_eq!(read(&*fs, "usr/bootes/files/large"), vec![0; 65_536 * 200]);
+    assert!(fs.find(b"usr/bootes/files/1").is_err());
     assert!(String::from_utf8(read(&*fs, "adm/users")).unwrap().contains(":moe:moe:"));
 }
 
