@@ -177,6 +177,8 @@ fn damage_is_an_error_for_readers() {
     };
     let e = read(&[(b + 285, &9999u64.to_le_bytes())], "b");
     assert_eq!(e.to_string(), "Block 9999 is behind the last one, 767");
+    let e = read(&[(b + 285, &[255; 16])], "b");
+    assert_eq!(e.to_string(), "Block 18446744073709551615 is behind the last one, 767");
     let e = read(&[(b + 405, &512u64.to_le_bytes())], "b");
     assert_eq!(e.to_string(), "Block 512 has type raw, but what points to it says indirect");
     let e = read(&[(d + 277, &[200, 200, 200])], "d/e");

@@ -128,7 +128,7 @@ impl Volume {
             let first = addresses[0];
             let run = match first {
                 0 => addresses.iter().take_while(|a| **a == 0).count(),
-                a => addresses.iter().zip(a..).take_while(|(have, next)| **have == *next).count(),
+                a => addresses.iter().zip(0..).take_while(|(have, i)| a.checked_add(*i) == Some(**have)).count(),
             };
             let blocks = match first {
                 0 => None,
