@@ -3,8 +3,9 @@
 //! Facts: `passtoaeskey` in 9front's /sys/src/libauthsrv/passtokey.c,
 //! /sys/src/libsec/port/aesCBC.c.
 
+use super::cbc;
 use aes::Aes128;
-use aes::cipher::{Block, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
+use aes::cipher::KeyInit as _;
 use std::fmt;
 
 /// What a password is salted with, and how often it is hashed.
@@ -33,42 +34,12 @@ impl AesKey {
     /// Encrypts in place: CBC with a zero initial vector. A tail shorter than
     /// a block is XORed with the encryption of the last cipher block.
     pub fn cbc_encrypt(self, data: &mut [u8]) {
-        let cipher = Aes128::new(&self.0.into());
-        let mut iv: Block<Aes128> = [0; 16].into();
-        let mut blocks = data.chunks_exact_mut(16);
-        for block in &mut blocks {
-            xor(&mut iv, block);
-            cipher.encrypt_block(&mut iv);
-            block.copy_from_slice(&iv);
-        }
-        let tail = blocks.into_remainder();
-        cipher.encrypt_block(&mut iv);
-        xor(tail, &iv);
+        cbc::encrypt(&Aes128::new(&self.0.into()), data);
     }
 
     /// The inverse of [`AesKey::cbc_encrypt`] for data of the same length.
     pub fn cbc_decrypt(self, data: &mut [u8]) {
-        let cipher = Aes128::new(&self.0.into());
-        let mut iv: Block<Aes128> = [0; 16].into();
-        let mut blocks = data.chunks_exact_mut(16);
-        for block in &mut blocks {
-            let mut b: Block<Aes128> = [0; 16].into();
-            b.copy_from_slice(block);
-            let next = b;
-            cipher.decrypt_block(&mut b);
-            xor(&mut b, &iv);
-            block.copy_from_slice(&b);
-            iv = next;
-        }
-        let tail = blocks.into_remainder();
-        cipher.encrypt_block(&mut iv);
-        xor(tail, &iv);
-    }
-}
-
-fn xor(to: &mut [u8], with: &[u8]) {
-    for (a, b) in to.iter_mut().zip(with) {
-        *a ^= b;
+        cbc::decrypt(&Aes128::new(&self.0.into()), data);
     }
 }
 

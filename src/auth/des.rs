@@ -4,8 +4,9 @@
 //! the standard spreads over 8. Facts: /sys/src/libauthsrv/passtokey.c,
 //! /sys/src/libsec/port/des.c, /sys/src/libsec/port/desCBC.c.
 
+use super::cbc;
 use des::Des;
-use des::cipher::{Block, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
+use des::cipher::{Block, BlockCipherEncrypt as _, KeyInit as _};
 use std::fmt;
 
 /// Longest part of a password that counts, in bytes (`ANAMELEN` - 1).
@@ -93,42 +94,12 @@ impl DesKey {
     /// Encrypts in place: CBC with a zero initial vector. A tail shorter than
     /// a block is XORed with the encryption of the last cipher block.
     pub fn cbc_encrypt(self, data: &mut [u8]) {
-        let cipher = self.cipher();
-        let mut iv: Block<Des> = [0; 8].into();
-        let mut blocks = data.chunks_exact_mut(8);
-        for block in &mut blocks {
-            xor(&mut iv, block);
-            cipher.encrypt_block(&mut iv);
-            block.copy_from_slice(&iv);
-        }
-        let tail = blocks.into_remainder();
-        cipher.encrypt_block(&mut iv);
-        xor(tail, &iv);
+        cbc::encrypt(&self.cipher(), data);
     }
 
     /// The inverse of [`DesKey::cbc_encrypt`] for data of the same length.
     pub fn cbc_decrypt(self, data: &mut [u8]) {
-        let cipher = self.cipher();
-        let mut iv: Block<Des> = [0; 8].into();
-        let mut blocks = data.chunks_exact_mut(8);
-        for block in &mut blocks {
-            let mut b: Block<Des> = [0; 8].into();
-            b.copy_from_slice(block);
-            let next = b;
-            cipher.decrypt_block(&mut b);
-            xor(&mut b, &iv);
-            block.copy_from_slice(&b);
-            iv = next;
-        }
-        let tail = blocks.into_remainder();
-        cipher.encrypt_block(&mut iv);
-        xor(tail, &iv);
-    }
-}
-
-fn xor(to: &mut [u8], with: &[u8]) {
-    for (a, b) in to.iter_mut().zip(with) {
-        *a ^= b;
+        cbc::decrypt(&self.cipher(), data);
     }
 }
 

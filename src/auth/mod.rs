@@ -6,6 +6,7 @@
 //! key from its nvram. Formats: `doc/auth.md`.
 
 mod aes;
+mod cbc;
 mod des;
 mod keyfile;
 mod nvram;
