@@ -94,12 +94,12 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("the manifest has no {key}"))
 }
 
-#[test]
-fn imports_each_node() {
+/// Imports the grid's nodes, built from `medium` or from the sample.
+fn imports(test: &str, medium: Option<&Path>) {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path();
     let Some(vbox) = VirtualBox::find(dir) else {
-        eprintln!("SKIPPED imports_each_node: no VBoxManage (or set P9IMG_VBOXMANAGE)");
+        eprintln!("SKIPPED {test}: no VBoxManage (or set P9IMG_VBOXMANAGE)");
         return;
     };
 
@@ -110,10 +110,11 @@ fn imports_each_node() {
         format!("{first}name = \"plan9n2\"\ncontroller = \"sata\"\nnic = \"virtio\"\nmemory = \"768 MiB\"\n{second}");
     fs::write(dir.join("lab.toml"), lab).unwrap();
     let mut build = Command::new(env!("CARGO_BIN_EXE_p9img"));
-    good(
-        &build.current_dir(dir).args(["build", "--all", "--quiet", "--format", "raw,ova"]).output().unwrap(),
-        "p9img build",
-    );
+    build.current_dir(dir).args(["build", "--all", "--quiet", "--format", "raw,ova"]);
+    if let Some(medium) = medium {
+        build.arg("--media").arg(medium);
+    }
+    good(&build.output().unwrap(), "p9img build");
     let manifest: Value = serde_json::from_slice(&fs::read(dir.join("output/manifest.json")).unwrap()).unwrap();
     let lab = &manifest["inputs"]["lab"];
     let nodes = lab["nodes"].as_array().unwrap();
@@ -157,4 +158,22 @@ fn imports_each_node() {
         vbox.run(&["unregistervm", name, "--delete"]);
         eprintln!("{name}: imported as planned, disk equal");
     }
+}
+
+#[test]
+fn imports_each_node() {
+    imports("imports_each_node", None);
+}
+
+#[test]
+fn imports_each_node_of_9legacy() {
+    let test = "imports_each_node_of_9legacy";
+    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let medium = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join("9legacy");
+    if medium.is_dir() {
+        return imports(test, Some(&medium));
+    }
+    assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
+    eprintln!("SKIPPED {test}: no 9legacy (set P9IMG_TEST_MEDIA)");
 }
