@@ -2,7 +2,7 @@
 //! files over the medium's tree, makes the volumes and composes the disk.
 //! Nothing is written; every byte of the result is a function of its offset.
 
-use crate::disk::mbr::{TYPE_FAT_LBA, TYPE_PLAN9};
+use crate::disk::mbr::{TYPE_EFI, TYPE_FAT_LBA, TYPE_PLAN9};
 use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
@@ -10,7 +10,7 @@ use crate::fs::hjfs::{self, Hjfs};
 use crate::fs::venti;
 use crate::hex::hex;
 use crate::lab::words::Word as _;
-use crate::lab::{Arch, Format, Fs, Lab, Node, Secrets};
+use crate::lab::{Arch, Format, Fs, Lab, Node, PcFirmware, Secrets};
 use crate::media::firmware::{Firmware, FirmwareError};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError, Start};
@@ -60,6 +60,8 @@ pub enum AssembleError {
     TooSmall { node: String, fs: &'static str, needed: u64, available: u64 },
     #[error("Cannot lay out the 9fat partition of {node}")]
     Fat { node: String, source: fat::LayoutError },
+    #[error("Cannot lay out the EFI system partition of {node}")]
+    Esp { node: String, source: fat::LayoutError },
     #[error("Cannot lay out the FAT partition of the card of {node}")]
     Dos { node: String, source: fat::LayoutError },
     #[error("Cannot format the venti of {node}")]
@@ -243,13 +245,18 @@ impl<'a> Assembler<'a> {
             (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
             (Fs::Hjfs, _) => self.hjfs(&shared.tree, &tree, &layout, node)?,
         };
-        let boot = match &rendered.pi {
-            Some(pi) => ("dos", self.dos(node, pi, &rendered, &layout)?),
-            None => ("9fat", self.ninefat(node, &rendered, &layout)?),
-        };
         let mut volumes = self.venti(node, &layout)?;
         volumes.insert(rendered.fs.partition(), root.volume);
-        volumes.insert(boot.0, Arc::new(boot.1));
+        if let Some(part) = &layout.fat {
+            let volume = match &rendered.pi {
+                Some(pi) => self.dos(node, pi, &rendered, part)?,
+                None => self.esp(node, &rendered, part)?,
+            };
+            volumes.insert(&part.name, Arc::new(volume));
+        }
+        if let Some(part) = layout.part("9fat") {
+            volumes.insert("9fat", Arc::new(self.ninefat(node, &rendered, layout.lba(part), part)?));
+        }
         volumes.insert("nvram", Arc::new(rendered.nvram.clone()));
         let disk = self.disk(node, &rendered, &layout, volumes)?;
         let plan = NodePlan {
@@ -297,7 +304,12 @@ impl<'a> Assembler<'a> {
             Fs::Hjfs => hjfs::data_offset(len),
         };
         let root = rendered.fs.partition();
-        let start = if node.board.is_pi() { Start::Dos } else { Start::NineFat };
+        let start = match node.firmware {
+            _ if node.board.is_pi() => Start::Dos,
+            PcFirmware::Bios => Start::NineFat,
+            PcFirmware::Uefi => Start::Esp,
+            PcFirmware::Both => Start::EspAndNineFat,
+        };
         Ok(layout::layout(&node.name, node.disk, start, &wanted, &node.partitions, root, data)?)
     }
 
@@ -371,10 +383,7 @@ impl<'a> Assembler<'a> {
 
     /// The loader first, as it must be; plan9.ini last, so that what differs
     /// between nodes comes after what does not.
-    fn ninefat(&self, node: &Node, rendered: &Rendered, layout: &Layout) -> Result<Fat, AssembleError> {
-        let Some(part) = layout.part("9fat") else {
-            unreachable!("every disk has a 9fat");
-        };
+    fn ninefat(&self, node: &Node, rendered: &Rendered, lba: u64, part: &Part) -> Result<Fat, AssembleError> {
         let epoch = self.lab.epoch;
         let mut files = vec![self.boot_file(node, &rendered.boot.loader)?];
         if let Some(kernel) = &rendered.boot.kernel {
@@ -386,17 +395,29 @@ impl<'a> Assembler<'a> {
         let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let options = fat::Options {
             boot_code: Some(boot_code),
-            ..fat::Options::hard_disk(address(part.end - part.start), address(layout.lba(part)), epoch)
+            ..fat::Options::hard_disk(address(part.end - part.start), address(lba), epoch)
         };
         Fat::layout(&files, &options).map_err(|source| AssembleError::Fat { node: node.name.clone(), source })
     }
 
+    /// The loader by the name that UEFI looks for, and what the loader does.
+    fn esp(&self, node: &Node, rendered: &Rendered, part: &Part) -> Result<Fat, AssembleError> {
+        let epoch = self.lab.epoch;
+        let mut files = Vec::new();
+        if let Some(efi) = &rendered.boot.efi {
+            let file = self.boot_file(node, efi)?;
+            files.push(FatFile { name: format!("efi/boot/{}", file.name), ..file });
+        }
+        if let Some(kernel) = &rendered.boot.kernel {
+            files.push(self.boot_file(node, kernel)?);
+        }
+        files.push(FatFile::new("plan9.ini", Content::bytes(rendered.plan9_ini.as_bytes()), epoch));
+        plain_fat(&files, part, epoch).map_err(|source| AssembleError::Esp { node: node.name.clone(), source })
+    }
+
     /// What a Pi's ROM, firmware and kernel read. What differs between nodes
     /// comes last.
-    fn dos(&self, node: &Node, pi: &PiFiles, rendered: &Rendered, layout: &Layout) -> Result<Fat, AssembleError> {
-        let Some(part) = &layout.dos else {
-            unreachable!("every card has a FAT partition");
-        };
+    fn dos(&self, node: &Node, pi: &PiFiles, rendered: &Rendered, part: &Part) -> Result<Fat, AssembleError> {
         let firmware = self.firmware.as_ref().ok_or_else(|| FirmwareError::None { node: node.name.clone() })?;
         let epoch = self.lab.epoch;
         let own = firmware.files(node.board)?;
@@ -407,47 +428,7 @@ impl<'a> Assembler<'a> {
         for (name, text) in [("config.txt", &pi.config_txt), ("cmdline.txt", &pi.cmdline_txt)] {
             files.push(FatFile::new(name, Content::bytes(text.as_bytes()), epoch));
         }
-        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let options = fat::Options {
-            reserved: 1,
-            ..fat::Options::hard_disk(address(part.end - part.start), address(part.start), epoch)
-        };
-        Fat::layout(&files, &options).map_err(|source| AssembleError::Dos { node: node.name.clone(), source })
-    }
-
-    /// A card: FAT for the board, then Plan 9. Nothing runs the MBR's code.
-    fn card(
-        &self,
-        node: &Node,
-        dos: &Part,
-        layout: &Layout,
-        mut volumes: BTreeMap<&str, Arc<dyn ReadAt>>,
-    ) -> Result<Disk, AssembleError> {
-        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let start = layout.plan9_start;
-        let fat = MbrEntry {
-            active: true,
-            kind: TYPE_FAT_LBA,
-            start: address(dos.start),
-            sectors: address(dos.end - dos.start),
-        };
-        let plan9 = MbrEntry {
-            active: false,
-            kind: TYPE_PLAN9,
-            start: address(start),
-            sectors: address(layout.sectors - start),
-        };
-        let mbr = Mbr { code: Vec::new(), entries: [Some(fat), Some(plan9), None, None] };
-        let mut part = |name: &str, start_lba: u64, sectors: u64| Partition {
-            name: name.to_owned(),
-            start_lba,
-            sectors,
-            volume: volumes.remove(name),
-        };
-        let mut parts = vec![part(&dos.name, dos.start, dos.end - dos.start)];
-        parts.extend(layout.parts.iter().map(|p| part(&p.name, layout.lba(p), p.end - p.start)));
-        Disk::new(layout.sectors * SECTOR, &mbr, parts)
-            .map_err(|source| AssembleError::Disk { node: node.name.clone(), source })
+        plain_fat(&files, part, epoch).map_err(|source| AssembleError::Dos { node: node.name.clone(), source })
     }
 
     fn disk(
@@ -457,8 +438,39 @@ impl<'a> Assembler<'a> {
         layout: &Layout,
         mut volumes: BTreeMap<&str, Arc<dyn ReadAt>>,
     ) -> Result<Disk, AssembleError> {
-        if let Some(dos) = &layout.dos {
-            return self.card(node, dos, layout, volumes);
+        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let start = layout.plan9_start;
+        let pi = node.board.is_pi();
+        // A Pi's firmware starts from the active partition, a PC's boot code too.
+        let plan9 =
+            MbrEntry { active: !pi, kind: TYPE_PLAN9, start: address(start), sectors: address(layout.sectors - start) };
+        let fat = layout.fat.as_ref().map(|part| MbrEntry {
+            active: pi,
+            kind: if pi { TYPE_FAT_LBA } else { TYPE_EFI },
+            start: address(part.start),
+            sectors: address(part.end - part.start),
+        });
+        let [first, second] = match fat {
+            Some(fat) => [Some(fat), Some(plan9)],
+            None => [Some(plan9), None],
+        };
+        let mbr = Mbr { code: self.mbr_code(node, rendered)?, entries: [first, second, None, None] };
+        let mut part = |p: &Part, start_lba: u64| Partition {
+            name: p.name.clone(),
+            start_lba,
+            sectors: p.end - p.start,
+            volume: volumes.remove(p.name.as_str()),
+        };
+        let mut parts: Vec<_> = layout.fat.iter().map(|p| part(p, p.start)).collect();
+        parts.extend(layout.parts.iter().map(|p| part(p, layout.lba(p))));
+        Disk::new(layout.sectors * SECTOR, &mbr, parts)
+            .map_err(|source| AssembleError::Disk { node: node.name.clone(), source })
+    }
+
+    /// Empty where nothing runs it.
+    fn mbr_code(&self, node: &Node, rendered: &Rendered) -> Result<Vec<u8>, AssembleError> {
+        if node.board.is_pi() || !node.firmware.has_bios() {
+            return Ok(Vec::new());
         }
         let path = &rendered.boot.mbr;
         let (_, code) = self.boot_content(node, path)?;
@@ -466,17 +478,7 @@ impl<'a> Assembler<'a> {
             let medium = self.medium.name.clone();
             return Err(AssembleError::MbrCode { medium, path: path.clone(), len: code.len() });
         }
-        let failed = |source| AssembleError::Disk { node: node.name.clone(), source };
-        let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let start = layout.plan9_start;
-        let mbr = Mbr::plan9(self.read(path, &code)?, address(start), address(layout.sectors - start));
-        let parts = layout.parts.iter().map(|p| Partition {
-            name: p.name.clone(),
-            start_lba: layout.lba(p),
-            sectors: p.end - p.start,
-            volume: volumes.remove(p.name.as_str()),
-        });
-        Disk::new(layout.sectors * SECTOR, &mbr, parts.collect()).map_err(failed)
+        self.read(path, &code)
     }
 
     fn boot_file(&self, node: &Node, path: &str) -> Result<FatFile, AssembleError> {
@@ -498,6 +500,16 @@ impl<'a> Assembler<'a> {
     fn read(&self, path: &str, content: &Content) -> Result<Vec<u8>, AssembleError> {
         content.read_all().map_err(|source| AssembleError::Read { path: path.into(), source })
     }
+}
+
+/// A FAT partition of the MBR, which no boot sector starts from.
+fn plain_fat(files: &[FatFile], part: &Part, epoch: u32) -> Result<Fat, fat::LayoutError> {
+    let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let options = fat::Options {
+        reserved: 1,
+        ..fat::Options::hard_disk(address(part.end - part.start), address(part.start), epoch)
+    };
+    Fat::layout(files, &options)
 }
 
 fn file_plan(f: &RenderedFile) -> FilePlan {

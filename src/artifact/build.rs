@@ -16,7 +16,7 @@ use super::share::{Place, Share};
 use super::sink::{Cluster, Output, Sink};
 use super::{CLUSTER, Error, ovf, sums};
 use crate::hex::hex;
-use crate::lab::{Arch, Controller, Format, Mac, Nic};
+use crate::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
 use crate::read_at::{ReadAt, SECTOR};
 use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,8 @@ pub struct NodeIdentity {
     pub mac: Mac,
     pub nic: Nic,
     pub controller: Controller,
+    #[serde(skip_serializing_if = "PcFirmware::is_bios")]
+    pub firmware: PcFirmware,
     /// Name of the lab's network.
     pub network: String,
 }

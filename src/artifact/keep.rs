@@ -209,7 +209,7 @@ mod tests {
     use super::super::build::{NodeIdentity, Quiet, build};
     use super::super::folder::Wait;
     use super::*;
-    use crate::lab::{Arch, Controller, Mac, Nic};
+    use crate::lab::{Arch, Controller, Mac, Nic, PcFirmware};
     use std::sync::Arc;
 
     const FORMATS: [(Format, &str); 4] = [
@@ -230,6 +230,7 @@ mod tests {
             mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
             nic: Nic::E1000,
             controller: Controller::Ide,
+            firmware: PcFirmware::Bios,
             network: "net".into(),
         };
         let mut disk = vec![0u8; 5 * CLUSTER];

@@ -155,7 +155,7 @@ mod tests {
     use super::super::build::{Job, NodeIdentity, Quiet, Settings, build, build_counted};
     use super::super::folder::{Folder, Wait};
     use super::*;
-    use crate::lab::{Arch, Controller, Format, Mac, Nic};
+    use crate::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
     use crate::read_at::ReadAt;
     use std::fs;
     use std::io;
@@ -212,6 +212,7 @@ mod tests {
             mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
             nic: Nic::E1000,
             controller: Controller::Ide,
+            firmware: PcFirmware::Bios,
             network: "net".into(),
         };
         let outputs = formats.iter().map(|f| (*f, format!("{name}.{f:?}"))).collect();

@@ -7,7 +7,7 @@
 
 use super::Error;
 use super::build::NodeIdentity;
-use crate::lab::{Arch, Controller, Nic};
+use crate::lab::{Arch, Controller, Nic, PcFirmware};
 use handlebars::Handlebars;
 use serde::Serialize;
 use uuid::Uuid;
@@ -41,6 +41,7 @@ struct Values<'a> {
     memory_mib: u64,
     x64: bool,
     sata: bool,
+    uefi: bool,
     mac: String,
     vbox_nic: &'static str,
     machine_uuid: String,
@@ -90,6 +91,8 @@ pub fn render(template: &str, node: &NodeIdentity, disk_file: &str, disk: &Disk)
         memory_mib: node.memory >> 20,
         x64: node.arch == Arch::Amd64,
         sata: controller(node.controller) == Controller::Sata,
+        // What starts from both starts from BIOS, which every importer has.
+        uefi: node.firmware == PcFirmware::Uefi,
         mac: node.mac.0.iter().map(|b| format!("{b:02X}")).collect(),
         vbox_nic: match node.nic {
             Nic::E1000 => "82540EM",

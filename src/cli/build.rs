@@ -145,6 +145,7 @@ fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled, key: [
         mac: node.mac,
         nic: node.nic,
         controller: node.controller,
+        firmware: node.firmware,
         network: lab.network.name.clone(),
     };
     let outputs = formats.iter().map(|f| (*f, format!("{}.{}", node.name, extension(*f)))).collect();

@@ -7,7 +7,7 @@ use crate::artifact::manifest::{Artifact, Manifest};
 use crate::guest::DiskFormat;
 use crate::guest::grid::{Grid, GridSpec, NodeSpec};
 use crate::hex::hex;
-use crate::lab::{Format, Lab, Node, SAMPLE};
+use crate::lab::{Format, Lab, Node, PcFirmware, SAMPLE};
 use crate::render::{Catalog, Kernel};
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
@@ -111,6 +111,7 @@ fn node_spec(
         sha256,
         board: node.board,
         controller: lab.controller(node, format),
+        uefi: node.firmware == PcFirmware::Uefi,
         nic: node.nic,
         mac: node.mac,
         ip: node.ip,

@@ -43,9 +43,9 @@ fn show(cli: &Cli, plan: &plan::Plan) -> anyhow::Result<()> {
 
 fn show_node(cli: &Cli, n: &NodePlan) -> anyhow::Result<()> {
     say::line(format_args!("\n{}  {}  {} {}  disk {}", n.name, n.roles.join(" + "), n.ip, n.mac, n.device))?;
-    if let Some(p) = &n.layout.dos {
+    if let Some(p) = &n.layout.fat {
         say::line(format_args!(
-            "  {:<8} {:>10}..{:<10} {:>10}  of the card",
+            "  {:<8} {:>10}..{:<10} {:>10}  of the disk",
             p.name,
             p.start,
             p.end,

@@ -1,12 +1,12 @@
 //! Opening a disk: what partitions it has and where.
 //!
 //! Names follow Plan 9 (`/sys/src/9/pcboot/parts.c`): the first FAT partition
-//! of the MBR is `dos`, Plan 9 partitions are `plan9`, `plan9.1`, …, and what
+//! of the MBR is `dos`, an EFI system partition `esp`, Plan 9 partitions are `plan9`, `plan9.1`, …, and what
 //! their tables cut out of them has the names given there. A disk may also
 //! have such a table in its own second sector, without an MBR. A partition that
 //! leaves the image is listed, but not opened.
 
-use super::mbr::{Mbr, MbrEntry};
+use super::mbr::{Mbr, MbrEntry, TYPE_EFI};
 use super::prep::{self, PrepEntry, PrepError};
 use crate::fs::fat::format::{BootSector, Geometry};
 use crate::read_at::{ReadAt, SECTOR, Window};
@@ -190,7 +190,12 @@ impl DiskImage {
             self.add(name.clone(), start, e.sectors.into(), false);
             self.add_plan9(&name, start, e.sectors.into())
         } else {
-            let name = if e.is_fat() { self.numbered("dos") } else { self.numbered(&format!("type{:02x}", e.kind)) };
+            let name = match e.kind {
+                // As 9front's fdisk(8) calls it.
+                TYPE_EFI => self.numbered("esp"),
+                _ if e.is_fat() => self.numbered("dos"),
+                kind => self.numbered(&format!("type{kind:02x}")),
+            };
             self.add(name, start, e.sectors.into(), false);
             Ok(())
         }

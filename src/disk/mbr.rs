@@ -14,6 +14,8 @@ pub const ENTRIES_AT: usize = 446;
 pub const TYPE_PLAN9: u8 = 0x39;
 /// The FAT type that every board's ROM reads by sector numbers.
 pub const TYPE_FAT_LBA: u8 = 0x0C;
+/// The EFI system partition.
+pub const TYPE_EFI: u8 = 0xEF;
 /// Partition types that 9legacy's loader takes for FAT (`dos`).
 pub const TYPES_FAT: [u8; 5] = [0x01, 0x04, 0x06, 0x0B, 0x0C];
 /// Partition types that hold a chain of further tables.

@@ -20,6 +20,7 @@ mod qemu;
 pub mod qmp;
 pub mod session;
 mod shell;
+pub mod uefi;
 
 pub use console::{Console, ConsoleError};
 pub use probe::Accel;

@@ -2,6 +2,7 @@
 
 use super::console::{Console, ConsoleError};
 use super::probe::Accel;
+use super::uefi::Uefi;
 use crate::lab::{Controller, Mac, Nic};
 use std::ffi::OsString;
 use std::io;
@@ -70,6 +71,8 @@ pub struct Machine {
     /// The machine starts from the first.
     pub disks: Vec<Disk>,
     pub controller: Controller,
+    /// What starts the disk; none: the BIOS.
+    pub uefi: Option<Uefi>,
     pub network: Option<NetworkCard>,
     /// Bytes.
     pub memory: u64,
@@ -88,6 +91,7 @@ impl Machine {
         Self {
             disks: vec![disk],
             controller,
+            uefi: None,
             network: None,
             memory: 512 << 20,
             cpus: 1,
@@ -130,6 +134,7 @@ impl Machine {
             arg(flag);
             arg(&value);
         }
+        args.extend(self.uefi.iter().flat_map(Uefi::arguments));
         if self.controller == Controller::Sata {
             args.extend(["-device".into(), "ahci,id=ahci0".into()]);
         }

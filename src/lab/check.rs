@@ -4,7 +4,7 @@
 use super::draft::{Draft, Hardware, NodeDraft};
 use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
 use super::model::*;
-use super::roles::{BASE_PARTITIONS, CARD_PARTITIONS, RoleFacts};
+use super::roles::{BASE_PARTITIONS, CARD_PARTITIONS, ESP, RoleFacts};
 use super::value::At;
 use super::{SAMPLE, addresses, names, releases, units};
 use std::collections::BTreeMap;
@@ -189,6 +189,11 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
     let of_roles = facts.iter().filter(|f| node.roles.iter().any(|r| r.value == f.name)).flat_map(|f| &f.partitions);
     let pi = node.board.as_ref().is_some_and(|b| b.value.is_pi());
     let mut known: Vec<&str> = if pi { CARD_PARTITIONS } else { BASE_PARTITIONS }.to_vec();
+    let firmware = node.hardware.firmware.or(draft.defaults.firmware).unwrap_or(PcFirmware::Bios);
+    if !pi && firmware.has_uefi() {
+        known.push(ESP);
+        known.retain(|p| firmware.has_bios() || *p != "9fat");
+    }
     known.extend(of_roles.map(String::as_str));
     let disk = disk_of(node, &draft.defaults);
     let mut used = 0u64;
@@ -270,6 +275,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
             disk,
             board,
             arch: node.hardware.arch.or(common.arch).unwrap_or(Arch::I386),
+            firmware: node.hardware.firmware.or(common.firmware).unwrap_or(PcFirmware::Bios),
             fs: node.hardware.fs.or(common.fs),
             controller: node.hardware.controller.or(common.controller).unwrap_or(Controller::Ide),
             nic: node.hardware.nic.or(common.nic).unwrap_or(Nic::E1000),
@@ -279,7 +285,14 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         };
         match board {
             Board::Pc => pc,
-            pi => Node { cpus: pi.cpus(), memory: pi.memory(), arch: Arch::Arm, controller: Controller::Sd, ..pc },
+            pi => Node {
+                cpus: pi.cpus(),
+                memory: pi.memory(),
+                arch: Arch::Arm,
+                firmware: PcFirmware::Bios,
+                controller: Controller::Sd,
+                ..pc
+            },
         }
     };
     Lab {

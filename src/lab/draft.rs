@@ -5,7 +5,7 @@
 //! mistake and is noted: the draft of a file with mistakes is never used for
 //! more than finding further ones.
 
-use super::model::{Arch, Board, Controller, Format, Fs, Mac, Medium, Nic, Origin, Said};
+use super::model::{Arch, Board, Controller, Format, Fs, Mac, Medium, Nic, Origin, PcFirmware, Said};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
 use super::words::Word as _;
@@ -25,7 +25,7 @@ pub const DISK_MAX: u64 = 2 << 40;
 pub const CPUS_MAX: u32 = 32;
 
 /// Keys that say what a machine is like.
-const HARDWARE: [&str; 7] = ["arch", "cpus", "memory", "disk", "card", "controller", "nic"];
+const HARDWARE: [&str; 8] = ["arch", "cpus", "memory", "disk", "card", "firmware", "controller", "nic"];
 
 #[derive(Default)]
 pub(crate) struct Draft {
@@ -73,6 +73,7 @@ pub(crate) struct Hardware {
     pub disk: Option<u64>,
     /// Bytes of a Pi's card.
     pub card: Option<u64>,
+    pub firmware: Option<PcFirmware>,
     pub fs: Option<Fs>,
     pub controller: Option<Controller>,
     pub nic: Option<Nic>,
@@ -229,6 +230,7 @@ fn read_hardware(section: &Section<'_, '_>) -> Hardware {
         memory: size("memory", memory),
         disk: size("disk", disk),
         card: size("card", card),
+        firmware: word(value("firmware")),
         fs: word(value("fs")),
         controller: word(value("controller")),
         nic: word(value("nic")),

@@ -24,7 +24,7 @@ pub mod words;
 
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use model::*;
-pub use roles::{BASE_PARTITIONS, CARD_PARTITIONS, RoleFacts};
+pub use roles::{BASE_PARTITIONS, CARD_PARTITIONS, ESP, RoleFacts};
 pub use secrets::Secrets;
 pub use value::KEYS;
 pub use words::Word;

@@ -164,6 +164,8 @@ pub struct Node {
     #[serde(skip_serializing_if = "Board::is_pc")]
     pub board: Board,
     pub arch: Arch,
+    #[serde(skip_serializing_if = "PcFirmware::is_bios")]
+    pub firmware: PcFirmware,
     /// The root file system; none: the distribution's first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fs: Option<Fs>,
@@ -243,6 +245,32 @@ impl Arch {
             Self::Amd64 => "amd64",
             Self::Arm => "arm",
         }
+    }
+}
+
+/// What of a PC starts its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PcFirmware {
+    /// Boot sectors: MBR, then 9fat.
+    Bios,
+    /// A loader on an EFI system partition.
+    Uefi,
+    Both,
+}
+
+impl PcFirmware {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub(crate) const fn is_bios(&self) -> bool {
+        matches!(self, Self::Bios)
+    }
+    /// Whether the disk has boot sectors and a 9fat.
+    pub const fn has_bios(self) -> bool {
+        matches!(self, Self::Bios | Self::Both)
+    }
+    /// Whether the disk has an EFI system partition.
+    pub const fn has_uefi(self) -> bool {
+        matches!(self, Self::Uefi | Self::Both)
     }
 }
 

@@ -23,5 +23,8 @@ pub struct RoleFacts {
 /// there is `nvram`, one sector always.
 pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "fs", "swap"];
 
+/// A PC that starts from UEFI has this; without BIOS, it stands for 9fat.
+pub const ESP: &str = "esp";
+
 /// The same of a Pi's card.
 pub const CARD_PARTITIONS: &[&str] = &["dos", "fossil", "swap"];

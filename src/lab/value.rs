@@ -17,7 +17,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
-    ("[defaults]", &["arch", "cpus", "memory", "disk", "card", "fs", "controller", "nic"]),
+    ("[defaults]", &["arch", "cpus", "memory", "disk", "card", "firmware", "fs", "controller", "nic"]),
     (
         "[[node]]",
         &[
@@ -31,6 +31,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "memory",
             "disk",
             "card",
+            "firmware",
             "fs",
             "controller",
             "nic",

@@ -1,7 +1,7 @@
 //! The words that a lab file chooses from: architectures, controllers, formats.
 
 use super::mistakes::{Kind, Problem, choice, quote, suggest};
-use super::model::{Arch, Board, Controller, Format, Fs, Nic};
+use super::model::{Arch, Board, Controller, Format, Fs, Nic, PcFirmware};
 
 /// A type that is written as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
@@ -35,6 +35,11 @@ impl Word for Controller {
 impl Word for Fs {
     const NOUN: &'static str = "file system";
     const WORDS: &'static [(&'static str, Self)] = &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs)];
+}
+
+impl Word for PcFirmware {
+    const NOUN: &'static str = "firmware";
+    const WORDS: &'static [(&'static str, Self)] = &[("bios", Self::Bios), ("uefi", Self::Uefi), ("both", Self::Both)];
 }
 
 impl Word for Nic {
@@ -71,6 +76,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("x86-64", "amd64"),
     ("x64", "amd64"),
     ("pc64", "amd64"),
+    ("efi", "uefi"),
+    ("legacy", "bios"),
     ("pata", "ide"),
     ("ahci", "sata"),
     ("virtio-blk", "virtio"),
@@ -115,4 +122,4 @@ macro_rules! from_str {
     )*};
 }
 
-from_str!(Arch, Board, Controller, Fs, Nic, Format);
+from_str!(Arch, Board, Controller, Fs, Nic, PcFirmware, Format);

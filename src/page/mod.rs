@@ -10,7 +10,7 @@ mod picture;
 
 use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, Manifest};
-use crate::lab::{Controller, Format, Lab, Nic, Node};
+use crate::lab::{Controller, Format, Lab, Nic, Node, PcFirmware};
 use crate::plan::Part;
 use crate::read_at::SECTOR;
 use crate::render::{Catalog, Link, RenderError};
@@ -77,6 +77,7 @@ struct NodeView<'a> {
     memory_mib: u64,
     disk_bytes: u64,
     disk_size: String,
+    uefi: bool,
     virtio_nic: bool,
     /// `name tcp`, of what it serves.
     ports: Vec<String>,
@@ -232,6 +233,7 @@ fn node_view<'a>(
         memory_mib: node.memory >> 20,
         disk_bytes: node.disk,
         disk_size: size(node.disk),
+        uefi: node.firmware == PcFirmware::Uefi,
         virtio_nic: node.nic == Nic::Virtio,
         ports: ports.collect(),
         used: plans

@@ -1,6 +1,6 @@
 use super::*;
 use crate::artifact::manifest::Tools;
-use crate::lab::{Arch, Board, Mac, Network, TreeRules, User};
+use crate::lab::{Arch, Board, Mac, Network, PcFirmware, TreeRules, User};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ fn node(number: usize, roles: &[&str]) -> Node {
         disk: 2 << 30,
         board: Board::Pc,
         arch: Arch::I386,
+        firmware: PcFirmware::Bios,
         fs: None,
         controller: Controller::Ide,
         nic: Nic::E1000,

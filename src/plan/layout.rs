@@ -8,7 +8,8 @@
 //!
 //! The root's partition is called `fossil` or, for hjfs, `fs`.
 //! The card of a Pi has no 9fat, but a FAT partition of its own before Plan 9's,
-//! in which the board's firmware looks:
+//! in which the board's firmware looks. A PC that starts from UEFI has such a
+//! partition too, `esp`, with 9fat behind it or without:
 //!
 //! ```text
 //! 0        2048         67584                                        end of card
@@ -35,10 +36,11 @@ const BLOCK: u64 = 8192;
 
 /// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.
 const NINEFAT: u64 = 32 << 20;
-/// Bytes of a card's FAT partition: the firmware and a kernel, 8 MB at the most.
-const DOS: u64 = 32 << 20;
-/// Bytes at the start of a card's Plan 9 partition: one sector nobody uses, and
-/// the table.
+/// Bytes of a FAT partition before Plan 9's: firmware or loader and a kernel,
+/// 8 MB at the most.
+const FAT: u64 = 32 << 20;
+/// Bytes at the start of a Plan 9 partition without 9fat: one sector nobody uses,
+/// and the table.
 const TABLE: u64 = 2 * SECTOR;
 /// prep(8)'s maximum for swap.
 const SWAP_MAX: u64 = 512 << 20;
@@ -79,9 +81,10 @@ impl Part {
 /// The partitions of one disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Layout {
-    /// A partition before Plan 9's, in sectors of the whole disk.
+    /// A FAT partition before Plan 9's, in sectors of the whole disk: `dos` of
+    /// a Pi's card, `esp` for UEFI.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dos: Option<Part>,
+    pub fat: Option<Part>,
     /// Sectors of the whole disk.
     pub sectors: u64,
     /// First sector of the Plan 9 partition.
@@ -126,6 +129,24 @@ pub enum Start {
     NineFat,
     /// A FAT partition beside Plan 9's, for a Pi.
     Dos,
+    /// The same for UEFI.
+    Esp,
+    /// Both, for a PC that starts from either.
+    EspAndNineFat,
+}
+
+impl Start {
+    const fn has_ninefat(self) -> bool {
+        matches!(self, Self::NineFat | Self::EspAndNineFat)
+    }
+    /// What the FAT partition before Plan 9's is called.
+    const fn fat(self) -> Option<&'static str> {
+        match self {
+            Self::NineFat => None,
+            Self::Dos => Some("dos"),
+            Self::Esp | Self::EspAndNineFat => Some("esp"),
+        }
+    }
 }
 
 /// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
@@ -147,19 +168,19 @@ pub fn layout(
     let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
     let round = |n: u64, to: u64| n.div_ceil(to) * to;
     // Small disks get a small 9fat, but not below prep(8)'s minimum of 10 MB.
-    let fat = match begin {
-        Start::NineFat => "9fat",
-        Start::Dos => "dos",
+    let ninefat = match begin.has_ninefat() {
+        true => round(own("9fat", NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER),
+        false => TABLE,
     };
-    let (ninefat, dos) = match begin {
-        Start::NineFat => (round(own(fat, NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER), 0),
-        Start::Dos => (TABLE, round(own(fat, DOS), 1 << 20)),
-    };
-    let base = PLAN9_START * SECTOR + dos;
+    let fat = begin.fat().map(|name| (name, round(own(name, FAT), 1 << 20)));
+    let base = PLAN9_START * SECTOR + fat.map_or(0, |(_, len)| len);
+    let mut before: Vec<_> = fat.into_iter().collect();
+    before.extend(begin.has_ninefat().then_some(("9fat", ninefat)));
     let swap = own("swap", (disk / 16).min(SWAP_MAX));
     let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
     after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
-    let known: Vec<_> = [fat, root].into_iter().chain(after.iter().map(|w| w.name.as_str())).collect();
+    let known: Vec<_> =
+        before.iter().map(|(name, _)| *name).chain([root]).chain(after.iter().map(|w| w.name.as_str())).collect();
     if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
         return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
     }
@@ -174,7 +195,7 @@ pub fn layout(
         (Some(asked), Some(room)) if *asked <= room => asked / BLOCK * BLOCK,
         (None, Some(room)) => room / BLOCK * BLOCK,
         (asked, _) => {
-            let mut list = vec![format!("{fat} {}", ninefat.max(dos))];
+            let mut list: Vec<_> = before.iter().map(|(name, len)| format!("{name} {len}")).collect();
             list.extend(asked.map(|a| format!("{root} {a}")));
             list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
             let needed = fixed + asked.copied().unwrap_or(0).max(16 * CLUSTER);
@@ -189,10 +210,10 @@ pub fn layout(
     };
     let part = |name, start, end, holds| Part { name, start: start / SECTOR, end: end / SECTOR, holds };
     let mut parts = vec![part("nvram".into(), ninefat, head, None)];
-    if begin == Start::NineFat {
-        parts.insert(0, part(fat.into(), 0, ninefat, None));
+    if begin.has_ninefat() {
+        parts.insert(0, part("9fat".into(), 0, ninefat, None));
     }
-    let dos = (dos > 0).then(|| part(fat.into(), PLAN9_START * SECTOR, base, None));
+    let fat = fat.map(|(name, _)| part(name.into(), PLAN9_START * SECTOR, base, None));
     let start = round(base + head + data_offset(len), CLUSTER) - data_offset(len) - base;
     let mut at = start + len;
     parts.push(part(root.into(), start, at, None));
@@ -201,7 +222,7 @@ pub fn layout(
         at = start + w.size / SECTOR * SECTOR;
         parts.push(part(w.name, start, at, w.holds));
     }
-    Ok(Layout { dos, sectors, plan9_start: base / SECTOR, parts })
+    Ok(Layout { fat, sectors, plan9_start: base / SECTOR, parts })
 }
 
 #[cfg(test)]
@@ -225,7 +246,7 @@ mod tests {
     fn a_card_has_fat_of_its_own() {
         let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), "fossil", data_offset);
         let l = lay(2_000_000_000).unwrap();
-        assert_eq!(l.dos.as_ref().map(|p| (p.start, p.end)), Some((2048, 67_584)));
+        assert_eq!(l.fat.as_ref().map(|p| (p.start, p.end)), Some((2048, 67_584)));
         assert_eq!(l.plan9_start, 67_584);
         assert_eq!(l.parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["nvram", "fossil", "swap"]);
         assert_eq!((l.parts[0].start, l.parts[0].end), (2, 3));
@@ -233,6 +254,20 @@ mod tests {
         assert_eq!((l.lba(fossil) * SECTOR + data_offset(fossil.len())) % CLUSTER, 0);
         assert!(l.plan9_start + l.parts[2].end <= 2_000_000_000 / SECTOR);
         assert!(matches!(lay(32 << 20), Err(LayoutError::NoRoom { .. })));
+    }
+
+    #[test]
+    fn uefi_has_fat_of_its_own_before_or_instead_of_9fat() {
+        let lay = |start| layout("n", 2 << 30, start, &[], &BTreeMap::new(), "fs", data_offset).unwrap();
+        for (start, first, at) in [(Start::EspAndNineFat, "9fat", 0), (Start::Esp, "nvram", 2)] {
+            let l = lay(start);
+            let esp = l.fat.as_ref().unwrap();
+            assert_eq!((esp.name.as_str(), esp.start, esp.end), ("esp", 2048, 67_584));
+            assert_eq!((l.plan9_start, l.parts[0].name.as_str(), l.parts[0].start), (67_584, first, at));
+        }
+        let small = layout("n", 64 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), "fs", data_offset);
+        let said = small.unwrap_err().to_string();
+        assert!(said.contains("esp 33554432, 9fat 10485760"), "{said}");
     }
 
     #[test]

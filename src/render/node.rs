@@ -8,7 +8,7 @@ use super::catalog::{Catalog, Resolved};
 use super::context::{self, NodeFacts, NodeView};
 use super::engine::Scene;
 use super::rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
-use super::role::{Each, File, Make, Partition, Role, Scope, Secret};
+use super::role::{Boot, Each, File, Make, Partition, Role, Scope, Secret};
 use super::source::Source;
 use super::{RenderError, cmdline, ini, path};
 use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
@@ -75,8 +75,26 @@ pub fn render(
         plan9_ini,
         pi,
         nvram: if r.may(Secret::Nvram) { r.nvram()? } else { Vec::new() },
-        boot: BootFiles { mbr: boot.mbr.clone(), pbs: boot.pbs.clone(), loader: boot.loader.clone(), kernel },
+        boot: BootFiles {
+            mbr: boot.mbr.clone(),
+            pbs: boot.pbs.clone(),
+            loader: boot.loader.clone(),
+            efi: if node.firmware.has_uefi() { Some(efi(boot, &distribution, node)?) } else { None },
+            kernel,
+        },
         partitions,
+    })
+}
+
+/// The loader for UEFI.
+fn efi(boot: &Boot, distribution: &Resolved<'_>, node: &Node) -> Result<String, RenderError> {
+    boot.efi.get(node.arch.name()).cloned().ok_or_else(|| {
+        RenderError::Node(format!(
+            "Node {}: {} has no loader for UEFI on {}; say `firmware = \"bios\"`",
+            node.name,
+            distribution.name,
+            node.arch.name()
+        ))
     })
 }
 

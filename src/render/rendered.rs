@@ -34,6 +34,9 @@ pub struct BootFiles {
     pub mbr: String,
     pub pbs: String,
     pub loader: String,
+    /// For UEFI, where the node starts from that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub efi: Option<String>,
     /// `None` when the distribution has no kernels.
     pub kernel: Option<String>,
 }

@@ -219,6 +219,9 @@ pub(super) struct Boot {
     pub mbr: String,
     pub pbs: String,
     pub loader: String,
+    /// Loaders for UEFI by architecture.
+    #[serde(default)]
+    pub efi: BTreeMap<String, String>,
 }
 
 /// Whose fragments a slot gathers.

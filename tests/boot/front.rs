@@ -125,6 +125,35 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
     assert!(String::from_utf8(read(&*fs, "adm/users")).unwrap().contains(":moe:moe:"));
 }
 
+/// One image for both, and one for UEFI alone.
+#[test]
+fn a_node_starts_from_bios_and_from_uefi() {
+    let test = "a_node_starts_from_bios_and_from_uefi";
+    let Some(media) = ready(test) else { return };
+    let Some(uefi) = p9img::guest::uefi::find() else {
+        let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+        assert!(!required, "no UEFI firmware for QEMU (Debian: ovmf)");
+        return eprintln!("SKIPPED {test}: no UEFI firmware for QEMU (Debian: ovmf)");
+    };
+    let arch = ("arch       = \"386\"", "arch       = \"amd64\"\nfirmware   = \"both\"");
+    let only = ("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfirmware = \"uefi\"\n");
+    let lab = Lab::build(Some(&media), &[arch, only], "qcow2");
+    for (name, firmware) in [("plan9n1", None), ("plan9n1", Some(&uefi)), ("plan9n2", Some(&uefi))] {
+        let node = lab.node(name);
+        let mut machine = plain(lab.disk(name, Artifact::Qcow2), node);
+        machine.uefi = firmware.cloned();
+        let mut guest = machine.start().unwrap();
+        let mut sh = shell(&mut guest, name);
+        assert_eq!(good(sh.run("cat /dev/sysname; echo", SHORT)).trim_end(), name);
+        let partitions = good(sh.run("ls -p /dev/sdC0", SHORT));
+        assert!(partitions.lines().any(|l| l == "esp"), "{partitions}");
+        assert_eq!(partitions.lines().any(|l| l == "9fat"), name == "plan9n1", "{partitions}");
+        // Only the loader for UEFI passes these tables on.
+        let variables = good(sh.run("ls -p '#ec'", SHORT));
+        assert_eq!(variables.lines().any(|l| l == "*acpi"), firmware.is_some(), "{variables}");
+    }
+}
+
 #[test]
 fn an_hjfs_that_9front_made_is_read() {
     let Some(media) = ready("an_hjfs_that_9front_made_is_read") else { return };

@@ -97,6 +97,7 @@ impl Running {
             sha256: String::new(),
             board: p9img::lab::Board::Pc,
             controller: Controller::Ide,
+            uefi: false,
             nic: Nic::E1000,
             mac: Mac(built.mac),
             ip: built.ip.parse().unwrap(),

@@ -1,7 +1,7 @@
 //! Disks to build from, and other people's tools.
 
 use p9img::artifact::NodeIdentity;
-use p9img::lab::{Arch, Controller, Mac, Nic};
+use p9img::lab::{Arch, Controller, Mac, Nic, PcFirmware};
 use p9img::read_at::{check_range, normalize};
 use p9img::{Extent, ReadAt};
 use std::path::Path;
@@ -134,6 +134,7 @@ pub fn identity(name: &str) -> NodeIdentity {
         mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
         nic: Nic::E1000,
         controller: Controller::Ide,
+        firmware: PcFirmware::Bios,
         network: "plan9lab".into(),
     }
 }

@@ -26,6 +26,7 @@ pub fn node(number: u8, roles: &[&str]) -> Node {
         disk: 2 << 30,
         board: p9img::lab::Board::Pc,
         arch: Arch::I386,
+        firmware: p9img::lab::PcFirmware::Bios,
         fs: None,
         controller: Controller::Ide,
         nic: Nic::E1000,

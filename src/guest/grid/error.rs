@@ -48,6 +48,11 @@ pub enum GridError {
     Pi { node: String, source: Box<PiError> },
     #[error("QEMU has no board that starts the kernel of {node}, a {board}: see doc/pi.md")]
     NotEmulated { node: String, board: &'static str },
+    #[error(
+        "{node} starts from UEFI, but there is no UEFI firmware for QEMU here: install it (Debian: ovmf), or build the \
+         node with `firmware = \"both\"`"
+    )]
+    NoUefi { node: String },
     #[error("QEMU does not start {name}: {said}")]
     Start { name: String, said: String },
     #[error("{name} does not obey")]

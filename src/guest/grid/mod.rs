@@ -28,6 +28,7 @@ pub use switch::serve_stdin;
 use super::pi::{self, Loaded};
 use super::probe::{self, Accel};
 use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard};
+use super::uefi;
 use crate::lab::{Board, Controller, Mac, Nic};
 use crate::read_at::{HostFile, ReadAt};
 use crate::render::Port;
@@ -75,6 +76,8 @@ pub struct NodeSpec {
     pub sha256: String,
     pub board: Board,
     pub controller: Controller,
+    /// Whether nothing but UEFI starts it.
+    pub uefi: bool,
     pub nic: Nic,
     pub mac: Mac,
     pub ip: Ipv4Addr,
@@ -292,6 +295,9 @@ impl Grid {
             }
             let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
+            if node.uefi {
+                machine.uefi = Some(uefi::find().ok_or_else(|| GridError::NoUefi { node: node.name.clone() })?);
+            }
             let link = Link::Switch(state.network.clone());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
             (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
@@ -511,6 +517,7 @@ mod tests {
             sha256: format!("{i:064}"),
             board: Board::Pc,
             controller: Controller::Ide,
+            uefi: false,
             nic: Nic::E1000,
             mac: Mac([0x52, 0x54, 0, 9, 0, i]),
             ip: [10, 9, 0, 10 + i].into(),
