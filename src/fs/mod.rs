@@ -4,6 +4,7 @@
 
 pub mod fat;
 pub mod fossil;
+pub mod gefs;
 pub mod hjfs;
 pub mod tree;
 pub mod venti;
@@ -23,9 +24,15 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     #[error(
-        "No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti}) nor hjfs ({hjfs})"
+        "No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti}) nor hjfs ({hjfs}) nor gefs ({gefs})"
     )]
-    Unknown { fat: Box<fat::OpenError>, fossil: fossil::OpenError, venti: venti::OpenError, hjfs: hjfs::OpenError },
+    Unknown {
+        fat: Box<fat::OpenError>,
+        fossil: fossil::OpenError,
+        venti: venti::OpenError,
+        hjfs: hjfs::OpenError,
+        gefs: gefs::OpenError,
+    },
     #[error("This was a FAT volume, but its boot sector is damaged")]
     Fat(#[source] fat::OpenError),
     #[error("This was a fossil volume, but it is damaged")]
@@ -34,6 +41,8 @@ pub enum OpenError {
     Venti(#[source] venti::OpenError),
     #[error("This was an hjfs volume, but it is damaged")]
     Hjfs(#[source] hjfs::OpenError),
+    #[error("This was a gefs volume, but it is damaged")]
+    Gefs(#[source] gefs::OpenError),
 }
 
 /// A number for what volumes share ([`crate::read_at::Origin`]); within this
@@ -55,6 +64,12 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
         Err(e @ hjfs::OpenError::Super { .. }) => return Err(OpenError::Hjfs(e)),
         Err(e) => e,
     };
+    // So has gefs.
+    let gefs = match gefs::open(source.clone()) {
+        Ok(gefs) => return Ok(Box::new(gefs)),
+        Err(e @ gefs::OpenError::Super { .. }) => return Err(OpenError::Gefs(e)),
+        Err(e) => e,
+    };
     // A fossil begins with 127 KiB that it does not use, where a boot sector
     // may be; a FAT volume seldom has fossil's magic at 128 KiB.
     let fossil = match fossil::open(source.clone()) {
@@ -71,7 +86,7 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
         (_, fossil @ fossil::OpenError::Super { .. }, _) => Err(OpenError::Fossil(fossil)),
         (.., venti) if venti.was_venti() => Err(OpenError::Venti(venti)),
         (Err(fat), ..) if fat.was_fat() => Err(OpenError::Fat(fat)),
-        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat: Box::new(fat), fossil, venti, hjfs }),
+        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat: Box::new(fat), fossil, venti, hjfs, gefs }),
     }
 }
 
@@ -107,7 +122,7 @@ impl fmt::Display for Finding {
 /// A file system opened for reading. Never panics and never uses memory
 /// without bound, whatever the bytes.
 pub trait FileSystem: Send + Sync {
-    /// `fat`, `fossil`, `hjfs`, or which of the parts of a venti it is.
+    /// `fat`, `fossil`, `gefs`, `hjfs`, or which of the parts of a venti it is.
     fn kind(&self) -> &'static str;
     /// The root directory.
     ///

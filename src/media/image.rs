@@ -1,6 +1,6 @@
 //! A disk image as a medium: yesterday's node, or what Plan 9 installed.
 //!
-//! The tree is that of its fossil or hjfs, as users see it, with the owners,
+//! The tree is that of its fossil, hjfs or gefs, as users see it, with the owners,
 //! modes and times that it has there; without one, that of a FAT volume that
 //! holds a system. Files are read from the image when they are asked for.
 //!
@@ -26,7 +26,7 @@ use std::sync::Arc;
 const SOURCE: &str = "the disk image itself";
 
 /// File systems that Plan 9 has its root on.
-const ROOTS: [&str; 2] = ["fossil", "hjfs"];
+const ROOTS: [&str; 3] = ["fossil", "hjfs", "gefs"];
 
 /// Never taken from a node, whatever its modes and the release's records are.
 const SECRET: [&str; 5] = ["adm/keys", "adm/keys.who", "adm/netkeys", "adm/secstore", "adm/whitelist"];
@@ -128,7 +128,7 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
                     fat = Some(fs.into());
                 }
             }
-            Err(e @ (OpenError::Fossil(_) | OpenError::Hjfs(_) | OpenError::Fat(_))) => {
+            Err(e @ (OpenError::Fossil(_) | OpenError::Hjfs(_) | OpenError::Gefs(_) | OpenError::Fat(_))) => {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
             }
             _ => {}

@@ -17,6 +17,7 @@ mod volume;
 mod write;
 
 pub use layout::{Base, Hjfs, Options, base_start, data_offset, users};
+pub(super) use limits::bad_name;
 pub use limits::{LayoutError, MAX_NAME};
 pub use read::{HjfsReader, open};
 pub use users::Users;

@@ -1,0 +1,81 @@
+//! A volume's structures as text, for people.
+
+use super::check::survey;
+use super::format::{BLOCK64, Dir, K_CONF, K_LABEL, K_SNAP, Label, Snap, get64};
+use super::space::Space;
+use super::volume::Volume;
+use std::io::{self, Write};
+
+/// Prints the super block, each arena with its free ranges, labels, snapshots,
+/// and how many blocks are what.
+pub fn dump(volume: &Volume, out: &mut dyn Write) -> io::Result<()> {
+    let s = &volume.superblock;
+    writeln!(
+        out,
+        "super: {} blocks, {} arenas, next qid {:x}, next generation {}, queue {}, flags {:x}",
+        volume.blocks,
+        s.arenas.len(),
+        s.next_qid,
+        s.next_generation,
+        s.queue,
+        s.flags
+    )?;
+    writeln!(out, "snapshot tree: height {}, root {:x}", s.height, s.root.0)?;
+    let space = Space::read(volume, &mut |_| {})?;
+    for (i, a) in space.arenas.iter().enumerate() {
+        let free: u64 = a.free().map(|(from, to)| to - from).sum();
+        writeln!(
+            out,
+            "arena {i}: {:x}, {} blocks, {} free, log of {} from {:x}",
+            a.address,
+            a.header.size / BLOCK64,
+            free / BLOCK64,
+            a.log.len(),
+            a.header.log.0
+        )?;
+        for (from, to) in a.free() {
+            writeln!(out, "free {from:x}-{to:x}")?;
+        }
+    }
+    match volume.snaps(&[]) {
+        Ok(values) => {
+            for (key, value) in values {
+                let name = String::from_utf8_lossy(&key[1..]);
+                match (key[0], Label::parse(&value), Snap::parse(&value)) {
+                    (K_LABEL, Some(l), _) => writeln!(out, "label {name}: snapshot {}, flags {}", l.snap, l.flags)?,
+                    (K_SNAP, _, Some(s)) => snap(volume, get64(&key, 1), &s, out)?,
+                    (K_CONF, ..) => writeln!(out, "set {name}: {}", String::from_utf8_lossy(&value))?,
+                    _ => {}
+                }
+            }
+        }
+        Err(e) => writeln!(out, "snapshots: {e}")?,
+    }
+    let all = survey(volume, &mut |_| {})?;
+    let [logs, dead, trees, files] = all.blocks;
+    writeln!(out, "blocks: {logs} logs, {dead} dead lists, {trees} trees, {files} files, {} nobody's", all.nobodys)
+}
+
+fn snap(volume: &Volume, number: u64, s: &Snap, out: &mut dyn Write) -> io::Result<()> {
+    let link = |n: u64| if n == u64::MAX { "none".to_owned() } else { n.to_string() };
+    writeln!(
+        out,
+        "snapshot {number}: height {}, root {:x} of {}, before {}, after {}, base {}, {} labels, {} made from it",
+        s.height,
+        s.root.address,
+        s.root.generation,
+        link(s.before),
+        link(s.after),
+        s.base,
+        s.labels,
+        s.references
+    )?;
+    match volume.entry(s, super::format::NOWHERE, b"") {
+        Ok(root) => writeln!(
+            out,
+            "root of {number}: {}",
+            root.map_or_else(|| "none".into(), |d: Dir| format!("qid {:x}", d.qid))
+        ),
+        Err(e) => writeln!(out, "root of {number}: {e}"),
+    }
+}

@@ -1,0 +1,255 @@
+//! One wound, one finding; and images that are no gefs at all.
+
+use super::arenas::MIN_LEN;
+use super::format::{BLOCK, BLOCK64, Dir, LEAF_HEAD, data_key, entry_key, get16, number_key, text_key};
+use super::tests::*;
+use super::*;
+use crate::fs::FileSystem;
+use proptest::prelude::*;
+use std::io;
+use std::sync::Arc;
+
+/// Blocks: 4 of /a, 5 of the base's users, 6 and 7 of /d/e; then in 12 the
+/// users, the leaves of adm in 14, empty 13, other 15, main 16, snapshots 17.
+fn healthy() -> Sparse {
+    let t = tree_of(&[("a", bytes(10, 1)), ("d/e", bytes(20_000, 3))]);
+    let image = Sparse::of(&volume(&t, MIN_LEN));
+    assert_eq!(findings(&open(Arc::new(image.clone())).unwrap()), [""; 0]);
+    image
+}
+
+/// Where the value of a key is in a leaf, and its length.
+fn value_at(image: &Sparse, block: u64, key: &[u8]) -> (u64, usize) {
+    let b = &image.blocks[&block];
+    for i in 0..usize::from(get16(b, 2)) {
+        let cell = LEAF_HEAD + usize::from(get16(b, LEAF_HEAD + 2 * i));
+        let (k, len) = (cell + 2, usize::from(get16(b, cell)));
+        if b[k..k + len] == *key {
+            return (block * BLOCK64 + (k + len + 2) as u64, usize::from(get16(b, k + len)));
+        }
+    }
+    panic!("no such key in block {block}");
+}
+
+const MAIN: u64 = 16;
+const SNAPS: u64 = 17;
+const ADM: u64 = 14;
+
+#[test]
+fn what_is_damaged_is_found() {
+    let whole = healthy();
+    let check = |wounds: &[(u64, &[u8])], expected: &[&str]| {
+        let mut image = whole.clone();
+        wounds.iter().for_each(|(at, new)| image.put(*at, new));
+        let found = findings(&open(Arc::new(image)).unwrap());
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected.split('…').next().unwrap()), "{found}\nnot {expected}");
+            assert!(found.ends_with(expected.split('…').next_back().unwrap()), "{found}\nnot {expected}");
+        }
+    };
+    check(&[(80, &[1])], &["The super block: its hash is …[super]"]);
+    check(
+        &[(8192 * BLOCK64, b"GEFS")],
+        &["The copy of the super block: it says \"GEFS9.00\", but p9img knows gefs9.00 alone [super]"],
+    );
+    check(&[(BLOCK64 + 30, &[7])], &["Arena 0: its header at 4000 has the hash …[arena]"]);
+    check(&[(2 * BLOCK64 + 30, &[7])], &["Arena 0: the copy of its header at 8000 has the hash …[arena]"]);
+    check(&[(4 * BLOCK64, b"x")], &["The file 3 at 0: Block 10000 has the hash …[hash]"]);
+    check(&[(MAIN * BLOCK64 + 9000, &[1])], &["main: Block 40000 has the hash …[hash]"]);
+    check(&[(SNAPS * BLOCK64 + 9000, &[1])], &["The snapshot tree: Block 44000 has the hash …[hash]"]);
+    let log = 1026 * BLOCK64;
+    check(&[(log + 36, &[1])], &["Arena 1: Block 1008000: the hash of its records is …[log]"]);
+    check(
+        &[(log + 2, &[255, 255])],
+        &["Arena 1: Block 1008000: it says 65535 bytes of records, but has room for 16348 [log]"],
+    );
+    check(&[(log, &[0, 4])], &["Arena 1: Block 1008000: it has type 4, not 3 [log]"]);
+    check(&[(log + 12, &[0])], &["Arena 1: its log goes on at ffffffffffffff, where it cannot [log]"]);
+}
+
+#[test]
+fn what_cannot_be_is_found() {
+    let whole = healthy();
+    let check = |wounds: &[(u64, &[u8])], expected: &[&str]| {
+        let mut image = whole.clone();
+        wounds.iter().for_each(|(at, new)| image.put(*at, new));
+        let right = mend(&image).unwrap();
+        image.blocks.extend(right);
+        let found = findings(&open(Arc::new(image)).unwrap());
+        assert_eq!(found, expected, "{wounds:?}");
+    };
+    let main = |key: &[u8]| value_at(&whole, MAIN, key).0;
+    let snaps = |key: &[u8]| value_at(&whole, SNAPS, key).0;
+    let at = |block: u64| (block * BLOCK64).to_be_bytes();
+    check(&[], &[]);
+    // Logs. Arena 1 begins at block 1024, and hands out 1026 to 2044.
+    let log = 1026 * BLOCK64 + 36;
+    check(&[(log + 7, &[9])], &["Arena 1: Block 1008000: a record 100c009 cannot be [log]"]);
+    check(
+        &[(log + 8, &at(4000))],
+        &["Arena 1: Block 1008000: a record about 3e80000 bytes at 100c000, which are not its [log]"],
+    );
+    let twice = [&whole.blocks[&1026][36..52], &whole.blocks[&1026][36..52]].concat();
+    check(
+        &[(log, &twice), (1026 * BLOCK64 + 2, &[0, 32])],
+        &["Arena 1: Block 1008000: 3fa8000 bytes at 100c000 are given back, but were free [log]"]
+            .map(|m| m.replace("3fa8000", &format!("{:x}", 1018 * BLOCK64)).leak() as &str),
+    );
+    // Pointers.
+    let a = main(&data_key(3, 0));
+    check(
+        &[(a, &at(9000))],
+        &["main: Block 40000: 8ca0000 is the address of no block that an arena hands out [address]"],
+    );
+    check(&[(a + 7, &[1])], &["main: Block 40000: 10001 is the address of no block that an arena hands out [address]"]);
+    check(&[(a, &at(100))], &["main: Block 40000: Block 190000 is in use, but free [free]"]);
+    check(&[(a, &at(6))], &["Block 18000 is of the file 3 at 0, and of 7 at 0, or with two hashes [shared]"]);
+    check(&[(a, &at(3))], &["main: Block 40000: Block c000 is a file's, but a log's, too [shared]"]);
+    // Snapshots.
+    let label = snaps(&text_key(3, b"main"));
+    check(&[(label + 8, &[9])], &["The label main is of the snapshot 9, which is not there [label]"]);
+    let snap = snaps(&number_key(4, 2));
+    check(&[(snap + 11, &[0])], &["main: the tree at 40000 has height 0, not 1 to 50 [height]"]);
+    check(&[(snap + 11, &[2])], &["main: Block 40000: it is a leaf, but at height 2 [height]"]);
+    check(&[(snap + 7, &[0])], &["The snapshot 2 has 1 labels, but counts 0 [snap]"]);
+    check(&[(snap + 23, &[7])], &["The snapshot 2 says that it is 7 [snap]"]);
+    check(
+        &[(40, &at(8))],
+        &[
+            "The snapshot tree: Block 20000 is in use, but free [free]",
+            "The snapshot tree: Block 20000: it has type 0, not 4 [dead]",
+        ],
+    );
+    // Nodes.
+    let node = |at: u64, bytes: &[u8], expected: &[&str]| check(&[(MAIN * BLOCK64 + at, bytes)], expected);
+    node(
+        4,
+        &[0, 9],
+        &[&format!(
+            "main: Block 40000: its values have {} bytes, but it says 9 [node]",
+            get16(&whole.blocks[&MAIN], 4)
+        )],
+    );
+    node(0, &[0, 3], &["main: Block 40000: it has type 3, neither leaf (2) nor pivot (1) [node]"]);
+    let second = usize::from(get16(&whole.blocks[&MAIN], LEAF_HEAD + 2));
+    node(second as u64 + 6 + 2, &[6], &["main: Block 40000: the key of value 2 is not behind that of value 1 [node]"]);
+    // Files.
+    let e = main(&entry_key(6, b"e"));
+    check(&[(e + 15, &[3])], &["main: /d/e: another file has its qid path 3, too [qid]"]);
+    check(&[(e + 15, &[99])], &["main: /d/e: qid path 63 is not below the next one to give out, 8 [qid]"]);
+    check(&[(e + 20, &[0x80])], &["main: /d/e: its mode 1b4 and its qid's type 80 disagree [entry]"]);
+    check(&[(e + 41, &[0x80])], &["main: /d/e: its length 8000000000004e20 is negative [entry]"]);
+    let d = main(&entry_key(0, b"d"));
+    check(
+        &[(d - 3, &[b'/'])],
+        &[
+            "main: \"//\": the name cannot be: it contains a slash [name]",
+            "main: //: it says that it is somewhere else [up]",
+        ],
+    );
+    check(
+        &[(d + 15, &[5])],
+        &[
+            "main: /d: it does not say where it is [up]",
+            "main: 1 files (e) are in the directory 6, to which nothing leads [orphan]",
+            "main: 6 says where it is, but is no directory [up]",
+        ],
+    );
+    let root = main(&entry_key(u64::MAX, b""));
+    let mut none = Dir::parse(&whole.blocks[&MAIN][(root - MAIN * BLOCK64) as usize..][..61]).unwrap();
+    none.mode = 0o775;
+    check(&[(root, &none.write())], &["main: there is no root directory [root]"]);
+    let users = value_at(&whole, ADM, &entry_key(1, b"users")).0;
+    check(&[(12 * BLOCK64, b"x")], &["adm: /users: line 1: \"x1\" is no number [users]"]);
+    check(&[(users + 21, &[0x80]), (users + 20, &[0x80])], &["adm: /users: it does not say where it is [up]"]);
+}
+
+#[test]
+fn what_is_no_gefs_is_not_opened() {
+    let error = |b: Sparse| open(Arc::new(b)).err().unwrap().to_string();
+    let mut image = healthy();
+    image.len = 3 * BLOCK64 / 2;
+    assert_eq!(error(image.clone()), "Not a gefs partition: 24576 bytes are too few for its super blocks");
+    image.len = MIN_LEN;
+    // The copy does for the first.
+    image.put(80, &[1]);
+    assert!(open(Arc::new(image.clone())).is_ok());
+    image.put(8192 * BLOCK64 + 7, b"1");
+    let said = error(image.clone());
+    assert!(said.starts_with("Bad gefs super block (block 0): its hash is "), "{said}");
+    assert!(said.ends_with("its copy (block 8192): it says \"gefs9.01\", but p9img knows gefs9.00 alone"), "{said}");
+    image.put(0, b"hefs");
+    assert_eq!(error(image), "Not a gefs partition: it does not begin with \"gefs\"");
+}
+
+#[test]
+fn damage_is_an_error_for_readers() {
+    let whole = healthy();
+    let read = |wounds: &[(u64, &[u8])], path: &str| -> io::Error {
+        let mut image = whole.clone();
+        wounds.iter().for_each(|(at, new)| image.put(*at, new));
+        let fs = open(Arc::new(image)).unwrap();
+        fs.find(path.as_bytes()).and_then(|n| read_all(&fs, &n)).unwrap_err()
+    };
+    let e = read(&[(4 * BLOCK64 + 9, &[9])], "a");
+    assert!(e.to_string().starts_with("Block 10000 has the hash "), "{e}");
+    assert_eq!(e.kind(), io::ErrorKind::InvalidData);
+    let e = read(&[(MAIN * BLOCK64, &[9])], "a");
+    assert!(e.to_string().starts_with("Block 40000 has the hash "), "{e}");
+    // Another snapshot is as good as ever.
+    let mut image = whole.clone();
+    image.put(MAIN * BLOCK64, &[9]);
+    let adm = open(Arc::new(image)).unwrap().snapshot("adm").unwrap();
+    assert_eq!(read_all(&adm, &adm.find(b"users").unwrap()).unwrap(), USERS.as_bytes());
+    // A hole reads as zeros.
+    let (at, _) = value_at(&whole, MAIN, &data_key(7, BLOCK64));
+    let mut image = whole.clone();
+    image.put(at - 3, &[1]);
+    let right = mend(&image).unwrap();
+    image.blocks.extend(right);
+    let fs = open(Arc::new(image)).unwrap();
+    let all = read_all(&fs, &fs.find(b"d/e").unwrap()).unwrap();
+    assert_eq!((&all[..3], &all[BLOCK..]), (&bytes(3, 3).read_all().unwrap()[..], &[0; 20_000 - BLOCK][..]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_wound_is_a_panic(
+        wounds in prop::collection::vec((0usize..20, 0usize..BLOCK, any::<u8>(), any::<bool>()), 1..6),
+        mended in any::<bool>(),
+    ) {
+        let mut image = healthy();
+        for (block, at, new, end) in wounds {
+            // The structures are at the beginning of a block, and at its end.
+            let at = if end { BLOCK - 1 - at % 700 } else { at % 300 };
+            image.put(block as u64 * BLOCK64 + at as u64, &[new]);
+        }
+        if mended {
+            let right = mend(&image).unwrap();
+            image.blocks.extend(right);
+        }
+        if let Ok(fs) = open(Arc::new(image)) {
+            if let Ok(root) = fs.root() {
+                let _ = crate::fs::walk::<io::Error>(&fs, &root, &mut |_, n| {
+                    let mut b = [0; 5000];
+                    let _ = fs.read(n, 0, &mut b);
+                    Ok(())
+                });
+            }
+            let _ = fs.check(&mut |f| drop(f.to_string()));
+            let _ = fs.dump(&mut io::sink());
+        }
+    }
+}
+
+#[test]
+fn an_image_of_any_length_is_read_without_much_memory() {
+    let mut image = healthy();
+    image.len = 1 << 62;
+    let fs = open(Arc::new(image)).unwrap();
+    let found = findings(&fs);
+    assert_eq!(found.len(), 1, "the copy of the super block is elsewhere: {found:?}");
+}

@@ -1,0 +1,135 @@
+//! The bytes of a volume at any offset, computed from its layout.
+//!
+//! One call of the content's `read_at` for each run of a file's blocks that a
+//! request touches. Whoever reads the first block of a tree, or the super
+//! block, waits until all files have been hashed.
+
+use super::format::{BLOCK, BLOCK64};
+use super::layout::Gefs;
+use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
+use std::io;
+
+impl Gefs {
+    /// The used places that hold `place` or come next.
+    fn used_from(&self, place: u64) -> Option<(u64, u64)> {
+        let mut at = place;
+        if at < self.base.area.end() {
+            let next = self.free.partition_point(|f| f.1 <= at);
+            let mut free = self.free[next..].iter();
+            let mut hole = free.next();
+            if let Some((_, end)) = hole.filter(|h| h.0 <= at) {
+                at = *end;
+                hole = free.next();
+            }
+            let end = hole.map_or(self.base.area.end(), |h| h.0);
+            if at < end {
+                return Some((at, end));
+            }
+        }
+        let at = at.max(self.area.start());
+        (at < self.area.end()).then(|| (at, self.area.end()))
+    }
+
+    /// The blocks between two that are in use: ascending, disjoint. Headers,
+    /// logs and super blocks are not among them.
+    pub(super) fn used_in(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        let arenas = &self.base.arenas;
+        let mut out: Vec<(u64, u64)> = Vec::new();
+        let mut place = match arenas.place(from) {
+            Ok((place, _)) | Err(Some(place)) => place,
+            Err(None) => return out,
+        };
+        while let Some((start, end)) = self.used_from(place) {
+            let Some((block, run)) = arenas.block(start).filter(|(block, _)| *block < to) else { break };
+            let n = run.min(end - start).min(to - block);
+            match out.last_mut().filter(|last| last.1 == block) {
+                Some(last) => last.1 += n,
+                None => out.push((block, block + n)),
+            }
+            place = start + n;
+        }
+        out
+    }
+
+    /// Fills `buf` from byte `within` of `block` on, as far as one piece
+    /// reaches; returns how many bytes that was.
+    fn read_piece(&self, block: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
+        let arenas = &self.base.arenas;
+        let rest = buf.len().min(BLOCK - within);
+        if block == 0 || block == arenas.blocks - 1 {
+            buf[..rest].copy_from_slice(&self.super_block()?[within..within + rest]);
+            return Ok(rest);
+        }
+        if let Ok(i) = self.fixed.binary_search_by_key(&block, |(at, _)| *at) {
+            buf[..rest].copy_from_slice(&self.fixed[i].1[within..within + rest]);
+            return Ok(rest);
+        }
+        let zeros = |blocks: u64, buf: &mut [u8]| {
+            let n = usize::try_from(blocks * BLOCK64 - within as u64).unwrap_or(usize::MAX).min(buf.len());
+            buf[..n].fill(0);
+            n
+        };
+        let Ok((place, run)) = arenas.place(block) else { return Ok(zeros(1, buf)) };
+        match self.used_from(place) {
+            Some((start, end)) if start == place => {
+                let most = usize::try_from(run.min(end - start) * BLOCK64 - within as u64).unwrap_or(usize::MAX);
+                let n = buf.len().min(most);
+                let buf = &mut buf[..n];
+                let (area, tree) = match place < self.area.start() {
+                    true => (&self.base.area, self.base.tree()),
+                    false => (&self.area, &self.tree),
+                };
+                match place < area.made_start() {
+                    true => area.read_file(tree, place, within, buf),
+                    false => Ok(area.read_made(place, within, buf, arenas, &self.sums()?)),
+                }
+            }
+            next => Ok(zeros(next.map_or(run, |(start, _)| run.min(start - place)), buf)),
+        }
+    }
+}
+
+impl ReadAt for Gefs {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check_range("gefs", offset, buf.len(), self.len)?;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let rest = &mut buf[done..];
+            done += match at / BLOCK64 {
+                // What is no whole block is nobody's.
+                block if block >= self.base.arenas.blocks => {
+                    rest.fill(0);
+                    rest.len()
+                }
+                block => self.read_piece(block, (at % BLOCK64) as usize, rest)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn extents(&self) -> Vec<Extent> {
+        let arenas = &self.base.arenas;
+        let one = |block: u64| Extent { offset: block * BLOCK64, len: BLOCK64 };
+        let mut out = vec![one(0), one(arenas.blocks - 1)];
+        out.extend(self.fixed.iter().map(|(block, _)| one(*block)));
+        let used = self.used_in(0, arenas.blocks).into_iter();
+        out.extend(used.map(|(a, b)| Extent { offset: a * BLOCK64, len: (b - a) * BLOCK64 }));
+        normalize(out)
+    }
+
+    /// Blocks of the base that this node uses are the base's.
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        let end = offset.checked_add(len)?;
+        let (place, run) = self.base.arenas.place(offset / BLOCK64).ok()?;
+        let blocks = end.div_ceil(BLOCK64) - offset / BLOCK64;
+        let (start, used) = self.used_from(place)?;
+        let whole = start == place && blocks <= run.min(used - start) && place + blocks <= self.base.area.end();
+        let within = offset % BLOCK64;
+        whole.then(|| Origin { base: self.base.number(), offset: place * BLOCK64 + within })
+    }
+}
