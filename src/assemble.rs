@@ -6,6 +6,7 @@ use crate::disk::mbr::{TYPE_EFI, TYPE_FAT_LBA, TYPE_PLAN9};
 use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
+use crate::fs::gefs::{self, Gefs};
 use crate::fs::hjfs::{self, Hjfs};
 use crate::fs::venti;
 use crate::hex::hex;
@@ -53,6 +54,8 @@ pub enum AssembleError {
     Fossil { node: String, source: fossil::LayoutError },
     #[error("Cannot lay out the hjfs partition of {node}")]
     Hjfs { node: String, source: hjfs::LayoutError },
+    #[error("Cannot lay out the gefs partition of {node}")]
+    Gefs { node: String, source: gefs::LayoutError },
     #[error(
         "The disk of {node} is too small for its tree: {fs} needs {needed} bytes, but its partition has \
          {available}; enlarge disk by {} bytes at least", needed - available
@@ -83,10 +86,16 @@ struct Shared {
     tree: Arc<Tree>,
     /// Where some node has a fossil.
     fossil: Option<Arc<fossil::Base>>,
+    /// For nodes with a gefs.
+    data: Arc<gefs::Data>,
 }
 
 /// What bases of hjfs depend on: the tree, where they start, and who is who.
 type HjfsKey = (Arch, u64, hjfs::Users);
+
+/// What bases of gefs depend on: the tree, how the partition is divided, and
+/// who is who.
+type GefsKey = (Arch, gefs::Arenas, gefs::Users);
 
 /// A node's root, laid out.
 struct Root {
@@ -106,6 +115,7 @@ pub struct Assembler<'a> {
     shared: BTreeMap<Arch, Shared>,
     /// Made when the first node needs one: only then are the users known.
     hjfs: Mutex<BTreeMap<HjfsKey, Arc<hjfs::Base>>>,
+    gefs: Mutex<BTreeMap<GefsKey, Arc<gefs::Base>>>,
 }
 
 impl<'a> Assembler<'a> {
@@ -131,9 +141,19 @@ impl<'a> Assembler<'a> {
             let tree = Arc::new(Selection::new(&include, &lab.tree.exclude)?.apply(&medium.tree));
             let base = || fossil::Base::layout(&tree).map(Arc::new).map_err(AssembleError::Base);
             let fossil = fossil.then(base).transpose()?;
-            shared.insert(node.arch, Shared { tree, fossil });
+            let data = Arc::new(gefs::Data::new(&tree));
+            shared.insert(node.arch, Shared { tree, fossil, data });
         }
-        Ok(Self { lab, medium, catalog, secrets, firmware: None, shared, hjfs: Mutex::default() })
+        Ok(Self {
+            lab,
+            medium,
+            catalog,
+            secrets,
+            firmware: None,
+            shared,
+            hjfs: Mutex::default(),
+            gefs: Mutex::default(),
+        })
     }
 
     /// The same with firmware for the lab's Pis.
@@ -191,6 +211,10 @@ impl<'a> Assembler<'a> {
         for ((arch, start, users), base) in &*self.hjfs.lock().unwrap_or_else(PoisonError::into_inner) {
             out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &format!("hjfs {start} {users:?}\0")))));
         }
+        for ((arch, arenas, users), base) in &*self.gefs.lock().unwrap_or_else(PoisonError::into_inner) {
+            let shape = format!("gefs {arenas:?} {users:?}\0");
+            out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &shape))));
+        }
         out
     }
 
@@ -244,6 +268,7 @@ impl<'a> Assembler<'a> {
             (Fs::Fossil, Some(base)) => self.fossil(base, &tree, &layout, &rendered, node)?,
             (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
             (Fs::Hjfs, _) => self.hjfs(&shared.tree, &tree, &layout, node)?,
+            (Fs::Gefs, _) => self.gefs(&shared.data, &tree, &layout, node)?,
         };
         let mut volumes = self.venti(node, &layout)?;
         volumes.insert(rendered.fs.partition(), root.volume);
@@ -302,6 +327,8 @@ impl<'a> Assembler<'a> {
         let data = |len| match rendered.fs {
             Fs::Fossil => fossil::data_offset(len).unwrap_or(0),
             Fs::Hjfs => hjfs::data_offset(len),
+            // Its data lies at multiples of a cluster.
+            Fs::Gefs => 0,
         };
         let root = rendered.fs.partition();
         let start = match node.firmware {
@@ -362,6 +389,37 @@ impl<'a> Assembler<'a> {
         let hjfs = Hjfs::layout(&base, tree, &hjfs::Options { len, epoch: self.lab.epoch }).map_err(failed)?;
         let (used, capacity) = (hjfs.blocks_used() * HJFS_BLOCK, hjfs.blocks() * HJFS_BLOCK);
         Ok(Root { volume: Arc::new(hjfs), used, capacity })
+    }
+
+    fn gefs(
+        &self,
+        data: &Arc<gefs::Data>,
+        tree: &Arc<Tree>,
+        layout: &Layout,
+        node: &Node,
+    ) -> Result<Root, AssembleError> {
+        let failed = |source| match source {
+            gefs::LayoutError::TooSmall { needed, available } => {
+                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Gefs.word(), needed, available }
+            }
+            source => AssembleError::Gefs { node: node.name.clone(), source },
+        };
+        let len = layout.part(Fs::Gefs.partition()).map_or(0, layout::Part::len);
+        let key = (node.arch, gefs::arenas(len).map_err(failed)?, gefs::users(tree).map_err(failed)?);
+        let base = {
+            let mut bases = self.gefs.lock().unwrap_or_else(PoisonError::into_inner);
+            match bases.get(&key) {
+                Some(base) => base.clone(),
+                None => {
+                    let base = Arc::new(gefs::Base::layout(data, &key.2, key.1).map_err(failed)?);
+                    bases.insert(key, base.clone());
+                    base
+                }
+            }
+        };
+        let gefs = Gefs::layout(&base, tree, &gefs::Options { len }).map_err(failed)?;
+        let (used, capacity) = (gefs.used(), gefs.capacity());
+        Ok(Root { volume: Arc::new(gefs), used, capacity })
     }
 
     /// The volumes of the node's venti, by partition: what its roles want

@@ -142,9 +142,23 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
     };
     assert_eq!(with("9legacy", Fs::Fossil), Ok(Fs::Fossil));
     assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
-    let said = "Node plan9n2: 9front cannot start from fossil; it can from hjfs";
+    assert_eq!(with("9front", Fs::Gefs), Ok(Fs::Gefs));
+    let said = "Node plan9n2: 9front cannot start from fossil; it can from hjfs, gefs";
     assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
     assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs; it can from fossil"));
+}
+
+#[test]
+fn gefs_asks_who_a_caller_is_where_others_may_call() {
+    let lab = lab();
+    let ini = |roles: &[&str]| {
+        let node = Node { fs: Some(Fs::Gefs), ..node(2, roles) };
+        rendered_for("9front", &lab, &node).plan9_ini
+    };
+    assert!(ini(&["cpu"]).contains("\nnobootprompt=local!/dev/sdC0/fs -A\n"), "{}", ini(&["cpu"]));
+    for role in ["fs", "replica"] {
+        assert!(ini(&["cpu", role]).contains("\nnobootprompt=local!/dev/sdC0/fs -a tcp!*!564\n"));
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub enum OpenError {
         fossil: fossil::OpenError,
         venti: venti::OpenError,
         hjfs: hjfs::OpenError,
-        gefs: gefs::OpenError,
+        gefs: Box<gefs::OpenError>,
     },
     #[error("This was a FAT volume, but its boot sector is damaged")]
     Fat(#[source] fat::OpenError),
@@ -68,7 +68,7 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
     let gefs = match gefs::open(source.clone()) {
         Ok(gefs) => return Ok(Box::new(gefs)),
         Err(e @ gefs::OpenError::Super { .. }) => return Err(OpenError::Gefs(e)),
-        Err(e) => e,
+        Err(e) => Box::new(e),
     };
     // A fossil begins with 127 KiB that it does not use, where a boot sector
     // may be; a FAT volume seldom has fossil's magic at 128 KiB.

@@ -280,6 +280,7 @@ impl PcFirmware {
 pub enum Fs {
     Fossil,
     Hjfs,
+    Gefs,
 }
 
 impl Fs {
@@ -287,7 +288,7 @@ impl Fs {
     pub const fn partition(self) -> &'static str {
         match self {
             Self::Fossil => "fossil",
-            Self::Hjfs => "fs",
+            Self::Hjfs | Self::Gefs => "fs",
         }
     }
 }

@@ -34,7 +34,8 @@ impl Word for Controller {
 
 impl Word for Fs {
     const NOUN: &'static str = "file system";
-    const WORDS: &'static [(&'static str, Self)] = &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs), ("gefs", Self::Gefs)];
 }
 
 impl Word for PcFirmware {

@@ -6,7 +6,7 @@
 //!          │ 9fat │ nvram │ root ………………………… │ swap │ arenas │ isect │ bloom │
 //! ```
 //!
-//! The root's partition is called `fossil` or, for hjfs, `fs`.
+//! The root's partition is called `fossil` or, for hjfs and gefs, `fs`.
 //! The card of a Pi has no 9fat, but a FAT partition of its own before Plan 9's,
 //! in which the board's firmware looks. A PC that starts from UEFI has such a
 //! partition too, `esp`, with 9fat behind it or without:
@@ -31,7 +31,8 @@ use std::collections::BTreeMap;
 pub const PLAN9_START: u64 = 2048;
 /// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
 pub const CLUSTER: u64 = 65536;
-/// Bytes that the root is a multiple of: a fossil block, two of hjfs.
+/// Bytes that the root is a multiple of: a fossil block, two of hjfs. gefs does
+/// without a part of one.
 const BLOCK: u64 = 8192;
 
 /// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.

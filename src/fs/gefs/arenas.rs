@@ -146,7 +146,7 @@ impl Arenas {
         for (n, some) in free.chunks(most).enumerate() {
             let mut bytes = Vec::new();
             for (start, end) in some {
-                bytes.extend((start * BLOCK64 | u64::from(FREE)).to_be_bytes());
+                bytes.extend((start * BLOCK64 + u64::from(FREE)).to_be_bytes());
                 bytes.extend(((end - start) * BLOCK64).to_be_bytes());
             }
             let next = blocks.get(n + 1).map_or(u64::MAX, |b| b * BLOCK64);
@@ -208,7 +208,7 @@ mod tests {
         // The log's block, and what ream leaves out at the end.
         assert_eq!((header.used, log.len()), (3 * BLOCK64, 1));
         let records = Records::parse(&log[0].1, super::super::format::LOG).unwrap();
-        assert_eq!(records.bytes[..8], (1027 * BLOCK64 | 5).to_be_bytes());
+        assert_eq!(records.bytes[..8], (1027 * BLOCK64 + 5).to_be_bytes());
         assert_eq!(records.bytes[8..], (1018 * BLOCK64).to_be_bytes());
         let used: Vec<_> = (0..500).map(|i| (1030 + 2 * i, 1031 + 2 * i)).collect();
         let many = Arenas::new(1 << 30).unwrap();

@@ -142,7 +142,7 @@ fn what_cannot_be_is_found() {
     check(&[(e + 41, &[0x80])], &["main: /d/e: its length 8000000000004e20 is negative [entry]"]);
     let d = main(&entry_key(0, b"d"));
     check(
-        &[(d - 3, &[b'/'])],
+        &[(d - 4, b"/")],
         &[
             "main: \"//\": the name cannot be: it contains a slash [name]",
             "main: //: it says that it is somewhere else [up]",
