@@ -6,6 +6,7 @@ pub mod fat;
 pub mod fossil;
 pub mod gefs;
 pub mod hjfs;
+mod shared;
 pub mod tree;
 pub mod venti;
 mod walk;

@@ -7,6 +7,7 @@
 
 use super::entry::{Entry, Place, Shape};
 use super::format::{BLOCK, Label, USER_TAG};
+use crate::fs::shared::layers::Blocks;
 use crate::tree::{Content, EntryId, Tree};
 use std::io;
 
@@ -33,9 +34,6 @@ impl Area {
         Self { start, runs: Vec::new(), first_tag, made_start: start, made: Vec::new(), labels: Vec::new() }
     }
 
-    pub fn start(&self) -> u32 {
-        self.start
-    }
     /// The first address behind the area. Below 2^32 as long as callers stop
     /// at the first `None` of [`Self::add_file`] or [`Self::add_made`].
     pub fn end(&self) -> u32 {
@@ -105,17 +103,46 @@ impl Area {
     }
 
     /// Addresses of each file's blocks: entry, first address, first behind.
-    pub fn file_runs(&self) -> impl Iterator<Item = (EntryId, u32, u32)> {
-        self.runs.iter().enumerate().map(|(i, r)| (r.entry, r.start, self.run_end(i)))
+    pub fn file_runs(&self) -> impl Iterator<Item = (EntryId, u64, u64)> {
+        self.runs.iter().enumerate().map(|(i, r)| (r.entry, r.start.into(), self.run_end(i).into()))
     }
 
-    /// Fills `buf` with what lies `within` bytes into block `address` and
-    /// behind, as far as one piece reaches; returns how many bytes that was.
-    /// `address` lies in this area.
-    ///
-    /// # Errors
-    /// What the content of a file reports.
-    pub fn read(&self, tree: &Tree, address: u32, within: usize, buf: &mut [u8]) -> io::Result<usize> {
+    /// Labels of the blocks from `address` on, one for each slot of `out`;
+    /// all those addresses lie in this area.
+    pub fn labels(&self, tree: &Tree, address: u32, out: &mut [Label]) {
+        let mut at = address;
+        let mut slots = out.iter_mut();
+        while at < self.made_start && slots.len() > 0 {
+            let i = self.run_at(at);
+            let shape = Shape::for_size(tree.entry(self.runs[i].entry).len());
+            let (start, end) = (self.runs[i].start, self.run_end(i));
+            for slot in slots.by_ref().take((end - at) as usize) {
+                let level = shape.place(u64::from(at - start)).level;
+                *slot = Label::fresh(level, self.first_tag + i as u32);
+                at += 1;
+            }
+        }
+        for slot in slots {
+            let (kind, tag) = self.labels[(at - self.made_start) as usize];
+            *slot = Label::fresh(kind, tag);
+            at += 1;
+        }
+    }
+}
+
+impl Blocks for Area {
+    const BLOCK: usize = BLOCK;
+
+    fn start(&self) -> u64 {
+        self.start.into()
+    }
+
+    fn end(&self) -> u64 {
+        self.end().into()
+    }
+
+    fn read(&self, tree: &Tree, address: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
+        let address = address as u32;
         if address >= self.made_start {
             let at = (address - self.made_start) as usize * BLOCK + within;
             let n = buf.len().min(self.made.len() - at);
@@ -147,28 +174,6 @@ impl Area {
                 buf[..n].copy_from_slice(&block[within..within + n]);
                 Ok(n)
             }
-        }
-    }
-
-    /// Labels of the blocks from `address` on, one for each slot of `out`;
-    /// all those addresses lie in this area.
-    pub fn labels(&self, tree: &Tree, address: u32, out: &mut [Label]) {
-        let mut at = address;
-        let mut slots = out.iter_mut();
-        while at < self.made_start && slots.len() > 0 {
-            let i = self.run_at(at);
-            let shape = Shape::for_size(tree.entry(self.runs[i].entry).len());
-            let (start, end) = (self.runs[i].start, self.run_end(i));
-            for slot in slots.by_ref().take((end - at) as usize) {
-                let level = shape.place(u64::from(at - start)).level;
-                *slot = Label::fresh(level, self.first_tag + i as u32);
-                at += 1;
-            }
-        }
-        for slot in slots {
-            let (kind, tag) = self.labels[(at - self.made_start) as usize];
-            *slot = Label::fresh(kind, tag);
-            at += 1;
         }
     }
 }

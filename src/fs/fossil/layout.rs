@@ -10,6 +10,8 @@ use super::entry::{ENTRIES, Entry, dir_size};
 use super::format::{BLOCK, ENTRY_LEN, Header, MAX_DATA_BLOCKS, MAX_FILE_BLOCKS, ROOT_TAG, Super};
 use super::limits::{LayoutError, MAX_NAME, Options, bad_name, bad_user, check_options};
 use super::meta::{DirEntry, MAX_ENTRY, meta_blocks};
+use crate::fs::shared::layers::{Free, Layers};
+use crate::fs::shared::place::{self, Place};
 use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ const ALIGN: u32 = 8;
 struct Sources {
     source: Entry,
     meta: Entry,
+    /// Addresses of a directory's blocks.
+    blocks: (u32, u32),
 }
 
 /// The part of a layout that depends on the medium alone; shared by all nodes.
@@ -35,8 +39,6 @@ pub struct Base {
     pub(super) tree: Arc<Tree>,
     pub(super) area: Area,
     sources: Vec<Sources>,
-    /// Addresses of each directory's blocks, by entry; empty for files.
-    dirs: Vec<(u32, u32)>,
     next_tag: u32,
     number: u64,
 }
@@ -50,8 +52,7 @@ pub struct Fossil {
     pub(super) config: Vec<u8>,
     pub(super) len: u64,
     pub(super) area: Area,
-    /// Base addresses that this node leaves free: ascending, disjoint.
-    pub(super) free: Vec<(u32, u32)>,
+    pub(super) free: Free,
 }
 
 impl Base {
@@ -61,20 +62,11 @@ impl Base {
     /// When fossil cannot hold a name, a file or all of them.
     pub fn layout(tree: &Arc<Tree>) -> Result<Self, LayoutError> {
         let mut b = Builder::new(tree, 0, FIRST_TAG);
-        for id in ids(tree) {
-            b.place_file(id)?;
-        }
-        let mut dirs = vec![(0, 0); tree.len()];
-        for id in ids(tree).rev().filter(|id| tree.entry(*id).is_dir()) {
-            let start = b.area.end();
-            b.place_dir(id, &base_qid)?;
-            dirs[id.index()] = (start, b.area.end());
-        }
+        let sources = place::medium(&mut b, tree, base_qid)?;
         b.area.finish();
         let next_tag = b.area.tag(b.made);
-        let sources = b.sources.into_iter().map(|s| s.expect("every entry was placed")).collect();
         let number = crate::fs::base_number();
-        Ok(Self { tree: tree.clone(), area: b.area, sources, dirs, next_tag, number })
+        Ok(Self { tree: tree.clone(), area: b.area, sources, next_tag, number })
     }
 
     /// Tells bases of one process apart; see [`crate::read_at::Origin`].
@@ -126,8 +118,11 @@ impl Fossil {
 
     /// Data blocks in use.
     pub fn blocks_used(&self) -> u64 {
-        let free: u32 = self.free.iter().map(|(a, b)| b - a).sum();
-        u64::from(self.base.area.end() - free + self.area.end() - self.area.start())
+        self.layers().blocks()
+    }
+
+    pub(super) fn layers(&self) -> Layers<'_, Area> {
+        Layers { base: (&self.base.area, &self.base.tree), free: &self.free, own: (&self.area, &self.tree) }
     }
 
     /// Data blocks in the partition.
@@ -152,10 +147,6 @@ pub fn data_offset(len: u64) -> Option<u64> {
     Header::for_partition(len).map(|h| h.byte(h.data))
 }
 
-fn ids(tree: &Tree) -> impl DoubleEndedIterator<Item = EntryId> + use<> {
-    (0..tree.len() as u32).map(EntryId)
-}
-
 fn base_qid(id: EntryId) -> u64 {
     match id {
         EntryId::ROOT => ACTIVE_QID,
@@ -163,40 +154,15 @@ fn base_qid(id: EntryId) -> u64 {
     }
 }
 
-/// The base's entry that an entry of a node's tree is or replaces.
-fn base_of(same: bool, tree: &Tree, id: EntryId) -> Option<EntryId> {
-    if same { Some(id) } else { tree.entry(id).base }
-}
-
 /// The node's blocks, the next free qid and the address of the root block.
 fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area, u64, u32), LayoutError> {
-    let same = Arc::ptr_eq(tree, &base.tree);
-    if !same && !tree.base().is_some_and(|b| Arc::ptr_eq(b, &base.tree)) {
+    if !place::is_over(tree, &base.tree) {
         return Err(LayoutError::OtherBase);
     }
     let full = LayoutError::TooManyBlocks { max: MAX_DATA_BLOCKS };
     let start = base.node_start().ok_or(full)?;
     let mut b = Builder::new(tree, start, base.next_tag);
-    let mut next_qid = base_qid(EntryId(base.tree.len() as u32));
-    let mut qids = Vec::with_capacity(tree.len());
-    for id in ids(tree) {
-        qids.push(match base_of(same, tree, id) {
-            Some(old) => base_qid(old),
-            None => {
-                next_qid += 1;
-                next_qid - 1
-            }
-        });
-        match base_of(same, tree, id) {
-            Some(old) if tree.entry(id).pristine => b.sources[id.index()] = Some(base.sources[old.index()]),
-            _ => b.place_file(id)?,
-        }
-    }
-    for id in ids(tree).rev() {
-        if b.sources[id.index()].is_none() {
-            b.place_dir(id, &|id: EntryId| qids[id.index()])?;
-        }
-    }
+    let next_qid = place::node(&mut b, (&base.tree, &base.sources), tree, base_qid)?;
     let active = b.place_root(epoch)?;
     b.area.finish();
     if u64::from(b.area.end()) > MAX_DATA_BLOCKS {
@@ -206,26 +172,10 @@ fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area, u
 }
 
 /// Base addresses that a node does not use.
-fn unused(base: &Base, tree: &Arc<Tree>) -> Vec<(u32, u32)> {
-    let mut used = vec![false; base.tree.len()];
-    let same = Arc::ptr_eq(tree, &base.tree);
-    for id in ids(tree).filter(|id| tree.entry(*id).pristine) {
-        if let Some(old) = base_of(same, tree, id) {
-            used[old.index()] = true;
-        }
-    }
-    let files = base.area.file_runs().filter(|(id, ..)| !used[id.index()]).map(|(_, a, b)| (a, b));
-    let dirs = base.dirs.iter().zip(&used).filter(|((a, b), used)| a < b && !**used).map(|(d, _)| *d);
-    let mut all: Vec<_> = files.chain(dirs).collect();
-    all.sort_unstable();
-    all.dedup_by(|next, last| {
-        let joins = next.0 == last.1;
-        if joins {
-            last.1 = next.1;
-        }
-        joins
-    });
-    all
+fn unused(base: &Base, tree: &Arc<Tree>) -> Free {
+    let dirs = place::ids(&base.tree).zip(&base.sources);
+    let dirs = dirs.map(|(id, s)| (id, s.blocks.0.into(), s.blocks.1.into()));
+    place::unused(&base.tree, tree, base.area.file_runs().chain(dirs))
 }
 
 /// Fills an area: all files first, then directories, children before parents.
@@ -247,46 +197,6 @@ impl<'a> Builder<'a> {
         self.tree.paths().swap_remove(id.index())
     }
 
-    fn place_file(&mut self, id: EntryId) -> Result<(), LayoutError> {
-        let entry = self.tree.entry(id);
-        if let Some((what, why)) = bad_user(&entry.meta) {
-            return Err(LayoutError::BadUser { path: self.path(id), what, why });
-        }
-        let Kind::File(content) = &entry.kind else { return Ok(()) };
-        let max = MAX_FILE_BLOCKS * BLOCK as u64;
-        if content.len() > max {
-            return Err(LayoutError::FileTooBig { path: self.path(id), len: content.len(), max });
-        }
-        let mut source = self.area.add_file(id, content).ok_or(too_many())?;
-        mark_temporary(&mut source, &entry.meta);
-        self.sources[id.index()] = Some(Sources { source, meta: Entry::empty(false) });
-        Ok(())
-    }
-
-    fn place_dir(&mut self, id: EntryId, qid: &dyn Fn(EntryId) -> u64) -> Result<(), LayoutError> {
-        let tree = self.tree;
-        let mut dir = Directory::default();
-        for child in tree.entry(id).children() {
-            let entry = tree.entry(*child);
-            if let Some(why) = bad_name(&entry.name) {
-                return Err(LayoutError::BadName { path: self.path(*child), why });
-            }
-            if entry.name.len() > MAX_NAME {
-                return Err(LayoutError::NameTooLong { path: self.path(*child), len: entry.name.len() });
-            }
-            let sources = self.sources[child.index()].expect("children are placed before their directory");
-            let len = dir.add(&entry.name, &sources, qid(*child), &entry.meta);
-            if len > MAX_ENTRY {
-                return Err(LayoutError::EntryTooBig { path: self.path(*child), len });
-            }
-        }
-        let mut sources = self.place(dir)?;
-        mark_temporary(&mut sources.source, &tree.entry(id).meta);
-        mark_temporary(&mut sources.meta, &tree.entry(id).meta);
-        self.sources[id.index()] = Some(sources);
-        Ok(())
-    }
-
     fn place_made(&mut self, is_dir: bool, size: u64, data: &[u8]) -> Result<Entry, LayoutError> {
         let tag = self.area.tag(self.made);
         let entry = self.area.add_made(is_dir, size, data, tag).ok_or(too_many())?;
@@ -298,7 +208,7 @@ impl<'a> Builder<'a> {
         let names = meta_blocks(&dir.names);
         let source = self.place_made(true, dir_size(dir.count), &dir.blocks)?;
         let meta = self.place_made(false, names.len() as u64, &names)?;
-        Ok(Sources { source, meta })
+        Ok(Sources { source, meta, blocks: (0, 0) })
     }
 
     /// The blocks above the tree; returns the address of the root block.
@@ -306,7 +216,7 @@ impl<'a> Builder<'a> {
         let adm = Meta::new(Mode::dir(0o555), "adm", "adm", epoch);
         let root = &self.tree.entry(EntryId::ROOT).meta;
         let active = self.sources[0].expect("the root was placed");
-        let empty = Sources { source: Entry::empty(true), meta: Entry::empty(false) };
+        let empty = Sources { source: Entry::empty(true), meta: Entry::empty(false), blocks: (0, 0) };
         let mut top = Directory::default();
         let len = top.add(b"active", &active, ACTIVE_QID, root);
         if len > MAX_ENTRY {
@@ -328,6 +238,57 @@ impl<'a> Builder<'a> {
         let at = self.area.end();
         self.area.add_made(true, dir_size(1), &root.blocks, ROOT_TAG).ok_or(too_many())?;
         Ok(at)
+    }
+}
+
+impl Place for Builder<'_> {
+    type Placed = Sources;
+    type Error = LayoutError;
+
+    fn placed(&mut self) -> &mut Vec<Option<Sources>> {
+        &mut self.sources
+    }
+
+    fn file(&mut self, id: EntryId, _qid: u64) -> Result<(), LayoutError> {
+        let entry = self.tree.entry(id);
+        if let Some((what, why)) = bad_user(&entry.meta) {
+            return Err(LayoutError::BadUser { path: self.path(id), what, why });
+        }
+        let Kind::File(content) = &entry.kind else { return Ok(()) };
+        let max = MAX_FILE_BLOCKS * BLOCK as u64;
+        if content.len() > max {
+            return Err(LayoutError::FileTooBig { path: self.path(id), len: content.len(), max });
+        }
+        let mut source = self.area.add_file(id, content).ok_or(too_many())?;
+        mark_temporary(&mut source, &entry.meta);
+        self.sources[id.index()] = Some(Sources { source, meta: Entry::empty(false), blocks: (0, 0) });
+        Ok(())
+    }
+
+    fn dir(&mut self, id: EntryId, qid: &dyn Fn(EntryId) -> u64) -> Result<(), LayoutError> {
+        let tree = self.tree;
+        let mut dir = Directory::default();
+        for child in tree.entry(id).children() {
+            let entry = tree.entry(*child);
+            if let Some(why) = bad_name(&entry.name) {
+                return Err(LayoutError::BadName { path: self.path(*child), why });
+            }
+            if entry.name.len() > MAX_NAME {
+                return Err(LayoutError::NameTooLong { path: self.path(*child), len: entry.name.len() });
+            }
+            let sources = self.sources[child.index()].expect("children are placed before their directory");
+            let len = dir.add(&entry.name, &sources, qid(*child), &entry.meta);
+            if len > MAX_ENTRY {
+                return Err(LayoutError::EntryTooBig { path: self.path(*child), len });
+            }
+        }
+        let start = self.area.end();
+        let mut sources = self.place(dir)?;
+        sources.blocks = (start, self.area.end());
+        mark_temporary(&mut sources.source, &tree.entry(id).meta);
+        mark_temporary(&mut sources.meta, &tree.entry(id).meta);
+        self.sources[id.index()] = Some(sources);
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::format::{Dir, K_UP, NOWHERE, entry_key, get64, number_key, parse_entry_key};
 use super::limits::{MAX_FILE, MAX_NAME};
 use super::tree::Values;
-use crate::fs::hjfs::bad_name;
+use crate::fs::shared::bad_name;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most bytes of a path that a finding shows.

@@ -6,7 +6,7 @@ use super::format::{BLOCK64, Dir, K_UP, NOWHERE, Pointer, data_key, entry_key, n
 use super::limits::{LayoutError, MAX_FILE, MAX_NAME};
 use super::sums::blocks_of;
 use super::users::Users;
-use crate::fs::hjfs::bad_name;
+use crate::fs::shared::bad_name;
 use crate::tree::{EntryId, Meta, Tree};
 
 /// One value, without its bytes.

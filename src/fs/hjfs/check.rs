@@ -5,17 +5,17 @@
 //! block is looked into once, so hostile images end.
 
 use super::format::{
-    BLOCK, COUNTS, DENTRIES, Dentry, INDIRECT, LEVELS, POINTERS, RAW, REFS, ROOT_QID, SENTINEL, SLOTS, count_at,
-    pointer_at, type_name,
+    BLOCK, COUNTS, DENTRIES, Dentry, Form, INDIRECT, RAW, REFS, ROOT_QID, SENTINEL, SLOTS, count_at, pointers,
+    type_name,
 };
-use super::limits::{MAX_NAME, bad_name};
+use super::limits::MAX_NAME;
 use super::volume::Volume;
 use crate::fs::Finding;
+use crate::fs::shared::pointers::follow;
+use crate::fs::shared::{bad_name, join};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
-/// Most bytes of a path that a finding shows.
-const PATH: usize = 200;
 /// Blocks read at a time.
 const MANY: usize = 256;
 
@@ -134,42 +134,20 @@ impl Checker<'_> {
         let leaf = if d.is_dir() { DENTRIES } else { RAW };
         let mut names = BTreeSet::new();
         let mut behind = 0u64;
-        let mut first = 0;
-        for (bn, address) in d.pointers.direct.into_iter().enumerate().filter(|(_, a)| *a != 0) {
-            behind += u64::from(bn as u64 >= d.blocks());
-            if self.point(path, address, leaf) && leaf == DENTRIES {
-                self.directory(p, address, &mut names)?;
+        follow::<Form, io::Error>(d.pointers.tops(), &mut |pointer| {
+            behind += u64::from(pointer.number >= d.blocks());
+            let kind = if pointer.height > 0 { INDIRECT } else { leaf };
+            if !self.point(path, pointer.address, kind) {
+                return Ok(None);
             }
-        }
-        first += d.pointers.direct.len() as u64;
-        let mut span = 1;
-        for level in 0..LEVELS {
-            span *= POINTERS;
-            // Indirect blocks that wait: address, first block, blocks under one pointer.
-            let mut tops = vec![(d.pointers.indirect[level], first, span / POINTERS)];
-            while let Some((address, from, each)) = tops.pop().filter(|t| t.0 != 0) {
-                behind += u64::from(from >= d.blocks());
-                if !self.point(path, address, INDIRECT) {
-                    continue;
-                }
-                let Some(block) = self.block(path, address, INDIRECT)? else { continue };
-                for i in (0..POINTERS).rev() {
-                    let (to, bn) = (pointer_at(&block, i), from + i * each);
-                    if to == 0 {
-                        continue;
-                    }
-                    if each > 1 {
-                        tops.push((to, bn, each / POINTERS));
-                        continue;
-                    }
-                    behind += u64::from(bn >= d.blocks());
-                    if self.point(path, to, leaf) && leaf == DENTRIES {
-                        self.directory(p, to, &mut names)?;
-                    }
-                }
+            if kind == DENTRIES {
+                self.directory(p, pointer.address, &mut names)?;
             }
-            first += span;
-        }
+            match kind {
+                INDIRECT => Ok(self.block(path, pointer.address, kind)?.map(|b| pointers(&b))),
+                _ => Ok(None),
+            }
+        })?;
         if behind > 0 {
             let m = format!("{path}: it has {} blocks by its size, but {behind} more behind them", d.blocks());
             self.find("size", m);
@@ -288,14 +266,4 @@ struct Wrong {
     count: u32,
     /// `None` behind the last block.
     pointers: Option<u32>,
-}
-
-/// The path of a child, cut at the front when it is long.
-fn join(dir: &str, name: &[u8]) -> String {
-    let mut s = format!("{dir}/{}", String::from_utf8_lossy(name));
-    if s.len() > PATH {
-        let cut = (s.len() - PATH..).find(|i| s.is_char_boundary(*i)).unwrap_or(s.len());
-        s.replace_range(..cut, "…");
-    }
-    s
 }

@@ -5,6 +5,9 @@
 //! any bytes; `write` functions fill exactly the structure. Nothing here knows
 //! where a structure lies.
 
+use crate::fs::shared::area::{Holds, Sealed};
+use crate::fs::shared::pointers::Tops;
+use crate::fs::shared::shape::{LEVELS, Reach};
 use crate::tree::{Meta, Mode};
 
 /// Bytes in a block.
@@ -19,8 +22,29 @@ pub const SLOTS: usize = PAYLOAD / DENTRY;
 pub const POINTERS: u64 = 341;
 /// Blocks that a dentry points to itself.
 pub const DIRECT: usize = 15;
-/// Levels of indirect blocks.
-pub const LEVELS: usize = 4;
+/// How a volume is made of blocks.
+pub struct Form;
+
+impl Reach for Form {
+    const DIRECT: u64 = DIRECT as u64;
+    const POINTERS: u64 = POINTERS;
+}
+
+impl Sealed for Form {
+    const BLOCK: usize = BLOCK;
+    const HEAD: usize = 1;
+    const PAYLOAD: usize = PAYLOAD;
+    type Mark = ();
+
+    fn seal(block: &mut [u8], holds: Holds, (): ()) {
+        block[0] = match holds {
+            Holds::File => RAW,
+            Holds::Entries => DENTRIES,
+            Holds::Pointers(_) => INDIRECT,
+        };
+    }
+}
+
 /// Counts in a block of them.
 pub const COUNTS: u64 = 1365;
 /// The count of what lies behind the last block.
@@ -72,9 +96,9 @@ pub fn count_at(block: &[u8], i: usize) -> u32 {
     let at = 1 + 3 * i;
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], 0])
 }
-/// The address number `i` of an indirect block.
-pub fn pointer_at(block: &[u8], i: u64) -> u64 {
-    get64(block, 1 + 8 * i as usize)
+/// The addresses in an indirect block.
+pub fn pointers(block: &[u8]) -> Vec<u64> {
+    (0..POINTERS as usize).map(|i| get64(block, 1 + 8 * i)).collect()
 }
 
 /// The first block behind the counts of a volume with so many blocks.
@@ -142,6 +166,12 @@ impl Super {
 pub struct Pointers {
     pub direct: [u64; DIRECT],
     pub indirect: [u64; LEVELS],
+}
+
+impl Pointers {
+    pub fn tops(&self) -> Tops<'_> {
+        Tops { direct: &self.direct, indirect: &self.indirect }
+    }
 }
 
 /// A file or directory.

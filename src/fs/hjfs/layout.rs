@@ -5,11 +5,17 @@
 //! the users' numbers and on where the base starts; a node uses a base block as
 //! it is or leaves it free; no block is used twice.
 
-use super::area::{Area, shape_of};
-use super::format::{BLOCK, DENTRY, Dentry, FIRST_QID, MAX_BLOCKS, PAYLOAD, ROOT_QID, Super, counts_end};
-use super::limits::{LayoutError, MAX_NAME, bad_name};
-use super::shape::{MAX_DATA, Shape};
-use super::users::{MAX_FILE, Users};
+use super::format::{
+    BLOCK, COUNTS_AT, DENTRY, Dentry, FIRST_QID, Form, MAX_BLOCKS, PAYLOAD, ROOT_QID, SLOTS, Super, counts_end,
+};
+use super::limits::{LayoutError, MAX_NAME};
+use super::users::{born, parse};
+use crate::fs::shared::area::{Area, Sealed as _};
+use crate::fs::shared::bad_name;
+use crate::fs::shared::layers::{Blocks as _, Free, Layers};
+use crate::fs::shared::place::{self, Place, ids};
+use crate::fs::shared::shape::{Reach as _, Shape};
+use crate::fs::shared::users::Users;
 use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
 use std::sync::Arc;
 
@@ -32,7 +38,7 @@ struct Placed {
 /// with disks of about a size and with the same users.
 pub struct Base {
     pub(super) tree: Arc<Tree>,
-    pub(super) area: Area,
+    pub(super) area: Area<Form>,
     users: Users,
     placed: Vec<Placed>,
     number: u64,
@@ -53,9 +59,8 @@ pub struct Hjfs {
     pub(super) tree: Arc<Tree>,
     pub(super) superblock: Super,
     pub(super) len: u64,
-    pub(super) area: Area,
-    /// Base addresses that this node leaves free: ascending, disjoint.
-    pub(super) free: Vec<(u64, u64)>,
+    pub(super) area: Area<Form>,
+    pub(super) free: Free,
 }
 
 /// The block at which the base of a partition of `len` bytes starts.
@@ -73,11 +78,8 @@ pub fn data_offset(len: u64) -> u64 {
 /// # Errors
 /// When that file cannot be read.
 pub fn users(tree: &Tree) -> Result<Users, LayoutError> {
-    let content = tree.find(b"adm/users").and_then(|id| tree.entry(id).content()).filter(|c| c.len() <= MAX_FILE);
-    match content {
-        Some(c) => Ok(Users::parse(&c.read_all().map_err(|e| LayoutError::Users(e.to_string()))?)),
-        None => Ok(Users::default()),
-    }
+    let text = crate::fs::shared::users::text(tree).map_err(|e| LayoutError::Users(e.to_string()))?;
+    Ok(text.map_or_else(born, |t| parse(&t)))
 }
 
 impl Base {
@@ -88,17 +90,11 @@ impl Base {
     /// When hjfs cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, LayoutError> {
         let mut b = Builder::new(tree, users, start);
-        for id in ids(tree) {
-            b.place_file(id)?;
-        }
-        for id in ids(tree).rev().filter(|id| tree.entry(*id).is_dir()) {
-            b.place_dir(id, &base_qid)?;
-        }
+        let placed = place::medium(&mut b, tree, base_qid)?;
         b.area.finish();
         if b.area.end() > MAX_BLOCKS {
             return Err(LayoutError::TooManyBlocks);
         }
-        let placed = b.placed.into_iter().map(|p| p.expect("every entry was placed")).collect();
         Ok(Self { tree: tree.clone(), area: b.area, users: users.clone(), placed, number: crate::fs::base_number() })
     }
 
@@ -125,26 +121,25 @@ impl Hjfs {
         if needed > options.len {
             return Err(LayoutError::TooSmall { needed, available: options.len });
         }
-        let superblock = Super { blocks, fstart: super::format::COUNTS_AT, fend: counts_end(blocks), root, qid };
+        let superblock = Super { blocks, fstart: COUNTS_AT, fend: counts_end(blocks), root, qid };
         let free = unused(base, tree);
         Ok(Self { base: base.clone(), tree: tree.clone(), superblock, len: options.len, area, free })
     }
 
     /// Blocks in use.
     pub fn blocks_used(&self) -> u64 {
-        let free: u64 = self.free.iter().map(|(a, b)| b - a).sum();
-        let base = self.base.area.end() - self.base.area.start();
-        self.superblock.fend + base - free + self.area.end() - self.area.start()
+        self.superblock.fend + self.layers().blocks()
+    }
+
+    /// The blocks behind the counts.
+    pub(super) fn layers(&self) -> Layers<'_, Area<Form>> {
+        Layers { base: (&self.base.area, &self.base.tree), free: &self.free, own: (&self.area, &self.tree) }
     }
 
     /// Blocks in the partition.
     pub fn blocks(&self) -> u64 {
         self.superblock.blocks
     }
-}
-
-fn ids(tree: &Tree) -> impl DoubleEndedIterator<Item = EntryId> + use<> {
-    (0..tree.len() as u32).map(EntryId)
 }
 
 fn base_qid(id: EntryId) -> u64 {
@@ -154,38 +149,13 @@ fn base_qid(id: EntryId) -> u64 {
     }
 }
 
-/// The base's entry that an entry of a node's tree is or replaces.
-fn base_of(same: bool, tree: &Tree, id: EntryId) -> Option<EntryId> {
-    if same { Some(id) } else { tree.entry(id).base }
-}
-
 /// The node's blocks, the next free qid and the address of the roots.
-fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area, u64, u64), LayoutError> {
-    let same = Arc::ptr_eq(tree, &base.tree);
-    if !same && !tree.base().is_some_and(|b| Arc::ptr_eq(b, &base.tree)) {
+fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area<Form>, u64, u64), LayoutError> {
+    if !place::is_over(tree, &base.tree) {
         return Err(LayoutError::OtherBase);
     }
     let mut b = Builder::new(tree, &base.users, base.area.end().next_multiple_of(ALIGN));
-    let mut next_qid = base_qid(EntryId(base.tree.len() as u32));
-    let mut qids = Vec::with_capacity(tree.len());
-    for id in ids(tree) {
-        qids.push(match base_of(same, tree, id) {
-            Some(old) => base_qid(old),
-            None => {
-                next_qid += 1;
-                next_qid - 1
-            }
-        });
-        match base_of(same, tree, id) {
-            Some(old) if tree.entry(id).pristine => b.placed[id.index()] = Some(base.placed[old.index()]),
-            _ => b.place_file(id)?,
-        }
-    }
-    for id in ids(tree).rev() {
-        if b.placed[id.index()].is_none() {
-            b.place_dir(id, &|id: EntryId| qids[id.index()])?;
-        }
-    }
+    let next_qid = place::node(&mut b, (&base.tree, &base.placed), tree, base_qid)?;
     let root = b.place_roots(epoch)?;
     b.area.finish();
     if b.area.end() > MAX_BLOCKS {
@@ -195,36 +165,19 @@ fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area, u
 }
 
 /// Base addresses that a node does not use.
-fn unused(base: &Base, tree: &Arc<Tree>) -> Vec<(u64, u64)> {
-    let mut used = vec![false; base.tree.len()];
-    let same = Arc::ptr_eq(tree, &base.tree);
-    for id in ids(tree).filter(|id| tree.entry(*id).pristine) {
-        if let Some(old) = base_of(same, tree, id) {
-            used[old.index()] = true;
-        }
-    }
-    let files = base.area.file_runs().filter(|(id, ..)| !used[id.index()]).map(|(_, a, b)| (a, b));
-    let dirs = ids(&base.tree).filter(|id| base.tree.entry(*id).is_dir() && !used[id.index()]).map(|id| {
+fn unused(base: &Base, tree: &Arc<Tree>) -> Free {
+    let dirs = ids(&base.tree).filter(|id| base.tree.entry(*id).is_dir()).map(|id| {
         let p = base.placed[id.index()];
-        (p.first, p.first + Shape::new(p.blocks).total())
+        (id, p.first, p.first + Shape::<Form>::new(p.blocks).total())
     });
-    let mut all: Vec<_> = files.chain(dirs).filter(|(a, b)| a < b).collect();
-    all.sort_unstable();
-    all.dedup_by(|next, last| {
-        let joins = next.0 == last.1;
-        if joins {
-            last.1 = next.1;
-        }
-        joins
-    });
-    all
+    place::unused(&base.tree, tree, base.area.file_runs().chain(dirs))
 }
 
 /// Fills an area: all files first, then directories, children before parents.
 struct Builder<'a> {
     tree: &'a Tree,
     users: &'a Users,
-    area: Area,
+    area: Area<Form>,
     /// By entry of the tree; what is `None` is not placed yet.
     placed: Vec<Option<Placed>>,
 }
@@ -236,17 +189,6 @@ impl<'a> Builder<'a> {
 
     fn path(&self, id: EntryId) -> String {
         self.tree.paths().swap_remove(id.index())
-    }
-
-    fn place_file(&mut self, id: EntryId) -> Result<(), LayoutError> {
-        let Kind::File(content) = &self.tree.entry(id).kind else { return Ok(()) };
-        let max = MAX_DATA * PAYLOAD as u64;
-        if content.len() > max {
-            return Err(LayoutError::FileTooBig { path: self.path(id), len: content.len(), max });
-        }
-        let first = self.area.add_file(id, content.len());
-        self.placed[id.index()] = Some(Placed { first, blocks: shape_of(content.len()).data() });
-        Ok(())
     }
 
     /// The numbers of owner, last user and group.
@@ -266,11 +208,38 @@ impl<'a> Builder<'a> {
         let placed = self.placed[id.index()].expect("children are placed before their directory");
         let mut d = Dentry::new(name, qid, &entry.meta, self.ids(id, &entry.meta)?);
         d.size = if entry.is_dir() { placed.blocks } else { entry.len() };
-        d.pointers = Shape::new(placed.blocks).pointers(placed.first);
+        Shape::<Form>::new(placed.blocks).point(placed.first, &mut d.pointers.direct, &mut d.pointers.indirect);
         Ok(d.write())
     }
 
-    fn place_dir(&mut self, id: EntryId, qid: &dyn Fn(EntryId) -> u64) -> Result<(), LayoutError> {
+    /// The block with both roots; returns its address.
+    fn place_roots(&mut self, epoch: u32) -> Result<u64, LayoutError> {
+        let live = self.dentry(EntryId::ROOT, b"/", ROOT_QID)?;
+        let dump = Dentry::new(b"/", ROOT_QID, &Meta::new(Mode::dir(0o775), "", "", epoch), [-1; 3]);
+        Ok(self.area.add_dir(&[live, dump.write()], SLOTS, ()).0)
+    }
+}
+
+impl Place for Builder<'_> {
+    type Placed = Placed;
+    type Error = LayoutError;
+
+    fn placed(&mut self) -> &mut Vec<Option<Placed>> {
+        &mut self.placed
+    }
+
+    fn file(&mut self, id: EntryId, _qid: u64) -> Result<(), LayoutError> {
+        let Kind::File(content) = &self.tree.entry(id).kind else { return Ok(()) };
+        let max = Form::MAX_DATA.saturating_mul(PAYLOAD as u64);
+        if content.len() > max {
+            return Err(LayoutError::FileTooBig { path: self.path(id), len: content.len(), max });
+        }
+        let first = self.area.add_file(id, content.len(), ());
+        self.placed[id.index()] = Some(Placed { first, blocks: Form::shape(content.len()).data() });
+        Ok(())
+    }
+
+    fn dir(&mut self, id: EntryId, qid: &dyn Fn(EntryId) -> u64) -> Result<(), LayoutError> {
         let tree = self.tree;
         let mut dentries = Vec::with_capacity(tree.entry(id).children().len());
         for child in tree.entry(id).children() {
@@ -283,15 +252,8 @@ impl<'a> Builder<'a> {
             }
             dentries.push(self.dentry(*child, name, qid(*child))?);
         }
-        let (first, blocks) = self.area.add_dir(&dentries);
+        let (first, blocks) = self.area.add_dir(&dentries, SLOTS, ());
         self.placed[id.index()] = Some(Placed { first, blocks });
         Ok(())
-    }
-
-    /// The block with both roots; returns its address.
-    fn place_roots(&mut self, epoch: u32) -> Result<u64, LayoutError> {
-        let live = self.dentry(EntryId::ROOT, b"/", ROOT_QID)?;
-        let dump = Dentry::new(b"/", ROOT_QID, &Meta::new(Mode::dir(0o775), "", "", epoch), [-1; 3]);
-        Ok(self.area.add_dir(&[live, dump.write()]).0)
     }
 }

@@ -31,16 +31,3 @@ pub enum LayoutError {
     #[error("Cannot read /adm/users: {0}")]
     Users(String),
 }
-
-/// Why hjfs or the kernel takes no such path element.
-pub fn bad_name(name: &[u8]) -> Option<&'static str> {
-    match name {
-        b"" => Some("it is empty"),
-        b"." | b".." => Some("it has a meaning of its own"),
-        n if n.contains(&b'/') => Some("it contains a slash"),
-        n if n.iter().any(|b| *b < 0x20 || *b == 0x7f) => {
-            Some("it contains a control character, which Plan 9's kernel refuses")
-        }
-        _ => None,
-    }
-}

@@ -4,23 +4,21 @@
 //! [`Hjfs::layout`] one node's; the result answers [`crate::ReadAt`].
 //! Reading: [`open`].
 
-mod area;
 mod check;
 mod dump;
 mod format;
 mod layout;
 mod limits;
 mod read;
-mod shape;
 mod users;
 mod volume;
 mod write;
 
+pub use crate::fs::shared::users::Users;
 pub use layout::{Base, Hjfs, Options, base_start, data_offset, users};
 pub(super) use limits::bad_name;
 pub use limits::{LayoutError, MAX_NAME};
 pub use read::{HjfsReader, open};
-pub use users::Users;
 pub use volume::OpenError;
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 //! within a directory every block may be there once.
 
 use super::format::{BLOCK, DENTRIES, Dentry, SLOTS};
-use super::users::{MAX_FILE, Users};
+use super::users;
 use super::volume::{OpenError, Volume, damaged};
+use crate::fs::shared::users::{MAX_FILE, Users};
 use crate::fs::{FileSystem, Finding, Node};
 use crate::read_at::ReadAt;
 use crate::tree::Meta;
@@ -79,7 +80,7 @@ impl HjfsReader {
     }
 
     fn users(&self) -> &Users {
-        self.users.get_or_init(|| self.read_users().unwrap_or_default())
+        self.users.get_or_init(|| self.read_users().unwrap_or_else(|_| users::born()))
     }
 
     fn read_users(&self) -> io::Result<Users> {
@@ -90,7 +91,7 @@ impl HjfsReader {
         }
         let mut text = vec![0; d.size.min(MAX_FILE) as usize];
         self.volume.read(&d, 0, &mut text)?;
-        Ok(Users::parse(&text))
+        Ok(users::parse(&text))
     }
 
     fn node(&self, block: u64, slot: usize, d: Dentry) -> Node {

@@ -177,7 +177,8 @@ fn what_hjfs_cannot_hold_is_refused() {
     let refuse = |name: &[u8], meta: Meta| {
         let mut t = Tree::new(dir(0o775));
         t.push(EntryId::ROOT, name, meta, Some(Content::bytes(*b"x")));
-        Base::layout(&Arc::new(t), &Users::default(), 512).err().unwrap().to_string()
+        let t = Arc::new(t);
+        Base::layout(&t, &users(&t).unwrap(), 512).err().unwrap().to_string()
     };
     let bob = Meta { gid: "bob".into(), ..file(0o664) };
     for (message, words) in [
@@ -189,7 +190,7 @@ fn what_hjfs_cannot_hold_is_refused() {
     }
     let endless = Content::Part { source: Arc::new(vec![0; 1]), offset: 0, len: 1 << 60 };
     let t = tree_of(&[("f", endless)]);
-    assert!(matches!(Base::layout(&t, &Users::default(), 512), Err(LayoutError::FileTooBig { .. })));
+    assert!(matches!(Base::layout(&t, &users(&t).unwrap(), 512), Err(LayoutError::FileTooBig { .. })));
     let t = tree_of(&[("f", bytes(4096, 0))]);
     let small = Hjfs::layout(&base(&t, 3 * MIB), &t, &Options { len: 528 * 4096, epoch: 0 }).err();
     assert_eq!(small, Some(LayoutError::TooSmall { needed: 529 * 4096, available: 528 * 4096 }));

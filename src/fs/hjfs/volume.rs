@@ -1,9 +1,8 @@
 //! An opened partition: blocks by their types, and the way from a dentry to
 //! its blocks. For images of any origin, hostile ones included.
 
-use super::format::{
-    BLOCK, DENTRIES, DIRECT, Dentry, INDIRECT, LEVELS, PAYLOAD, POINTERS, RAW, Super, pointer_at, type_name,
-};
+use super::format::{BLOCK, DENTRIES, Dentry, Form, INDIRECT, PAYLOAD, POINTERS, RAW, Super, pointers, type_name};
+use crate::fs::shared::pointers::addresses;
 use crate::read_at::ReadAt;
 use std::io;
 use std::sync::Arc;
@@ -80,40 +79,8 @@ impl Volume {
     /// Addresses of up to `max` blocks of a file or directory from number `bn`
     /// on; 0 for a hole. At least one, as far as one indirect block reaches.
     pub fn addresses(&self, d: &Dentry, bn: u64, max: usize) -> io::Result<Vec<u64>> {
-        if let Some(direct) = usize::try_from(bn).ok().and_then(|i| d.pointers.direct.get(i..))
-            && !direct.is_empty()
-        {
-            return Ok(direct[..direct.len().min(max.max(1))].to_vec());
-        }
-        let mut rest = bn - DIRECT as u64;
-        let mut span = 1;
-        for level in 0..LEVELS {
-            span *= POINTERS;
-            if rest < span {
-                return self.below(d.pointers.indirect[level], level, rest, span, max);
-            }
-            rest -= span;
-        }
-        Err(damaged(format!("Block {bn} of a file is behind the reach of its pointers")))
-    }
-
-    fn below(&self, top: u64, level: usize, mut rest: u64, mut span: u64, max: usize) -> io::Result<Vec<u64>> {
-        let mut address = top;
-        for left in (0..=level).rev() {
-            span /= POINTERS;
-            let place = rest / span;
-            rest %= span;
-            let n = max.clamp(1, (POINTERS - place) as usize);
-            if address == 0 {
-                return Ok(vec![0; if left == 0 { n } else { 1 }]);
-            }
-            let block = self.block(address, INDIRECT)?;
-            if left == 0 {
-                return Ok((place..place + n as u64).map(|i| pointer_at(&block, i)).collect());
-            }
-            address = pointer_at(&block, place);
-        }
-        Ok(vec![address])
+        let read = |address, _| self.block(address, INDIRECT).map(|b| pointers(&b));
+        addresses::<Form>(d.pointers.tops(), bn, max, &read)
     }
 
     /// Reads `buf.len()` bytes at `offset` of a file; the range lies within

@@ -10,55 +10,6 @@ use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use std::io;
 
 impl Hjfs {
-    /// The used address range behind the counts that holds `address` or comes
-    /// next.
-    fn used_at(&self, address: u64) -> Option<(u64, u64)> {
-        let mut at = address.max(self.base.area.start());
-        if at < self.base.area.end() {
-            let next = self.free.partition_point(|f| f.1 <= at);
-            let mut free = self.free[next..].iter();
-            let mut hole = free.next();
-            if let Some((_, end)) = hole.filter(|h| h.0 <= at) {
-                at = *end;
-                hole = free.next();
-            }
-            let end = hole.map_or(self.base.area.end(), |h| h.0);
-            if at < end {
-                return Some((at, end));
-            }
-        }
-        let at = at.max(self.area.start());
-        (at < self.area.end()).then(|| (at, self.area.end()))
-    }
-
-    /// Fills `buf` from byte `offset` on, which lies behind the counts.
-    fn read_data(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            let address = offset / BLOCK as u64;
-            let within = (offset % BLOCK as u64) as usize;
-            let used = self.used_at(address);
-            let room = |to: u64| (to * BLOCK as u64 - offset).min(buf.len() as u64) as usize;
-            let n = match used {
-                Some((start, end)) if start == address => {
-                    let piece = room(end);
-                    let (area, tree) = match address < self.area.start() {
-                        true => (&self.base.area, &self.base.tree),
-                        false => (&self.area, &self.tree),
-                    };
-                    area.read(tree, address, within, &mut buf[..piece])?
-                }
-                _ => {
-                    let n = used.map_or(buf.len(), |(start, _)| room(start));
-                    buf[..n].fill(0);
-                    n
-                }
-            };
-            buf = &mut buf[n..];
-            offset += n as u64;
-        }
-        Ok(())
-    }
-
     /// Super block or a block of counts.
     fn front_block(&self, n: u64) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
@@ -78,8 +29,9 @@ impl Hjfs {
             }
         };
         put(0, s.fend, 1);
+        let layers = self.layers();
         let mut at = first;
-        while let Some((start, end)) = self.used_at(at).filter(|u| u.0 < last) {
+        while let Some((start, end)) = layers.used_at(at).filter(|u| u.0 < last) {
             put(start, end, 1);
             at = end;
         }
@@ -105,30 +57,20 @@ impl ReadAt for Hjfs {
             buf[done..done + n].copy_from_slice(&block[within..within + n]);
             done += n;
         }
-        self.read_data(offset + done as u64, &mut buf[done..])
+        self.layers().read(offset + done as u64, &mut buf[done..])
     }
 
     fn extents(&self) -> Vec<Extent> {
         let s = &self.superblock;
         let block = BLOCK as u64;
         let mut out = vec![Extent { offset: 0, len: s.fend * block }];
-        let mut at = 0;
-        while let Some((start, end)) = self.used_at(at) {
-            out.push(Extent { offset: start * block, len: (end - start) * block });
-            at = end;
-        }
+        let used = |(start, end)| Extent { offset: start * block, len: (end - start) * block };
+        out.extend(self.layers().used().map(used));
         normalize(out)
     }
 
     /// Blocks of the base that this node uses are the base's.
     fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
-        let block = BLOCK as u64;
-        let end = offset.checked_add(len)?;
-        let area = &self.base.area;
-        let free = self.free.partition_point(|(_, end)| end * block <= offset);
-        let whole = offset >= area.start() * block
-            && end <= area.end() * block
-            && self.free.get(free).is_none_or(|(start, _)| end <= start * block);
-        whole.then(|| Origin { base: self.base.number(), offset })
+        self.layers().in_base(offset, len).then(|| Origin { base: self.base.number(), offset })
     }
 }

@@ -1,0 +1,67 @@
+//! Names of the numbers in directory entries, from the `/adm/users` of the
+//! volume itself.
+
+use crate::tree::Tree;
+use std::collections::BTreeMap;
+use std::io;
+
+/// Longest file that is looked into, in bytes: 30,000 users and more.
+pub const MAX_FILE: u64 = 1 << 20;
+
+/// What stands for a number that nobody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nobody {
+    /// The number, which also stands for itself where a name is asked for.
+    Number,
+    /// The user `none`.
+    None,
+}
+
+/// Names and numbers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Users {
+    nobody: Nobody,
+    by_id: BTreeMap<i16, String>,
+    by_name: BTreeMap<String, i16>,
+}
+
+impl Users {
+    /// Users by number and name; the first of two with one number or name
+    /// counts.
+    pub fn new<'a>(nobody: Nobody, all: impl IntoIterator<Item = (i16, &'a str)>) -> Self {
+        let (mut by_id, mut by_name) = (BTreeMap::new(), BTreeMap::new());
+        for (id, name) in all {
+            by_id.entry(id).or_insert_with(|| name.to_owned());
+            by_name.entry(name.to_owned()).or_insert(id);
+        }
+        Self { nobody, by_id, by_name }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The number of a name.
+    pub fn id(&self, name: &str) -> Option<i16> {
+        let number = if self.nobody == Nobody::Number { name.parse().ok() } else { None };
+        number.or_else(|| self.by_name.get(name).copied())
+    }
+
+    /// The name of a number.
+    pub fn name(&self, id: i16) -> String {
+        match (self.by_id.get(&id), self.nobody) {
+            (Some(name), _) => name.clone(),
+            (None, Nobody::Number) => id.to_string(),
+            (None, Nobody::None) => "none".into(),
+        }
+    }
+}
+
+/// The text of a tree's `/adm/users`, if it has one of a sensible length.
+///
+/// # Errors
+/// When that file cannot be read.
+pub fn text(tree: &Tree) -> io::Result<Option<Vec<u8>>> {
+    let content = tree.find(b"adm/users").and_then(|id| tree.entry(id).content()).filter(|c| c.len() <= MAX_FILE);
+    content.map(crate::tree::Content::read_all).transpose()
+}
