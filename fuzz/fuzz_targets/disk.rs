@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         if window.len() > 0 {
             let _ = window.read_at(window.len() - 1, &mut byte);
         }
-        if let Ok(fs) = p9img::fs::open(Arc::new(window), Some(part.lba())) {
+        if let Ok(fs) = p9img::fs::open(Arc::new(window), Some(part.lba()), &|name| disk.beside(name)) {
             look(fs.as_ref());
         }
     }

@@ -5,8 +5,8 @@ use super::args::{Cli, Diff};
 use super::image::{self, Place};
 use super::{Outcome, Usage, say};
 use crate::diff::{self, Budget, Compared, Difference, Image};
+use crate::fs::FileSystem;
 use crate::fs::tree::TreeFs;
-use crate::fs::{self, FileSystem};
 use crate::media::store::Store;
 use crate::media::{Medium, Source};
 use anyhow::Context as _;
@@ -46,7 +46,7 @@ impl Side {
     fn files(self) -> Result<Files, Self> {
         match self {
             Self::Files(files) => Ok(files),
-            Self::Partition(name, side) => match fs::open(side.bytes.clone(), side.lba) {
+            Self::Partition(name, side) => match side.open() {
                 Ok(fs) => Ok(Files { fs, path: String::new(), len: side.bytes.len() }),
                 Err(_) => Err(Self::Partition(name, side)),
             },
@@ -121,7 +121,7 @@ fn open(place: &str) -> anyhow::Result<Side> {
         Place::Disk { disk, partition: Some(name), path: None } => {
             let lba = disk.find(&name).ok().map(crate::disk::PartInfo::lba);
             let bytes = image::partition(&disk, &name)?;
-            Side::Partition(name, diff::Side { bytes, lba })
+            Side::Partition(name, diff::Side { bytes, lba, disk: Some(Arc::new(disk)) })
         }
         Place::Disk { disk, partition: Some(name), path: Some(path) } => {
             Side::Files(Files { fs: image::open_partition(&disk, &name)?, path, len: disk.len() })

@@ -25,10 +25,14 @@ pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
             for p in disk.partitions().iter().filter(|p| !image::is_container(&disk, p)) {
                 let bytes = image::partition(&disk, &p.name)?;
                 ventis.extend(venti::open(bytes.clone()).ok().map(|v| (p.name.clone(), v)));
-                match crate::fs::open(bytes, Some(p.lba())) {
+                match crate::fs::open(bytes, Some(p.lba()), &|name| disk.beside(name)) {
                     Ok(fs) => run.file_system(&p.name, &*fs)?,
                     Err(OpenError::Unknown { .. }) => {}
-                    Err(e) => run.report(&p.name, &Finding { kind: "unreadable", message: e.to_string() })?,
+                    Err(e) => {
+                        let why = std::error::Error::source(&e).map(|why| format!(": {why}"));
+                        let message = format!("{e}{}", why.unwrap_or_default());
+                        run.report(&p.name, &Finding { kind: "unreadable", message })?;
+                    }
                 }
             }
             run.venti(&ventis)?;

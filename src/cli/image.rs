@@ -46,7 +46,7 @@ pub fn open(place: &str) -> anyhow::Result<Place> {
         Ok(disk) => disk,
         Err(disk::OpenDiskError::NoPartitions) => {
             let len = bytes.len();
-            let fs = fs::open(bytes, None).with_context(|| format!("Cannot read {}", image.display()))?;
+            let fs = fs::open(bytes, None, &fs::alone).with_context(|| format!("Cannot read {}", image.display()))?;
             return Ok(Place::Whole { fs, path: rest, len });
         }
         Err(e) => return Err(e).with_context(|| format!("Cannot read {} as a disk", image.display())),
@@ -89,7 +89,8 @@ pub fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
 /// When there is no such partition or it holds no file system that is known.
 pub fn open_partition(disk: &DiskImage, name: &str) -> anyhow::Result<Box<dyn FileSystem>> {
     let lba = disk.find(name).map_err(|e| Usage(e.to_string()))?.lba();
-    fs::open(partition(disk, name)?, Some(lba)).with_context(|| format!("Cannot read the partition {name}"))
+    let beside = |name: &str| disk.beside(name);
+    fs::open(partition(disk, name)?, Some(lba), &beside).with_context(|| format!("Cannot read the partition {name}"))
 }
 
 /// The bytes of one partition.

@@ -18,9 +18,9 @@ const SIGNATURE_AT: u64 = 440;
 pub fn compare(a: &Arc<dyn ReadAt>, b: &Arc<dyn ReadAt>, sink: &mut Sink<'_>) -> io::Result<()> {
     field("disk", "length", "bytes", (a.len(), b.len()), sink)?;
     let (x, y) = match (open_disk(a.clone()), open_disk(b.clone())) {
-        (Ok(x), Ok(y)) => (x, y),
+        (Ok(x), Ok(y)) => (Arc::new(x), Arc::new(y)),
         (Err(OpenDiskError::NoPartitions), Err(OpenDiskError::NoPartitions)) => {
-            let side = |bytes: &Arc<dyn ReadAt>| Side { bytes: bytes.clone(), lba: None };
+            let side = |bytes: &Arc<dyn ReadAt>| Side { bytes: bytes.clone(), lba: None, disk: None };
             return partitions("image", &side(a), &side(b), false, sink);
         }
         (x, y) => {
@@ -61,7 +61,7 @@ fn is_container(disk: &DiskImage, p: &PartInfo) -> bool {
     !p.in_plan9 && disk.partitions().iter().any(|q| q.in_plan9 && p.start <= q.start && q.end() <= p.end())
 }
 
-fn each(x: &DiskImage, y: &DiskImage, p: &PartInfo, q: &PartInfo, sink: &mut Sink<'_>) -> io::Result<()> {
+fn each(x: &Arc<DiskImage>, y: &Arc<DiskImage>, p: &PartInfo, q: &PartInfo, sink: &mut Sink<'_>) -> io::Result<()> {
     if (p.start, p.len) != (q.start, q.len) {
         sink(Difference::new(&p.name, "partition", "place").values(extent(p), extent(q)))?;
     }
@@ -69,8 +69,9 @@ fn each(x: &DiskImage, y: &DiskImage, p: &PartInfo, q: &PartInfo, sink: &mut Sin
         (Ok(one), Ok(two)) => {
             let table =
                 [(x, p), (y, q)].iter().all(|(d, p)| table_sectors(d).contains(&(p.lba() + prep::TABLE_SECTOR)));
-            let one = Side { bytes: Arc::new(one), lba: Some(p.lba()) };
-            partitions(&p.name, &one, &Side { bytes: Arc::new(two), lba: Some(q.lba()) }, table, sink)
+            let one = Side { bytes: Arc::new(one), lba: Some(p.lba()), disk: Some(x.clone()) };
+            let two = Side { bytes: Arc::new(two), lba: Some(q.lba()), disk: Some(y.clone()) };
+            partitions(&p.name, &one, &two, table, sink)
         }
         (one, two) => {
             let say = |r: Result<_, OpenDiskError>| r.map_or_else(|e| e.to_string(), |_| "readable".to_owned());

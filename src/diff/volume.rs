@@ -1,6 +1,7 @@
 //! Two partitions, or two volumes without partitions.
 
 use super::{Budget, Difference, Sink, bytes, fat, files, fossil, nvram};
+use crate::disk::DiskImage;
 use crate::fs::{self, OpenError, fat::FatFs};
 use crate::read_at::ReadAt;
 use std::io;
@@ -12,6 +13,18 @@ pub struct Side {
     pub bytes: Arc<dyn ReadAt>,
     /// First sector on its disk, if it has one.
     pub lba: Option<u64>,
+    /// The disk that it is a partition of.
+    pub disk: Option<Arc<DiskImage>>,
+}
+
+impl Side {
+    /// Opens the file system.
+    ///
+    /// # Errors
+    /// As [`fs::open`].
+    pub fn open(&self) -> Result<Box<dyn fs::FileSystem>, OpenError> {
+        fs::open(self.bytes.clone(), self.lba, &|name| self.disk.as_ref().and_then(|d| d.beside(name)))
+    }
 }
 
 /// Compares the partitions called `name`. With `table`, their second sector is
@@ -34,7 +47,7 @@ pub fn partitions(name: &str, a: &Side, b: &Side, table: bool, sink: &mut Sink<'
     if let (Ok(x), Ok(y)) = (fs::fossil::open(a.bytes.clone()), fs::fossil::open(b.bytes.clone())) {
         return fossil::compare(name, (&x, &y), sides, &mut budget, sink);
     }
-    let kinds = (fs::open(a.bytes.clone(), a.lba), fs::open(b.bytes.clone(), b.lba));
+    let kinds = (a.open(), b.open());
     let what = match &kinds {
         (Ok(x), Ok(y)) if x.kind() == y.kind() && x.kind() == "fat" => {
             let open = |s: &Side| FatFs::open(s.bytes.clone(), s.lba);

@@ -145,6 +145,12 @@ impl DiskImage {
         })
     }
 
+    /// The bytes of the partition `name`, if there is one that can be read: what
+    /// file systems of several partitions ask for ([`crate::fs::Beside`]).
+    pub fn beside(&self, name: &str) -> Option<Arc<dyn ReadAt>> {
+        self.partition(name).ok().map(|w| Arc::new(w) as Arc<dyn ReadAt>)
+    }
+
     /// First sector of each Plan 9 partition that has a table.
     pub fn tables(&self) -> impl Iterator<Item = u64> {
         self.plan9.iter().map(|p| p.start)

@@ -48,7 +48,7 @@ fn a_disk_is_taken_apart_again() {
     nvram.read_at(0, &mut b).unwrap();
     assert_eq!((nvram.len(), b), (512, [7; 512]));
     let fat = disk.find("9fat").unwrap();
-    let fs = crate::fs::open(Arc::new(disk.partition("9fat").unwrap()), Some(fat.lba())).unwrap();
+    let fs = crate::fs::open(Arc::new(disk.partition("9fat").unwrap()), Some(fat.lba()), &crate::fs::alone).unwrap();
     assert_eq!((fs.kind(), fs.find(b"plan9.ini").unwrap().len), ("fat", 4));
     fs.check(&mut |f| panic!("{f}")).unwrap();
     assert_eq!(findings(sample()), []);
@@ -76,7 +76,7 @@ fn a_file_system_without_partitions_is_no_disk() {
     let options = Options::hard_disk(3000, 0, 0);
     let fat = Arc::new(Fat::layout(&[], &options).unwrap());
     assert!(matches!(open_disk(fat.clone()), Err(OpenDiskError::NoPartitions)));
-    assert_eq!(crate::fs::open(fat, None).unwrap().kind(), "fat");
+    assert_eq!(crate::fs::open(fat, None, &crate::fs::alone).unwrap().kind(), "fat");
     // 9fat taken out of a disk carries the partition table of that disk.
     let whole = sample();
     let taken = whole[63 * 512..3063 * 512].to_vec();
@@ -85,7 +85,7 @@ fn a_file_system_without_partitions_is_no_disk() {
     for empty in [vec![], vec![0; 511], vec![0; 5000]] {
         assert!(matches!(open(empty), Err(OpenDiskError::NoPartitions)));
     }
-    let unknown = crate::fs::open(Arc::new(vec![0u8; 300 << 10]), None).err().unwrap();
+    let unknown = crate::fs::open(Arc::new(vec![0u8; 300 << 10]), None, &crate::fs::alone).err().unwrap();
     assert!(matches!(unknown, crate::fs::OpenError::Unknown { .. }), "{unknown}");
 }
 
@@ -222,7 +222,7 @@ proptest! {
             disk.check(&mut |f| drop(f.to_string())).unwrap();
             for p in disk.partitions() {
                 if let Ok(part) = disk.partition(&p.name) {
-                    let _ = crate::fs::open(Arc::new(part), Some(p.lba()));
+                    let _ = crate::fs::open(Arc::new(part), Some(p.lba()), &|name| disk.beside(name));
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! answers [`crate::ReadAt::read_at`], and each is read back through
 //! [`FileSystem`].
 
+pub mod cwfs;
 pub mod fat;
 pub mod fossil;
 pub mod gefs;
@@ -25,14 +26,15 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     #[error(
-        "No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti}) nor hjfs ({hjfs}) nor gefs ({gefs})"
+        "No file system that p9img knows: neither FAT ({fat}) nor fossil ({fossil}) nor venti ({venti}) nor hjfs ({hjfs}) nor gefs ({gefs}) nor cwfs64x ({cwfs})"
     )]
     Unknown {
         fat: Box<fat::OpenError>,
         fossil: fossil::OpenError,
         venti: venti::OpenError,
-        hjfs: hjfs::OpenError,
+        hjfs: Box<hjfs::OpenError>,
         gefs: Box<gefs::OpenError>,
+        cwfs: Box<cwfs::OpenError>,
     },
     #[error("This was a FAT volume, but its boot sector is damaged")]
     Fat(#[source] fat::OpenError),
@@ -44,6 +46,18 @@ pub enum OpenError {
     Hjfs(#[source] hjfs::OpenError),
     #[error("This was a gefs volume, but it is damaged")]
     Gefs(#[source] gefs::OpenError),
+    #[error("This was a partition of a cwfs64x, but it is damaged, or another of its partitions is")]
+    Cwfs(#[source] cwfs::OpenError),
+}
+
+/// Finds another partition of the same disk by its name.
+pub type Beside<'a> = dyn Fn(&str) -> Option<Arc<dyn ReadAt>> + 'a;
+
+/// For what lies on no disk, and has nothing beside it.
+///
+/// Returns `None` for every name.
+pub fn alone(_name: &str) -> Option<Arc<dyn ReadAt>> {
+    None
 }
 
 /// A number for what volumes share ([`crate::read_at::Origin`]); within this
@@ -54,16 +68,27 @@ pub(crate) fn base_number() -> u64 {
 }
 
 /// Opens a volume of any kind. `partition_lba` is where it begins on its disk,
-/// in sectors, if that is known; some checks need it.
+/// in sectors, if that is known; some checks need it. `beside` finds the disk's
+/// other partitions, of which some file systems need one more ([`alone`]).
 ///
 /// # Errors
 /// When it is no file system that p9img knows, damaged, or unreadable.
-pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<dyn FileSystem>, OpenError> {
+pub fn open(
+    source: Arc<dyn ReadAt>,
+    partition_lba: Option<u64>,
+    beside: &Beside<'_>,
+) -> Result<Box<dyn FileSystem>, OpenError> {
+    // Three blocks of a cwfs64x carry tags at their ends.
+    let cwfs = match cwfs::open(source.clone(), beside) {
+        Ok(cwfs) => return Ok(Box::new(cwfs)),
+        Err(e) if e.was_cwfs() => return Err(OpenError::Cwfs(e)),
+        Err(e) => Box::new(e),
+    };
     // hjfs has its magic in the first bytes, where no boot sector has these.
     let hjfs = match hjfs::open(source.clone()) {
         Ok(hjfs) => return Ok(Box::new(hjfs)),
         Err(e @ hjfs::OpenError::Super { .. }) => return Err(OpenError::Hjfs(e)),
-        Err(e) => e,
+        Err(e) => Box::new(e),
     };
     // So has gefs.
     let gefs = match gefs::open(source.clone()) {
@@ -87,7 +112,7 @@ pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Box<d
         (_, fossil @ fossil::OpenError::Super { .. }, _) => Err(OpenError::Fossil(fossil)),
         (.., venti) if venti.was_venti() => Err(OpenError::Venti(venti)),
         (Err(fat), ..) if fat.was_fat() => Err(OpenError::Fat(fat)),
-        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat: Box::new(fat), fossil, venti, hjfs, gefs }),
+        (Err(fat), fossil, venti) => Err(OpenError::Unknown { fat: Box::new(fat), fossil, venti, hjfs, gefs, cwfs }),
     }
 }
 
@@ -123,7 +148,8 @@ impl fmt::Display for Finding {
 /// A file system opened for reading. Never panics and never uses memory
 /// without bound, whatever the bytes.
 pub trait FileSystem: Send + Sync {
-    /// `fat`, `fossil`, `gefs`, `hjfs`, or which of the parts of a venti it is.
+    /// `fat`, `fossil`, `gefs`, `hjfs`, or which of the parts of a venti or of a
+    /// cwfs64x it is.
     fn kind(&self) -> &'static str;
     /// The root directory.
     ///

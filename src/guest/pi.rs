@@ -95,7 +95,7 @@ impl Loaded {
         let disk = open_disk(card.clone())?;
         let volume = |name: &'static str| {
             let part = disk.partition(name)?;
-            fs::open(Arc::new(part), None).map_err(|source| PiError::Volume(name, source.into()))
+            fs::open(Arc::new(part), None, &fs::alone).map_err(|source| PiError::Volume(name, source.into()))
         };
         let dos = volume("dos")?;
         let config = read(&*dos, "config.txt")?;

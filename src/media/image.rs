@@ -1,7 +1,7 @@
 //! A disk image as a medium: yesterday's node, or what Plan 9 installed.
 //!
-//! The tree is that of its fossil, hjfs or gefs, as users see it, with the owners,
-//! modes and times that it has there; without one, that of a FAT volume that
+//! The tree is that of its fossil, hjfs, cwfs64x or gefs, as users see it, with
+//! the owners, modes and times that it has there; without one, that of a FAT volume that
 //! holds a system. Files are read from the image when they are asked for.
 //!
 //! What is the old node's own must not get into a new lab: its nvram, its
@@ -26,7 +26,7 @@ use std::sync::Arc;
 const SOURCE: &str = "the disk image itself";
 
 /// File systems that Plan 9 has its root on.
-const ROOTS: [&str; 3] = ["fossil", "hjfs", "gefs"];
+const ROOTS: [&str; 4] = ["fossil", "hjfs", "cwfs64x", "gefs"];
 
 /// Never taken from a node, whatever its modes and the release's records are.
 const SECRET: [&str; 5] = ["adm/keys", "adm/keys.who", "adm/netkeys", "adm/secstore", "adm/whitelist"];
@@ -109,18 +109,19 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
     let read = |source: io::Error| MediumError::Read { path: path.into(), source };
     let unknown = || MediumError::Unknown { path: path.into(), looked_for };
     let disk = crate::artifact::from(bytes.clone()).map_err(read)?;
-    let parts = match disk::open_disk(disk.clone()) {
+    let opened = disk::open_disk(disk.clone());
+    let beside = |name: &str| opened.as_ref().ok().and_then(|d| d.beside(name));
+    let parts = match &opened {
         Ok(opened) => {
             let names: Vec<_> = opened.partitions().iter().map(|p| (p.name.clone(), p.lba())).collect();
-            let window = |name: &str| opened.partition(name).ok().map(|w| Arc::new(w) as Arc<dyn ReadAt>);
-            names.into_iter().filter_map(|(name, lba)| Some((window(&name)?, Some(lba)))).collect()
+            names.into_iter().filter_map(|(name, lba)| Some((opened.beside(&name)?, Some(lba)))).collect()
         }
         Err(OpenDiskError::NoPartitions) => vec![(disk, None)],
-        Err(e) => return Err(read(io::Error::new(io::ErrorKind::InvalidData, e))),
+        Err(e) => return Err(read(io::Error::new(io::ErrorKind::InvalidData, e.to_string()))),
     };
     let mut fat: Option<Arc<dyn FileSystem>> = None;
     for (part, lba) in parts {
-        match fs::open(part, lba) {
+        match fs::open(part, lba, &beside) {
             Ok(fs) if ROOTS.contains(&fs.kind()) => return Ok(fs.into()),
             Ok(fs) if fs.kind() == "fat" && fat.is_none() => {
                 let has = |path: &str| fs.find(path.as_bytes()).is_ok();
@@ -128,7 +129,13 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
                     fat = Some(fs.into());
                 }
             }
-            Err(e @ (OpenError::Fossil(_) | OpenError::Hjfs(_) | OpenError::Gefs(_) | OpenError::Fat(_))) => {
+            Err(
+                e @ (OpenError::Fossil(_)
+                | OpenError::Hjfs(_)
+                | OpenError::Cwfs(_)
+                | OpenError::Gefs(_)
+                | OpenError::Fat(_)),
+            ) => {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
             }
             _ => {}

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar archive, a Debian package, or a disk image with fossil, hjfs or gefs, also under gzip, bzip2, xz or zstd";
+const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar archive, a Debian package, or a disk image with fossil, hjfs, cwfs64x or gefs, also under gzip, bzip2, xz or zstd";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {

@@ -73,7 +73,7 @@ fn mtools_and_fsck_find_9fat_under_the_partition_table() {
     let again = open_disk(Arc::new(std::fs::read(&image).unwrap())).unwrap();
     assert_eq!(again.partitions(), opened.partitions());
     let part = again.find("9fat").unwrap();
-    let fs = p9img::fs::open(Arc::new(again.partition("9fat").unwrap()), Some(part.lba())).unwrap();
+    let fs = p9img::fs::open(Arc::new(again.partition("9fat").unwrap()), Some(part.lba()), &p9img::fs::alone).unwrap();
     fs.check(&mut |finding| panic!("{finding}")).unwrap();
     again.check(&mut |finding| panic!("{finding}")).unwrap();
     assert_eq!(fs.find(b"added").unwrap().len, 100_000);

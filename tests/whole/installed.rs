@@ -36,7 +36,7 @@ fn read(image: &Path) -> All {
     let opened = open_disk(disk).unwrap();
     let lba = opened.partitions().iter().find(|p| p.name == "fossil").unwrap().lba();
     let part = opened.partition("fossil").unwrap();
-    let fs = fs::open(Arc::new(part), Some(lba)).unwrap_or_else(|e| panic!("{e}"));
+    let fs = fs::open(Arc::new(part), Some(lba), &fs::alone).unwrap_or_else(|e| panic!("{e}"));
     let mut all = All::new();
     let root = fs.root().unwrap();
     all.insert(String::new(), (root.meta.clone(), None));

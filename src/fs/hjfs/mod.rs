@@ -16,7 +16,6 @@ mod write;
 
 pub use crate::fs::shared::users::Users;
 pub use layout::{Base, Hjfs, Options, base_start, data_offset, users};
-pub(super) use limits::bad_name;
 pub use limits::{LayoutError, MAX_NAME};
 pub use read::{HjfsReader, open};
 pub use volume::OpenError;

@@ -1,0 +1,430 @@
+//! What a tree becomes and what is read back.
+
+use super::format::{BLOCK, DENTRY, FREES, PAYLOAD};
+use super::*;
+use crate::fs::{FileSystem, Node, alone};
+use crate::read_at::ReadAt;
+use crate::tree::{Addition, Content, DMAPPEND, DMEXCL, DMTMP, EntryId, Meta, Mode, Tree, What};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+pub const MIB: u64 = 1 << 20;
+/// A cache and a plain device that are large enough, and no larger.
+pub const CACHE: u64 = 815 * BLOCK as u64;
+pub const OTHER: u64 = MIB;
+pub const CONFIG: &str = "service cwfs\nfilsys main c(/dev/sdC0/fscache)(/dev/sdC0/fsworm)\nfilsys dump o\n\
+    filsys other (/dev/sdC0/other)\nnewcache\nblocksize 16384\ndaddrbits 64\nindirblks 4\ndirblks 6\nnamelen 144\n";
+
+pub fn dir(perm: u32) -> Meta {
+    Meta::new(Mode::dir(perm), "sys", "sys", 1_000_000)
+}
+
+pub fn file(perm: u32) -> Meta {
+    Meta::new(Mode::file(perm), "sys", "sys", 1_000_001)
+}
+
+/// Bytes that differ from block to block.
+pub fn bytes(len: usize, seed: u8) -> Content {
+    let b: Vec<u8> = (0..len).map(|i| seed ^ (i / PAYLOAD) as u8 ^ (i % 251) as u8).collect();
+    Content::bytes(b)
+}
+
+/// Adds files by path to an otherwise empty medium.
+pub fn tree_of(files: &[(&str, Content)]) -> Arc<Tree> {
+    let empty = Arc::new(Tree::new(dir(0o775)));
+    let additions: Vec<_> = files
+        .iter()
+        .map(|(p, c)| Addition { path: p.as_bytes().to_vec(), what: What::File(file(0o664), c.clone()) })
+        .collect();
+    flat(&Tree::overlay(&empty, &additions, &dir(0o775)))
+}
+
+/// The same tree as a medium of its own.
+pub fn flat(from: &Tree) -> Arc<Tree> {
+    let mut t = Tree::new(from.entry(EntryId::ROOT).meta.clone());
+    copy(from, EntryId::ROOT, &mut t, EntryId::ROOT);
+    Arc::new(t)
+}
+
+fn copy(from: &Tree, at: EntryId, to: &mut Tree, into: EntryId) {
+    for child in from.entry(at).children() {
+        let e = from.entry(*child);
+        let id = to.push(into, &e.name, e.meta.clone(), e.content().cloned());
+        copy(from, *child, to, id);
+    }
+}
+
+pub fn base(tree: &Arc<Tree>) -> Arc<Base> {
+    Arc::new(Base::layout(tree, &users(tree).unwrap()).unwrap())
+}
+
+pub fn options(worm: u64) -> Options {
+    Options { cache: CACHE, worm, other: OTHER, config: CONFIG.into(), epoch: 1_700_000_000 }
+}
+
+pub fn volume(tree: &Arc<Tree>, worm: u64) -> Cwfs {
+    Cwfs::layout(&base(tree), tree, &options(worm)).unwrap()
+}
+
+/// All bytes of a partition.
+pub fn image(v: &dyn ReadAt) -> Vec<u8> {
+    let mut b = vec![0; v.len() as usize];
+    v.read_at(0, &mut b).unwrap();
+    b
+}
+
+/// The bytes of the three partitions.
+#[derive(Clone)]
+pub struct Parts {
+    pub cache: Vec<u8>,
+    pub worm: Vec<u8>,
+    pub other: Vec<u8>,
+}
+
+impl Parts {
+    pub fn of(v: &Cwfs) -> Self {
+        Self { cache: image(&v.cache), worm: image(&v.worm), other: image(&v.other) }
+    }
+
+    /// Opens one, with the others beside it.
+    pub fn open(&self, name: &str) -> Result<CwfsReader, OpenError> {
+        let find = |name: &str| -> Option<Arc<dyn ReadAt>> {
+            match name {
+                "fscache" => Some(Arc::new(self.cache.clone())),
+                "fsworm" => Some(Arc::new(self.worm.clone())),
+                "other" => Some(Arc::new(self.other.clone())),
+                _ => None,
+            }
+        };
+        open(find(name).unwrap(), &find)
+    }
+
+    pub fn main(&self) -> CwfsReader {
+        self.open("fscache").unwrap()
+    }
+
+    /// Findings of all three.
+    pub fn findings(&self) -> Vec<String> {
+        ["fscache", "fsworm", "other"].iter().flat_map(|name| findings(&self.open(name).unwrap())).collect()
+    }
+}
+
+pub fn findings(fs: &CwfsReader) -> Vec<String> {
+    let mut all = Vec::new();
+    fs.check(&mut |f| all.push(f.to_string())).unwrap();
+    all
+}
+
+type Listing = BTreeMap<Vec<u8>, (Meta, Option<Vec<u8>>)>;
+
+fn listing_of_tree(t: &Tree) -> Listing {
+    let mut out = Listing::new();
+    t.walk(|path, _, e| {
+        out.insert(path.to_vec(), (e.meta.clone(), e.content().map(|c| c.read_all().unwrap())));
+    });
+    out
+}
+
+pub fn read_all(fs: &dyn FileSystem, n: &Node) -> io::Result<Vec<u8>> {
+    let mut b = vec![0; n.len as usize];
+    let mut at = 0;
+    while at < b.len() {
+        let got = fs.read(n, at as u64, &mut b[at..])?;
+        assert!(got > 0, "a file ends where its length says");
+        at += got;
+    }
+    assert_eq!(fs.read(n, n.len, &mut [0])?, 0);
+    Ok(b)
+}
+
+fn listing_of_fs(fs: &dyn FileSystem) -> Listing {
+    let mut out = Listing::new();
+    let mut work = vec![(Vec::new(), fs.root().unwrap())];
+    let mut qids = std::collections::HashSet::new();
+    while let Some((path, n)) = work.pop() {
+        assert!(qids.insert(n.qid.unwrap()), "qids are unique");
+        let content = if n.meta.mode.is_dir() { None } else { Some(read_all(fs, &n).unwrap()) };
+        if n.meta.mode.is_dir() {
+            for c in fs.children(&n).unwrap() {
+                let mut p = path.clone();
+                if !p.is_empty() {
+                    p.push(b'/');
+                }
+                p.extend_from_slice(&c.name);
+                work.push((p, c));
+            }
+        }
+        out.insert(path, (n.meta, content));
+    }
+    out
+}
+
+#[test]
+fn a_small_volume_has_these_bytes() {
+    let t = tree_of(&[("a", Content::bytes(*b"hello"))]);
+    let v = volume(&t, MIB);
+    let Parts { cache, worm, other } = Parts::of(&v);
+    let word = |b: &[u8], at: usize| u64::from_le_bytes(b[at..at + 8].try_into().unwrap());
+    let tag = |b: &[u8], n: usize| b[n * BLOCK + PAYLOAD..(n + 1) * BLOCK].to_vec();
+    let tagged = |kind: u8, path: u8| vec![0, 0, kind, 0, path, 0, 0, 0, 0, 0, 0, 0];
+    // The configuration, the header, one block of buckets.
+    assert!(cache.starts_with(CONFIG.as_bytes()) && cache[CONFIG.len()..PAYLOAD].iter().all(|b| *b == 0));
+    let front: Vec<_> = [0, 2, 3].iter().map(|n| tag(&cache, *n)).collect();
+    assert_eq!(front, [tagged(10, 0), tagged(9, 2), tagged(7, 3)]);
+    let header: Vec<_> = (0..11).map(|i| word(&cache, 2 * BLOCK + 8 * i)).collect();
+    assert_eq!(header, [3, 1, 4, 135, 20, 64, 19, 2, 3, 4, 0]);
+    assert!(
+        cache[4 * BLOCK..].iter().all(|b| *b == 0) && cache[3 * BLOCK..3 * BLOCK + PAYLOAD].iter().all(|b| *b == 0)
+    );
+    // The worm: super block, roots, a in 16, / in 17. The node's area begins at 20,
+    // and has nothing.
+    assert_eq!(
+        [2, 3, 4, 16, 17].map(|n| tag(&worm, n)),
+        [tagged(1, 2), tagged(11, 1), tagged(11, 1), tagged(5, 11), tagged(11, 1)]
+    );
+    assert_eq!((word(&worm, 2 * BLOCK), word(&worm, 2 * BLOCK + 8)), (1, 0));
+    let s: Vec<_> = (0..8).map(|i| word(&worm, 2 * BLOCK + 16_304 + 8 * i)).collect();
+    assert_eq!(s, [2, 20, 0, 11, 3, 4, 2, 5]);
+    assert_eq!(&worm[16 * BLOCK..][..6], b"hello\0");
+    let root = &worm[3 * BLOCK..][..DENTRY];
+    // sys is 10000; in use, a directory, 775; bit 31 and path 1.
+    assert_eq!((&root[..2], &root[144..152]), (&b"/\0"[..], &[0x10, 0x27, 0x10, 0x27, 0xfd, 0xc1, 0x10, 0x27][..]));
+    assert_eq!((word(root, 152), word(root, 164), word(root, 172)), (0x8000_0001, 0, 17));
+    let a = &worm[17 * BLOCK..][..DENTRY];
+    assert_eq!((&a[..2], word(a, 152), word(a, 164), word(a, 172)), (&b"a\0"[..], 11, 5, 16));
+    let dumps = &worm[4 * BLOCK..][..DENTRY];
+    assert_eq!(dumps[144..152], [255, 255, 255, 255, 0xfd, 0xc1, 0, 0]);
+    assert!(dumps[172..252].iter().all(|b| *b == 0));
+    // The plain device: usr in block 4, 59 blocks free, all listed in block 2.
+    assert_eq!([2, 3, 4].map(|n| tag(&other, n)), [tagged(1, 2), tagged(11, 1), tagged(11, 1)]);
+    let s: Vec<_> = (0..8).map(|i| word(&other, 2 * BLOCK + 16_304 + 8 * i)).collect();
+    assert_eq!(s, [2, 64, 59, 11, 0, 0, 0, 0]);
+    let free: Vec<_> = (0..61).map(|i| word(&other, 2 * BLOCK + 8 * i)).collect();
+    assert_eq!(free, [60, 0].into_iter().chain((5..64).rev()).collect::<Vec<_>>());
+    assert_eq!((v.worm.blocks_used(), v.worm.blocks()), (5, 64));
+}
+
+#[test]
+fn modes_owners_and_odd_names_come_back() {
+    let list = "-1:adm:adm:\n0:none::\n7:u:u:\n8:g::\n9:b:b:\n10000:sys::\n";
+    let mut t = Tree::new(Meta { muid: "b".into(), ..Meta::new(Mode::dir(0o555), "u", "g", 7) });
+    let long = [0xff; 143];
+    let modes = [0o600 | DMAPPEND, 0o640 | DMEXCL, 0o777 | DMTMP, 0];
+    let names: [&[u8]; 4] = [b" sp a  ce ", b"~\x80", "日本".as_bytes(), &long];
+    let mut both: Vec<_> = names.into_iter().zip(modes).collect();
+    both.sort();
+    let mut both = both.into_iter().peekable();
+    let push = |t: &mut Tree, (name, mode): (&[u8], u32)| {
+        t.push(EntryId::ROOT, name, Meta::new(Mode(mode), "u", "none", u32::MAX), Some(Content::bytes(name)));
+    };
+    push(&mut t, both.next().unwrap());
+    let adm = t.push(EntryId::ROOT, b"adm", Meta::new(Mode::dir(0o775), "adm", "adm", 1), None);
+    t.push(adm, b"users", Meta::new(Mode::file(0o664), "adm", "adm", 1), Some(Content::bytes(list.as_bytes())));
+    let usr = t.push(EntryId::ROOT, b"usr", Meta::new(Mode::dir(0o775), "u", "g", 1), None);
+    for (home, has) in [("b", false), ("u", true)] {
+        let home = t.push(usr, home.as_bytes(), Meta::new(Mode::dir(0o770), home, "g", 2), None);
+        if has {
+            t.push(home, b"tmp", Meta::new(Mode::dir(0o700), "u", "u", 3), None);
+        }
+    }
+    both.for_each(|f| push(&mut t, f));
+    let t = Arc::new(t);
+    let parts = Parts::of(&volume(&t, 2 * MIB));
+    assert_eq!(listing_of_fs(&parts.main()), listing_of_tree(&t));
+    assert_eq!(listing_of_fs(&parts.open("fsworm").unwrap()), listing_of_tree(&t));
+    assert_eq!(parts.findings(), [""; 0]);
+    let dumps = parts.main().dumps().unwrap();
+    let root = dumps.root().unwrap();
+    assert_eq!((dumps.children(&root).unwrap().len(), &*root.meta.uid, &*root.meta.muid), (0, "adm", "none"));
+    // Homes with a tmp have a place on the plain device, under the same users.
+    let other = listing_of_fs(&parts.open("other").unwrap());
+    let names: Vec<_> = other.keys().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
+    assert_eq!(names, ["", "usr", "usr/u", "usr/u/tmp"]);
+    assert_eq!(other[&b"usr/u/tmp"[..]].0, Meta::new(Mode::dir(0o700), "u", "u", 3));
+    assert!(parts.open("other").unwrap().dumps().is_none());
+}
+
+#[test]
+fn what_cwfs_cannot_hold_is_refused() {
+    let refuse = |name: &[u8], meta: Meta| {
+        let mut t = Tree::new(dir(0o775));
+        t.push(EntryId::ROOT, name, meta, Some(Content::bytes(*b"x")));
+        let t = Arc::new(t);
+        Base::layout(&t, &users(&t).unwrap()).err().unwrap().to_string()
+    };
+    let bob = Meta { gid: "bob".into(), ..file(0o664) };
+    for (message, words) in [
+        (refuse(&[b'n'; 144], file(0o664)), "the name has 144 bytes, but cwfs64x holds at most 143"),
+        (refuse(b"a\tb", file(0o664)), "cwfs64x cannot hold this name: it contains a control character"),
+        (refuse(b"f", bob), "/f: its group \"bob\" is not in /adm/users"),
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+    let endless = Content::Part { source: Arc::new(vec![0; 1]), offset: 0, len: 1 << 63 };
+    let t = tree_of(&[("f", endless)]);
+    assert!(matches!(Base::layout(&t, &users(&t).unwrap()), Err(LayoutError::FileTooBig { .. })));
+    let t = tree_of(&[("f", bytes(PAYLOAD + 1, 0))]);
+    let refuse = |o: Options| Cwfs::layout(&base(&t), &t, &o).err().unwrap();
+    let block = BLOCK as u64;
+    assert_eq!(refuse(options(19 * block)), LayoutError::TooSmall { needed: 20 * block, available: 19 * block });
+    let least = CACHE;
+    let small = |name, len, least| LayoutError::PartTooSmall { name, len, least };
+    assert_eq!(refuse(Options { cache: CACHE - 512, ..options(MIB) }), small("fscache", CACHE - 512, least));
+    assert_eq!(refuse(Options { cache: 0, ..options(MIB) }), small("fscache", 0, least));
+    assert_eq!(refuse(Options { other: 4 * block, ..options(MIB) }), small("other", 4 * block, 5 * block));
+    for (config, words) in [
+        (CONFIG.replace("fsworm", "worm"), "main must be the partitions fscache and fsworm"),
+        (CONFIG.replace("newcache\n", ""), "it must have newcache"),
+        (format!("{CONFIG}junk\n"), "line 11: \"junk\" is no word"),
+        (format!("{CONFIG}#{}\n", "x".repeat(250)), "but fstype(8) reads 512"),
+        (CONFIG.replace("filsys other (/dev/sdC0/other)\n", ""), "it has no filsys other"),
+    ] {
+        let config = if words.contains("512") { format!("{config}{}", "# more\n".repeat(20)) } else { config };
+        let e = refuse(Options { config, ..options(MIB) }).to_string();
+        assert!(e.starts_with("The configuration cannot be: ") && e.contains(words), "{e}");
+    }
+    let elsewhere = Cwfs::layout(&base(&t), &tree_of(&[]), &options(MIB)).err();
+    assert_eq!(elsewhere, Some(LayoutError::OtherBase));
+}
+
+#[test]
+fn many_entries_and_pointers_are_found() {
+    let mut t = Tree::new(dir(0o775));
+    let d = t.push(EntryId::ROOT, b"d", dir(0o775), None);
+    let name = |i: u32| [format!("{i:05}").into_bytes(), vec![b'n'; 60]].concat();
+    // 62 to a block: 8 blocks, two of them reached through pointers.
+    for i in 0..480 {
+        t.push(d, &name(i), file(0o444), Some(Content::bytes(i.to_string().into_bytes())));
+    }
+    let long = bytes(8 * PAYLOAD + 5, 3);
+    t.push(EntryId::ROOT, b"long", file(0o444), Some(long.clone()));
+    let parts = Parts::of(&volume(&Arc::new(t), 16 * MIB));
+    let fs = parts.main();
+    let all = fs.children(&fs.find(b"d").unwrap()).unwrap();
+    assert_eq!(all.len(), 480);
+    for (i, n) in all.iter().enumerate().step_by(37) {
+        assert_eq!(n.name, name(i as u32));
+        assert_eq!(read_all(&fs, n).unwrap(), i.to_string().into_bytes());
+    }
+    assert!(read_all(&fs, &fs.find(b"long").unwrap()).unwrap() == long.read_all().unwrap());
+    assert_eq!(parts.findings(), [""; 0]);
+}
+
+#[test]
+fn a_large_plain_device_has_its_free_blocks_on_a_list_of_blocks() {
+    let t = tree_of(&[]);
+    // The list's blocks are full at 2036 addresses, then at every 2037th.
+    for blocks in [2041, 2042, 2043, 2 * FREES as u64 + 5, 2 * FREES as u64 + 6, 5000] {
+        let o = Options { other: blocks * BLOCK as u64, ..options(MIB) };
+        let v = Cwfs::layout(&base(&t), &t, &o).unwrap();
+        let fs = open(Arc::new(image(&v.other)), &alone).unwrap();
+        assert_eq!(findings(&fs), [""; 0], "{blocks}");
+        let used: u64 = v.other.extents().iter().map(|e| e.len / BLOCK as u64).sum();
+        assert_eq!(used, 3 + (blocks - 5) / FREES as u64, "{blocks}");
+    }
+}
+
+#[test]
+fn nodes_share_what_the_medium_has() {
+    let change = |path: &str, what| Addition { path: path.as_bytes().to_vec(), what };
+    let medium = tree_of(&[
+        ("big", bytes(8 * PAYLOAD, 1)),
+        ("d/one", bytes(PAYLOAD + 9, 2)),
+        ("d/two", bytes(PAYLOAD + 9, 3)),
+        ("e/f/three", bytes(3, 4)),
+        ("e/four", bytes(5, 5)),
+    ]);
+    let base = base(&medium);
+    let node = |changes: &[Addition]| {
+        let tree = Arc::new(Tree::overlay(&medium, changes, &dir(0o775)));
+        let v = Cwfs::layout(&base, &tree, &options(4 * MIB)).unwrap();
+        let block = BLOCK as u64;
+        let origin = |n: u64| v.worm.origin(n * block, block).map(|o| (o.base == base.number(), o.offset / block));
+        let shared: Vec<_> = (10..60).filter(|n| origin(*n) == Some((true, *n))).collect();
+        (Parts::of(&v), shared)
+    };
+    let (plain, shared) = node(&[]);
+    // big 16-24 (with one block of pointers), one 25-26, two 27-28, three 29,
+    // four 30; then f, e, d and /.
+    assert_eq!(shared, (16..35).collect::<Vec<_>>());
+    let (a, shared_a) = node(&[change("d/new", What::File(file(0o600), bytes(100_000, 9)))]);
+    let (b, shared_b) = node(&[
+        change("e/f/three", What::File(file(0o600), bytes(70_000, 8))),
+        change("d/two", What::Remove),
+        change("x/y", What::Dir(dir(0o700))),
+    ]);
+    assert_eq!(shared_a, (16..33).collect::<Vec<_>>());
+    assert_eq!(shared_b, (16..27).chain([30]).collect::<Vec<_>>());
+    let block = |p: &Parts, n: u64| p.worm[n as usize * BLOCK..][..BLOCK].to_vec();
+    for (parts, shared) in [(&a, &shared_a), (&b, &shared_b)] {
+        for n in 16..35 {
+            match shared.contains(&n) {
+                true => assert!(block(parts, n) == block(&plain, n)),
+                false => assert!(block(parts, n).iter().all(|b| *b == 0), "block {n} is free"),
+            }
+        }
+        assert_eq!(parts.findings(), [""; 0]);
+    }
+    let (plain, a, b) = (plain.main(), a.main(), b.main());
+    let qid = |fs: &CwfsReader, path: &str| fs.find(path.as_bytes()).unwrap().qid.unwrap();
+    for path in ["big", "d", "d/one", "e", "e/f", "e/f/three", "e/four", ""] {
+        assert_eq!((qid(&a, path), qid(&b, path)), (qid(&plain, path), qid(&plain, path)), "{path}");
+    }
+}
+
+fn any_tree() -> impl Strategy<Value = Vec<(Vec<String>, usize)>> {
+    let name = "[a-c]{1,2}";
+    let size = prop_oneof![
+        Just(0usize),
+        1..60_000usize,
+        Just(PAYLOAD),
+        Just(6 * PAYLOAD),
+        Just(6 * PAYLOAD + 1),
+        Just(200_000)
+    ];
+    prop::collection::vec((prop::collection::vec(name, 1..4), size), 0..12)
+}
+
+fn additions(files: &[(Vec<String>, usize)], seed: u8) -> Vec<Addition> {
+    let mut all = Vec::new();
+    for (i, (path, len)) in files.iter().enumerate() {
+        let what = match len % 7 {
+            3 => What::Dir(dir(0o700)),
+            4 => What::Remove,
+            _ => What::File(file(0o640), bytes(*len, seed ^ i as u8)),
+        };
+        all.push(Addition { path: path.join("/").into_bytes(), what });
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn what_is_written_is_read(medium in any_tree(), node in any_tree(), odd in 0usize..BLOCK) {
+        let empty = Arc::new(Tree::new(dir(0o775)));
+        let base_tree = flat(&Tree::overlay(&empty, &additions(&medium, 1), &dir(0o775)));
+        let base = base(&base_tree);
+        let node = Arc::new(Tree::overlay(&base_tree, &additions(&node, 100), &dir(0o750)));
+        let v = Cwfs::layout(&base, &node, &options(12 * MIB)).unwrap();
+        let parts = Parts::of(&v);
+        for (part, whole) in [(&v.cache as &dyn ReadAt, &parts.cache), (&v.worm, &parts.worm), (&v.other, &parts.other)] {
+            // Extents cover every byte that is not zero.
+            let mut sparse = vec![0; whole.len()];
+            for e in part.extents() {
+                part.read_at(e.offset, &mut sparse[e.offset as usize..e.end() as usize]).unwrap();
+            }
+            prop_assert!(sparse == *whole, "extents hold everything");
+            // Odd ranges are parts of the same bytes.
+            let (from, to) = (2 * BLOCK + odd, 3 * BLOCK + odd / 2);
+            let mut some = vec![9; to - from];
+            part.read_at(from as u64, &mut some).unwrap();
+            prop_assert!(some == whole[from..to]);
+        }
+        prop_assert!(listing_of_fs(&parts.main()) == listing_of_tree(&node));
+        prop_assert_eq!(parts.findings(), Vec::<String>::new());
+    }
+}
