@@ -4,6 +4,7 @@
 
 use crate::disk::mbr::{TYPE_EFI, TYPE_FAT_LBA, TYPE_PLAN9};
 use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition};
+use crate::fs::cwfs::{self, Cwfs};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
 use crate::fs::gefs::{self, Gefs};
@@ -27,9 +28,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of code that fit into the MBR before its table of partitions.
 const MBR_CODE: u64 = 446;
-/// Bytes of a block of fossil's data, and of hjfs.
+/// Bytes of a block of fossil's data, of hjfs, and of cwfs64x.
 const FOSSIL_BLOCK: u64 = 8192;
 const HJFS_BLOCK: u64 = 4096;
+const CWFS_BLOCK: u64 = 16_384;
 
 /// Why a node's disk cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,8 @@ pub enum AssembleError {
     Hjfs { node: String, source: hjfs::LayoutError },
     #[error("Cannot lay out the gefs partition of {node}")]
     Gefs { node: String, source: gefs::LayoutError },
+    #[error("Cannot lay out the cwfs64x of {node}")]
+    Cwfs { node: String, source: cwfs::LayoutError },
     #[error(
         "The disk of {node} is too small for its tree: {fs} needs {needed} bytes, but its partition has \
          {available}; enlarge disk by {} bytes at least", needed - available
@@ -97,9 +101,13 @@ type HjfsKey = (Arch, u64, hjfs::Users);
 /// who is who.
 type GefsKey = (Arch, gefs::Arenas, gefs::Users);
 
+/// What bases of cwfs64x depend on: the tree, and who is who.
+type CwfsKey = (Arch, cwfs::Users);
+
 /// A node's root, laid out.
 struct Root {
-    volume: Arc<dyn ReadAt>,
+    /// By partition.
+    volumes: Vec<(&'static str, Arc<dyn ReadAt>)>,
     /// Bytes in use, and those that there are.
     used: u64,
     capacity: u64,
@@ -116,6 +124,7 @@ pub struct Assembler<'a> {
     /// Made when the first node needs one: only then are the users known.
     hjfs: Mutex<BTreeMap<HjfsKey, Arc<hjfs::Base>>>,
     gefs: Mutex<BTreeMap<GefsKey, Arc<gefs::Base>>>,
+    cwfs: Mutex<BTreeMap<CwfsKey, Arc<cwfs::Base>>>,
 }
 
 impl<'a> Assembler<'a> {
@@ -153,6 +162,7 @@ impl<'a> Assembler<'a> {
             shared,
             hjfs: Mutex::default(),
             gefs: Mutex::default(),
+            cwfs: Mutex::default(),
         })
     }
 
@@ -215,6 +225,9 @@ impl<'a> Assembler<'a> {
             let shape = format!("gefs {arenas:?} {users:?}\0");
             out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &shape))));
         }
+        for ((arch, users), base) in &*self.cwfs.lock().unwrap_or_else(PoisonError::into_inner) {
+            out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &format!("cwfs64x {users:?}\0")))));
+        }
         out
     }
 
@@ -268,10 +281,11 @@ impl<'a> Assembler<'a> {
             (Fs::Fossil, Some(base)) => self.fossil(base, &tree, &layout, &rendered, node)?,
             (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
             (Fs::Hjfs, _) => self.hjfs(&shared.tree, &tree, &layout, node)?,
+            (Fs::Cwfs64x, _) => self.cwfs(&shared.tree, &tree, &layout, &rendered, node)?,
             (Fs::Gefs, _) => self.gefs(&shared.data, &tree, &layout, node)?,
         };
         let mut volumes = self.venti(node, &layout)?;
-        volumes.insert(rendered.fs.partition(), root.volume);
+        volumes.extend(root.volumes);
         if let Some(part) = &layout.fat {
             let volume = match &rendered.pi {
                 Some(pi) => self.dos(node, pi, &rendered, part)?,
@@ -302,6 +316,7 @@ impl<'a> Assembler<'a> {
             plan9_ini: rendered.plan9_ini.clone(),
             pi: rendered.pi.clone(),
             fossil_config: rendered.fossil_config.clone(),
+            cwfs_config: rendered.cwfs_config.clone(),
             files: rendered.files.iter().filter(|f| !self.keeps(f)).map(file_plan).collect(),
         };
         let secret = !rendered.nvram.is_empty() || rendered.files.iter().any(|f| f.secret);
@@ -327,17 +342,17 @@ impl<'a> Assembler<'a> {
         let data = |len| match rendered.fs {
             Fs::Fossil => fossil::data_offset(len).unwrap_or(0),
             Fs::Hjfs => hjfs::data_offset(len),
+            Fs::Cwfs64x => cwfs::DATA_OFFSET,
             // Its data lies at multiples of a cluster.
             Fs::Gefs => 0,
         };
-        let root = rendered.fs.partition();
         let start = match node.firmware {
             _ if node.board.is_pi() => Start::Dos,
             PcFirmware::Bios => Start::NineFat,
             PcFirmware::Uefi => Start::Esp,
             PcFirmware::Both => Start::EspAndNineFat,
         };
-        Ok(layout::layout(&node.name, node.disk, start, &wanted, &node.partitions, root, data)?)
+        Ok(layout::layout(&node.name, node.disk, start, &wanted, &node.partitions, rendered.fs, data)?)
     }
 
     fn fossil(
@@ -361,7 +376,7 @@ impl<'a> Assembler<'a> {
             source => AssembleError::Fossil { node: node.name.clone(), source },
         })?;
         let (used, capacity) = (fossil.blocks_used() * FOSSIL_BLOCK, fossil.blocks() * FOSSIL_BLOCK);
-        Ok(Root { volume: Arc::new(fossil), used, capacity })
+        Ok(Root { volumes: vec![("fossil", Arc::new(fossil))], used, capacity })
     }
 
     fn hjfs(&self, medium: &Arc<Tree>, tree: &Arc<Tree>, layout: &Layout, node: &Node) -> Result<Root, AssembleError> {
@@ -388,7 +403,49 @@ impl<'a> Assembler<'a> {
         };
         let hjfs = Hjfs::layout(&base, tree, &hjfs::Options { len, epoch: self.lab.epoch }).map_err(failed)?;
         let (used, capacity) = (hjfs.blocks_used() * HJFS_BLOCK, hjfs.blocks() * HJFS_BLOCK);
-        Ok(Root { volume: Arc::new(hjfs), used, capacity })
+        Ok(Root { volumes: vec![(Fs::Hjfs.partition(), Arc::new(hjfs))], used, capacity })
+    }
+
+    fn cwfs(
+        &self,
+        medium: &Arc<Tree>,
+        tree: &Arc<Tree>,
+        layout: &Layout,
+        rendered: &Rendered,
+        node: &Node,
+    ) -> Result<Root, AssembleError> {
+        let failed = |source| match source {
+            cwfs::LayoutError::TooSmall { needed, available } => {
+                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Cwfs64x.word(), needed, available }
+            }
+            source => AssembleError::Cwfs { node: node.name.clone(), source },
+        };
+        let users = cwfs::users(tree).map_err(failed)?;
+        let base = {
+            let mut bases = self.cwfs.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (node.arch, users);
+            match bases.get(&key) {
+                Some(base) => base.clone(),
+                None => {
+                    let base = Arc::new(cwfs::Base::layout(medium, &key.1).map_err(failed)?);
+                    bases.insert(key, base.clone());
+                    base
+                }
+            }
+        };
+        let len = |name| layout.part(name).map_or(0, layout::Part::len);
+        let options = cwfs::Options {
+            cache: len("fscache"),
+            worm: len("fsworm"),
+            other: len("other"),
+            config: rendered.cwfs_config.clone(),
+            epoch: self.lab.epoch,
+        };
+        let Cwfs { cache, worm, other } = Cwfs::layout(&base, tree, &options).map_err(failed)?;
+        let (used, capacity) = (worm.blocks_used() * CWFS_BLOCK, worm.blocks() * CWFS_BLOCK);
+        let volumes: Vec<(_, Arc<dyn ReadAt>)> =
+            vec![("fscache", Arc::new(cache)), ("fsworm", Arc::new(worm)), ("other", Arc::new(other))];
+        Ok(Root { volumes, used, capacity })
     }
 
     fn gefs(
@@ -419,7 +476,7 @@ impl<'a> Assembler<'a> {
         };
         let gefs = Gefs::layout(&base, tree, &gefs::Options { len }).map_err(failed)?;
         let (used, capacity) = (gefs.used(), gefs.capacity());
-        Ok(Root { volume: Arc::new(gefs), used, capacity })
+        Ok(Root { volumes: vec![(Fs::Gefs.partition(), Arc::new(gefs))], used, capacity })
     }
 
     /// The volumes of the node's venti, by partition: what its roles want

@@ -142,8 +142,9 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
     };
     assert_eq!(with("9legacy", Fs::Fossil), Ok(Fs::Fossil));
     assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
+    assert_eq!(with("9front", Fs::Cwfs64x), Ok(Fs::Cwfs64x));
     assert_eq!(with("9front", Fs::Gefs), Ok(Fs::Gefs));
-    let said = "Node plan9n2: 9front cannot start from fossil; it can from hjfs, gefs";
+    let said = "Node plan9n2: 9front cannot start from fossil; it can from hjfs, cwfs64x, gefs";
     assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
     assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs; it can from fossil"));
 }
@@ -159,6 +160,25 @@ fn gefs_asks_who_a_caller_is_where_others_may_call() {
     for role in ["fs", "replica"] {
         assert!(ini(&["cpu", role]).contains("\nnobootprompt=local!/dev/sdC0/fs -a tcp!*!564\n"));
     }
+}
+
+#[test]
+fn a_cwfs_is_configured_for_its_disk_and_its_roles() {
+    let lab = lab();
+    let with = |roles: &[&str], controller| {
+        let node = Node { fs: Some(Fs::Cwfs64x), arch: Arch::Amd64, controller, ..node(2, roles) };
+        let r = render(&lab, &node, catalog(), "9front", &secrets()).unwrap_or_else(|e| panic!("{e}"));
+        (r.plan9_ini, r.cwfs_config)
+    };
+    let (ini, config) = with(&["cpu"], Controller::Ide);
+    assert!(ini.contains("\nnobootprompt=local!/dev/sdC0/fscache\n"), "{ini}");
+    let start = "service cwfs\nfilsys main c(/dev/sdC0/fscache)(/dev/sdC0/fsworm)\nfilsys dump o\n\
+        filsys other (/dev/sdC0/other)\nnoauth\nnewcache\n";
+    assert!(config.starts_with(start), "{config}");
+    // A file server asks who a caller is.
+    let (ini, config) = with(&["cpu", "fs"], Controller::Virtio);
+    assert!(ini.contains("\nnobootprompt=local!/dev/sdF0/fscache -a tcp!*!564\n"), "{ini}");
+    assert!(config.contains("c(/dev/sdF0/fscache)(/dev/sdF0/fsworm)\n") && !config.contains("noauth"), "{config}");
 }
 
 #[test]

@@ -281,14 +281,35 @@ pub enum Fs {
     Fossil,
     Hjfs,
     Gefs,
+    Cwfs64x,
 }
 
 impl Fs {
-    /// The partition that holds it, as the distributions' installers call it.
+    /// The partition that the kernel starts from, as the distributions'
+    /// installers call it.
     pub const fn partition(self) -> &'static str {
         match self {
             Self::Fossil => "fossil",
             Self::Hjfs | Self::Gefs => "fs",
+            Self::Cwfs64x => "fscache",
+        }
+    }
+
+    /// The partition with the files, which gets the room that is left.
+    pub const fn data_partition(self) -> &'static str {
+        match self {
+            Self::Cwfs64x => "fsworm",
+            other => other.partition(),
+        }
+    }
+
+    /// What its server's console is called in /srv, without `.cmd`.
+    pub const fn service(self) -> &'static str {
+        match self {
+            Self::Fossil => "fossil",
+            Self::Hjfs => "hjfs",
+            Self::Gefs => "gefs",
+            Self::Cwfs64x => "cwfs",
         }
     }
 }

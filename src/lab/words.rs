@@ -35,7 +35,7 @@ impl Word for Controller {
 impl Word for Fs {
     const NOUN: &'static str = "file system";
     const WORDS: &'static [(&'static str, Self)] =
-        &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs), ("gefs", Self::Gefs)];
+        &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs), ("cwfs64x", Self::Cwfs64x), ("gefs", Self::Gefs)];
 }
 
 impl Word for PcFirmware {
@@ -81,6 +81,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("legacy", "bios"),
     ("pata", "ide"),
     ("ahci", "sata"),
+    ("cwfs", "cwfs64x"),
+    ("cwfs64", "cwfs64x"),
     ("virtio-blk", "virtio"),
     ("virtio-net", "virtio"),
     ("82540em", "e1000"),

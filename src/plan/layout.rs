@@ -6,7 +6,8 @@
 //!          │ 9fat │ nvram │ root ………………………… │ swap │ arenas │ isect │ bloom │
 //! ```
 //!
-//! The root's partition is called `fossil` or, for hjfs and gefs, `fs`.
+//! The root's partition is called `fossil` or, for hjfs and gefs, `fs`; that of
+//! cwfs64x is three, `fscache`, `fsworm` with the files, and `other`.
 //! The card of a Pi has no 9fat, but a FAT partition of its own before Plan 9's,
 //! in which the board's firmware looks. A PC that starts from UEFI has such a
 //! partition too, `esp`, with 9fat behind it or without:
@@ -23,6 +24,7 @@
 //! clusters even on nodes whose root is of another size, and a cluster is
 //! compressed once for all of them.
 
+use crate::lab::Fs;
 use crate::read_at::SECTOR;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +36,9 @@ pub const CLUSTER: u64 = 65536;
 /// Bytes that the root is a multiple of: a fossil block, two of hjfs. gefs does
 /// without a part of one.
 const BLOCK: u64 = 8192;
+/// The share of a cwfs64x's cache and of its plain device in the room for the
+/// three, as prep(8) divides it.
+const BESIDE_WORM: u64 = 7;
 
 /// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.
 const NINEFAT: u64 = 32 << 20;
@@ -151,8 +156,8 @@ impl Start {
 }
 
 /// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
-/// in bytes; `root` is the name of the root's partition, and `data_offset`
-/// tells where in one of so many bytes its data begins.
+/// in bytes; `fs` is what the root is, and `data_offset` tells where in a
+/// partition of so many bytes its data begins.
 ///
 /// # Errors
 /// When the partitions beside the root fill the disk, or `sizes` names one that
@@ -163,7 +168,7 @@ pub fn layout(
     begin: Start,
     wanted: &[Wanted],
     sizes: &BTreeMap<String, u64>,
-    root: &str,
+    fs: Fs,
     data_offset: impl Fn(u64) -> u64,
 ) -> Result<Layout, LayoutError> {
     let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
@@ -180,8 +185,11 @@ pub fn layout(
     let swap = own("swap", (disk / 16).min(SWAP_MAX));
     let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
     after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
-    let known: Vec<_> =
-        before.iter().map(|(name, _)| *name).chain([root]).chain(after.iter().map(|w| w.name.as_str())).collect();
+    let root = fs.data_partition();
+    // What has a share of the root's room, before it and behind it.
+    let shares: &[&str] = if fs == Fs::Cwfs64x { &["fscache", "other"] } else { &[] };
+    let known = before.iter().map(|(name, _)| *name).chain([root]).chain(shares.iter().copied());
+    let known: Vec<_> = known.chain(after.iter().map(|w| w.name.as_str())).collect();
     if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
         return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
     }
@@ -192,14 +200,20 @@ pub fn layout(
     // Up to one cluster goes to aligning the root, one to aligning what follows.
     let fixed = base + head + tail + 2 * CLUSTER;
     let room = (sectors * SECTOR).checked_sub(fixed).filter(|r| *r >= 16 * CLUSTER);
+    let share = |name: &&str| own(name, room.unwrap_or(0) / BESIDE_WORM / CLUSTER * CLUSTER);
+    let shares: Vec<_> = shares.iter().map(|n| Wanted { name: (*n).into(), size: share(n), holds: None }).collect();
+    let taken: u64 = shares.iter().map(|w| round(w.size, CLUSTER)).sum();
+    let room = room.and_then(|r| r.checked_sub(taken)).filter(|r| *r >= 16 * CLUSTER);
+    let block = if shares.is_empty() { BLOCK } else { CLUSTER };
     let len = match (sizes.get(root), room) {
-        (Some(asked), Some(room)) if *asked <= room => asked / BLOCK * BLOCK,
-        (None, Some(room)) => room / BLOCK * BLOCK,
+        (Some(asked), Some(room)) if *asked <= room => asked / block * block,
+        (None, Some(room)) => room / block * block,
         (asked, _) => {
             let mut list: Vec<_> = before.iter().map(|(name, len)| format!("{name} {len}")).collect();
             list.extend(asked.map(|a| format!("{root} {a}")));
+            list.extend(shares.iter().map(|w| format!("{} {}", w.name, w.size)));
             list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
-            let needed = fixed + asked.copied().unwrap_or(0).max(16 * CLUSTER);
+            let needed = fixed + taken + asked.copied().unwrap_or(0).max(16 * CLUSTER);
             return Err(LayoutError::NoRoom {
                 node: node.into(),
                 needed,
@@ -215,9 +229,21 @@ pub fn layout(
         parts.insert(0, part("9fat".into(), 0, ninefat, None));
     }
     let fat = fat.map(|(name, _)| part(name.into(), PLAN9_START * SECTOR, base, None));
-    let start = round(base + head + data_offset(len), CLUSTER) - data_offset(len) - base;
-    let mut at = start + len;
+    let mut at = head;
+    let mut behind = shares.into_iter();
+    if let Some(w) = behind.next() {
+        let start = round(base + at, CLUSTER) - base;
+        at = start + w.size / CLUSTER * CLUSTER;
+        parts.push(part(w.name, start, at, None));
+    }
+    let start = round(base + at + data_offset(len), CLUSTER) - data_offset(len) - base;
+    at = start + len;
     parts.push(part(root.into(), start, at, None));
+    if let Some(w) = behind.next() {
+        let start = round(base + at, CLUSTER) - base;
+        at = start + w.size / CLUSTER * CLUSTER;
+        parts.push(part(w.name, start, at, None));
+    }
     for w in after {
         let start = round(base + at, CLUSTER) - base;
         at = start + w.size / SECTOR * SECTOR;
@@ -240,12 +266,12 @@ mod tests {
     fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
         let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s, holds: None }).collect();
         let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-        layout("n", disk, Start::NineFat, &wanted, &sizes, "fossil", data_offset)
+        layout("n", disk, Start::NineFat, &wanted, &sizes, Fs::Fossil, data_offset)
     }
 
     #[test]
     fn a_card_has_fat_of_its_own() {
-        let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), "fossil", data_offset);
+        let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), Fs::Fossil, data_offset);
         let l = lay(2_000_000_000).unwrap();
         assert_eq!(l.fat.as_ref().map(|p| (p.start, p.end)), Some((2048, 67_584)));
         assert_eq!(l.plan9_start, 67_584);
@@ -259,14 +285,14 @@ mod tests {
 
     #[test]
     fn uefi_has_fat_of_its_own_before_or_instead_of_9fat() {
-        let lay = |start| layout("n", 2 << 30, start, &[], &BTreeMap::new(), "fs", data_offset).unwrap();
+        let lay = |start| layout("n", 2 << 30, start, &[], &BTreeMap::new(), Fs::Hjfs, data_offset).unwrap();
         for (start, first, at) in [(Start::EspAndNineFat, "9fat", 0), (Start::Esp, "nvram", 2)] {
             let l = lay(start);
             let esp = l.fat.as_ref().unwrap();
             assert_eq!((esp.name.as_str(), esp.start, esp.end), ("esp", 2048, 67_584));
             assert_eq!((l.plan9_start, l.parts[0].name.as_str(), l.parts[0].start), (67_584, first, at));
         }
-        let small = layout("n", 64 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), "fs", data_offset);
+        let small = layout("n", 64 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), Fs::Hjfs, data_offset);
         let said = small.unwrap_err().to_string();
         assert!(said.contains("esp 33554432, 9fat 10485760"), "{said}");
     }
@@ -286,6 +312,35 @@ mod tests {
                 assert_eq!((l.lba(fossil) * SECTOR + data_offset(fossil.len())) % CLUSTER, 0);
             }
         }
+    }
+
+    #[test]
+    fn a_cwfs_has_three_partitions() {
+        let lay = |disk, sizes: &[(&str, u64)]| {
+            let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
+            layout("n", disk, Start::NineFat, &[], &sizes, Fs::Cwfs64x, |_| 262_144)
+        };
+        for disk in [512 << 20, 2 << 30, 64 << 30] {
+            let l = lay(disk, &[]).unwrap();
+            let names: Vec<_> = l.parts.iter().map(|p| p.name.as_str()).collect();
+            assert_eq!(names, ["9fat", "nvram", "fscache", "fsworm", "other", "swap"]);
+            let mut at = 0;
+            for p in &l.parts {
+                assert!(p.start >= at && p.end > p.start, "{l:?}");
+                at = p.end;
+            }
+            assert!(l.plan9_start + at <= disk / SECTOR, "{l:?}");
+            let size = |name| l.part(name).unwrap().len();
+            for name in ["fscache", "fsworm", "other"] {
+                assert!(size(name).is_multiple_of(CLUSTER), "{name}");
+                assert_eq!(l.lba(l.part(name).unwrap()) * SECTOR % CLUSTER, 0, "{name}");
+            }
+            assert!(size("fscache") == size("other") && size("fsworm") / size("other") == 5, "{l:?}");
+        }
+        let l = lay(2 << 30, &[("fscache", 100 << 20), ("other", 50 << 20), ("fsworm", 500 << 20)]).unwrap();
+        assert_eq!(["fscache", "fsworm", "other"].map(|n| l.part(n).unwrap().len() >> 20), [100, 500, 50]);
+        let e = lay(2 << 30, &[("fscache", 2 << 30)]).unwrap_err();
+        assert!(e.to_string().contains("fscache 2147483648, other "), "{e}");
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub struct NodePlan {
     pub pi: Option<crate::render::PiFiles>,
     /// Empty without a fossil.
     pub fossil_config: String,
+    /// Left out without a cwfs64x.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cwfs_config: String,
     /// What the roles add to the medium's tree.
     pub files: Vec<FilePlan>,
 }

@@ -247,8 +247,9 @@ impl Catalog {
                         Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
                     })?;
                 }
-                for source in
-                    [&part.plan9_ini, &part.fossil_config, &part.config_txt, &part.cmdline].into_iter().flatten()
+                for source in [&part.plan9_ini, &part.fossil_config, &part.cwfs_config, &part.config_txt, &part.cmdline]
+                    .into_iter()
+                    .flatten()
                 {
                     let name = format!("{folder}/{}", source.get_ref());
                     let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
@@ -348,6 +349,11 @@ impl<'a> Resolved<'a> {
 
     pub fn fossil_config(&self) -> Option<String> {
         self.first(|d| d.fossil_config.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
+    }
+
+    /// The template of a cwfs64x's configuration, by its name in the engine.
+    pub fn cwfs_config(&self) -> Option<String> {
+        self.first(|d| d.cwfs_config.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
     }
 
     /// Whether something that is for `only` one distribution is for this.

@@ -44,9 +44,11 @@ pub(super) struct NodeView {
     pub kernel: String,
     /// Listeners that stay on.
     pub services: Vec<String>,
-    /// The root file system, and the partition that holds it.
+    /// The root file system, the partition that the kernel finds it by, and the
+    /// name of its server's console in /srv.
     pub fs: &'static str,
     pub root: &'static str,
+    pub srv: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -90,7 +92,7 @@ pub(super) struct NetworkView {
 /// A line of the file system's list of users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Account {
-    /// The number that hjfs stores; fossil stores names.
+    /// The number that hjfs and cwfs64x store; fossil stores names.
     pub id: i16,
     pub name: String,
     pub leader: String,
@@ -132,6 +134,7 @@ pub(super) fn node_view<'a>(
         services: facts.services,
         fs: facts.fs.word(),
         root: facts.fs.partition(),
+        srv: facts.fs.service(),
     }
 }
 

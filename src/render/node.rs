@@ -72,6 +72,7 @@ pub fn render(
         files: r.files()?,
         fs,
         fossil_config: r.whole_file(distribution.fossil_config().filter(|_| fs == Fs::Fossil))?,
+        cwfs_config: r.whole_file(distribution.cwfs_config().filter(|_| fs == Fs::Cwfs64x))?,
         plan9_ini,
         pi,
         nvram: if r.may(Secret::Nvram) { r.nvram()? } else { Vec::new() },

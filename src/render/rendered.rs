@@ -18,6 +18,8 @@ pub struct Rendered {
     /// The text in the fossil partition, its first line included; empty
     /// without a fossil.
     pub fossil_config: String,
+    /// The configuration of a cwfs64x; empty without one.
+    pub cwfs_config: String,
     /// For the start of the nvram partition; empty when no role needs it.
     /// Secret.
     pub nvram: Vec<u8>,

@@ -191,8 +191,9 @@ pub(super) struct Distribution {
     pub kernel: Option<BTreeMap<Kernel, BTreeMap<String, String>>>,
     /// Source of plan9.ini.
     pub plan9_ini: Option<Spanned<String>>,
-    /// Source of the file system's own configuration.
+    /// Sources of the configurations that file systems keep themselves.
     pub fossil_config: Option<Spanned<String>>,
+    pub cwfs_config: Option<Spanned<String>>,
     /// Whether keys for dp9ik stand beside those for p9sk1.
     pub dp9ik: Option<bool>,
     /// The file systems that its kernels can have their root on; the first is
