@@ -4,7 +4,7 @@
 //!
 //! The medium is the folder `9front`; a kernel, `amd64/9pc64`, must be in it.
 
-use crate::built::{Artifact, Lab};
+use crate::built::{Artifact, Lab, Node};
 use crate::have;
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::{good, medium};
@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Removing and writing thousands of files, on a busy machine.
-const WORK: Duration = Duration::from_secs(20 * 60);
+pub const WORK: Duration = Duration::from_secs(20 * 60);
 const KERNEL: &str = "amd64/9pc64";
 
 /// The medium, if it, its kernel and what runs it are there.
-fn ready(test: &str) -> Option<PathBuf> {
+pub fn ready(test: &str) -> Option<PathBuf> {
     let media = have(test, &["qemu-system-x86_64", "qemu-img"]).then(|| medium(test, "9front"))??;
     if media.join(KERNEL).is_file() {
         return Some(media);
@@ -30,12 +30,14 @@ fn ready(test: &str) -> Option<PathBuf> {
     None
 }
 
-fn lab(media: &Path) -> Lab {
-    Lab::build(Some(media), &[("arch       = \"386\"", "arch       = \"amd64\"")], "qcow2")
+/// The default lab, each node with its root on `fs`.
+pub fn lab(media: &Path, fs: &str) -> Lab {
+    let defaults = format!("arch       = \"amd64\"\nfs         = \"{fs}\"");
+    Lab::build(Some(media), &[("arch       = \"386\"", &defaults)], "qcow2")
 }
 
 /// A raw copy that keeps what the guest writes.
-fn raw(lab: &Lab, node: &str) -> Disk {
+pub fn raw(lab: &Lab, node: &str) -> Disk {
     let Disk { path, .. } = lab.disk(node, Artifact::Qcow2);
     let out = lab.path("disk.img");
     let done = Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(path).arg(&out).status().unwrap();
@@ -44,20 +46,20 @@ fn raw(lab: &Lab, node: &str) -> Disk {
 }
 
 /// The file system of a partition of a raw disk.
-fn partition(disk: &Path, name: &str) -> Box<dyn FileSystem> {
+pub fn partition(disk: &Path, name: &str) -> Box<dyn FileSystem> {
     let file: Arc<dyn ReadAt> = Arc::new(HostFile::new(std::fs::File::open(disk).unwrap()).unwrap());
     let disk = p9img::disk::open_disk(file).unwrap();
-    fs::open(Arc::new(disk.partition(name).unwrap()), None).unwrap()
+    fs::open(Arc::new(disk.partition(name).unwrap()), None, &|name| disk.beside(name)).unwrap()
 }
 
-fn findings(fs: &dyn FileSystem) -> Vec<Finding> {
+pub fn findings(fs: &dyn FileSystem) -> Vec<Finding> {
     let mut all = Vec::new();
     fs.check(&mut |f| all.push(f)).unwrap();
     all
 }
 
 /// All of a file.
-fn read(fs: &dyn FileSystem, path: &str) -> Vec<u8> {
+pub fn read(fs: &dyn FileSystem, path: &str) -> Vec<u8> {
     let node = fs.find(path.as_bytes()).unwrap_or_else(|e| panic!("{path}: {e}"));
     let mut out = vec![0; node.len as usize];
     let mut at = 0;
@@ -67,6 +69,44 @@ fn read(fs: &dyn FileSystem, path: &str) -> Vec<u8> {
         at += n;
     }
     out
+}
+
+/// Runs a command in a guest, which must succeed.
+pub type Run<'a> = dyn FnMut(&str) -> String + 'a;
+
+/// What the guest reads of three folders is what the medium has, but for what
+/// roles replaced.
+pub fn equal_to_the_medium(run: &mut Run<'_>, node: &Node, media: &Path) {
+    for tree in ["rc", "lib", "sys/include"] {
+        let sums =
+            run(&format!("cd /; for(f in `{{du -a {tree} | awk '{{print $2}}'}}) test -f $f && sha1sum $f; status=''"));
+        let mut count = 0;
+        for line in sums.lines() {
+            let Some((sum, path)) = line.split_once("\t") else { continue };
+            if let Ok(bytes) = std::fs::read(media.join(path)) {
+                let digest = sha1(&bytes);
+                let own = node.files.iter().any(|f| f["path"] == path);
+                assert!(own || digest == sum, "{path}: {sum}, but the medium's is {digest}");
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{tree}: {sums}");
+    }
+}
+
+/// Writes 5,000 files, removes half of them, and writes a large one.
+pub fn work(run: &mut Run<'_>) {
+    run("mkdir /usr/bootes/files; for(i in `{seq 50}) mkdir /usr/bootes/files/$i");
+    run("for(i in `{seq 50}) for(j in `{seq 100}) echo $i $j >/usr/bootes/files/$i/$j");
+    run("for(i in `{seq 1 2 50}) rm -r /usr/bootes/files/$i");
+    run("dd -if /dev/zero -of /usr/bootes/files/large -bs 65536 -count 200 >[2]/dev/null");
+}
+
+/// What [`work`] left is there.
+pub fn worked(fs: &dyn FileSystem) {
+    assert_eq!(read(fs, "usr/bootes/files/2/77"), b"2 77\n");
+    assert_eq!(read(fs, "usr/bootes/files/large"), vec![0; 65_536 * 200]);
+    assert!(fs.find(b"usr/bootes/files/1").is_err());
 }
 
 /// Stops the root's server when all is written.
@@ -80,7 +120,7 @@ fn halt(sh: &mut Shell) {
 #[test]
 fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
     let Some(media) = ready("a_node_comes_up_on_hjfs_and_leaves_it_sound") else { return };
-    let lab = lab(&media);
+    let lab = lab(&media, "hjfs");
     let node = lab.node("plan9n1");
     let disk = raw(&lab, "plan9n1");
     assert_eq!(findings(&*partition(&disk.path, "fs")), []);
@@ -92,36 +132,15 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
         assert_eq!(run("cat /dev/hostowner; echo").trim_end(), "bootes");
         assert_eq!(run("cat /lib/ndb/local"), lab.cat("plan9n1", "fs:/lib/ndb/local"));
         // The medium's files read back as they are on it.
-        for tree in ["rc", "lib", "sys/include"] {
-            let sums = run(&format!(
-                "cd /; for(f in `{{du -a {tree} | awk '{{print $2}}'}}) test -f $f && sha1sum $f; status=''"
-            ));
-            let mut count = 0;
-            for line in sums.lines() {
-                let Some((sum, path)) = line.split_once("\t") else { continue };
-                if let Ok(bytes) = std::fs::read(media.join(path)) {
-                    let digest = sha1(&bytes);
-                    let own = node.files.iter().any(|f| f["path"] == path);
-                    assert!(own || digest == sum, "{path}: {sum}, but the medium's is {digest}");
-                    count += 1;
-                }
-            }
-            assert!(count > 20, "{tree}: {sums}");
-        }
-        // 5,000 files, half of them gone again, and one large.
-        run("mkdir /usr/bootes/files; for(i in `{seq 50}) mkdir /usr/bootes/files/$i");
-        run("for(i in `{seq 50}) for(j in `{seq 100}) echo $i $j >/usr/bootes/files/$i/$j");
-        run("for(i in `{seq 1 2 50}) rm -r /usr/bootes/files/$i");
-        run("dd -if /dev/zero -of /usr/bootes/files/large -bs 65536 -count 200 >[2]/dev/null");
+        equal_to_the_medium(&mut run, node, &media);
+        work(&mut run);
         run("echo newuser moe >>/srv/hjfs.cmd; sleep 2");
         halt(&mut sh);
     }
     guest.quit(SHORT).unwrap();
     let fs = partition(&disk.path, "fs");
     assert_eq!(findings(&*fs), []);
-    assert_eq!(read(&*fs, "usr/bootes/files/2/77"), b"2 77\n");
-    assert_eq!(read(&*fs, "usr/bootes/files/large"), vec![0; 65_536 * 200]);
-    assert!(fs.find(b"usr/bootes/files/1").is_err());
+    worked(&*fs);
     assert!(String::from_utf8(read(&*fs, "adm/users")).unwrap().contains(":moe:moe:"));
 }
 
@@ -157,7 +176,7 @@ fn a_node_starts_from_bios_and_from_uefi() {
 #[test]
 fn an_hjfs_that_9front_made_is_read() {
     let Some(media) = ready("an_hjfs_that_9front_made_is_read") else { return };
-    let lab = lab(&media);
+    let lab = lab(&media, "hjfs");
     let node = lab.node("plan9n2");
     let own = lab.path("own.img");
     std::fs::File::create(&own).unwrap().set_len(400 << 20).unwrap();
@@ -217,7 +236,7 @@ fn an_hjfs_that_9front_made_is_read() {
 }
 
 /// SHA-1 in hexadecimal, as sha1sum prints it.
-fn sha1(bytes: &[u8]) -> String {
+pub fn sha1(bytes: &[u8]) -> String {
     use std::io::Write as _;
     let mut child = Command::new("sha1sum")
         .stdin(std::process::Stdio::piped())

@@ -8,6 +8,7 @@
 mod archive;
 mod built;
 mod front;
+mod front_cwfs;
 mod grid;
 mod installed;
 mod iso;
