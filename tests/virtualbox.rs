@@ -94,14 +94,32 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("the manifest has no {key}"))
 }
 
-/// Imports the grid's nodes, built from `medium` or from the sample.
-fn imports(test: &str, medium: Option<&Path>) {
+/// One server of VirtualBox answers all commands of a user, so one test has
+/// both media.
+#[test]
+fn imports_each_node() {
+    let test = "imports_each_node";
     let scratch = tempfile::tempdir().unwrap();
-    let dir = scratch.path();
-    let Some(vbox) = VirtualBox::find(dir) else {
+    let Some(vbox) = VirtualBox::find(scratch.path()) else {
         eprintln!("SKIPPED {test}: no VBoxManage (or set P9IMG_VBOXMANAGE)");
         return;
     };
+    imports(&vbox, "sample", None);
+    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let medium = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join("9legacy");
+    if medium.is_dir() {
+        imports(&vbox, "9legacy", Some(&medium));
+    } else {
+        assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
+        eprintln!("SKIPPED {test}, in part: no 9legacy (set P9IMG_TEST_MEDIA)");
+    }
+}
+
+/// Imports the grid's nodes, built from `medium` or from the sample.
+fn imports(vbox: &VirtualBox, folder: &str, medium: Option<&Path>) {
+    let dir = &vbox.dir.join(folder);
+    fs::create_dir(dir).unwrap();
 
     // The grid, but with another kind of hardware in the second node.
     let lab = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab.toml")).unwrap();
@@ -156,24 +174,6 @@ fn imports(test: &str, medium: Option<&Path>) {
         assert!(same(&clone, &dir.join(format!("output/{name}.img"))), "the cloned disk of {name} differs from ours");
         vbox.run(&["closemedium", "disk", clone.to_str().unwrap(), "--delete"]);
         vbox.run(&["unregistervm", name, "--delete"]);
-        eprintln!("{name}: imported as planned, disk equal");
+        eprintln!("{name} ({folder}): imported as planned, disk equal");
     }
-}
-
-#[test]
-fn imports_each_node() {
-    imports("imports_each_node", None);
-}
-
-#[test]
-fn imports_each_node_of_9legacy() {
-    let test = "imports_each_node_of_9legacy";
-    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let medium = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join("9legacy");
-    if medium.is_dir() {
-        return imports(test, Some(&medium));
-    }
-    assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
-    eprintln!("SKIPPED {test}: no 9legacy (set P9IMG_TEST_MEDIA)");
 }
