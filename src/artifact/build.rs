@@ -21,6 +21,7 @@ use crate::read_at::{ReadAt, SECTOR};
 use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -311,7 +312,11 @@ fn commit(folder: &Folder, outputs: Vec<(String, String, Option<Output>)>) -> Re
     let mut new = Vec::new();
     for (name, sha256, output) in outputs {
         if let Some(output) = output {
+            let old = File::open(output.target());
             output.commit()?;
+            // The last to close the old file waits until all its blocks are free;
+            // nobody else has to.
+            std::thread::spawn(|| drop(old));
         }
         new.push((name, sha256));
     }

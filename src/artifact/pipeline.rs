@@ -2,7 +2,7 @@
 //! them to one writer in order.
 //!
 //! Order is disk after disk, each by ascending offset. A worker takes the next
-//! cluster only while fewer than a fixed number are under way, which bounds
+//! few clusters only while fewer than a fixed number are under way, which bounds
 //! memory; the writer takes results by their number, so what is written does
 //! not depend on who was faster.
 
@@ -18,6 +18,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Clusters that a worker takes at a time: where most are known already, asking
+/// for the next costs more than computing it.
+const BATCH: usize = 8;
 
 /// A disk to be read.
 pub struct Source {
@@ -142,8 +146,8 @@ struct State {
     /// Number of the next cluster to be taken, and to be written.
     taken: u64,
     written: u64,
-    /// Results that wait for the writer.
-    done: BTreeMap<u64, Result<Option<Piece>, Error>>,
+    /// Results that wait for the writer, by the number of the first.
+    done: BTreeMap<u64, Vec<Result<Option<Piece>, Error>>>,
     stop: bool,
 }
 
@@ -181,15 +185,16 @@ impl Shared<'_> {
     fn work(&self, level: u32) {
         let mut guard = StopOnDrop(self, true);
         let mut packer = Packer::new(level);
-        while let Some((number, source, index)) = self.take() {
-            let result = self.compute(source, index, &mut packer);
-            self.lock().done.insert(number, result);
+        while let Some((number, clusters)) = self.take() {
+            let results = clusters.iter().map(|(source, index)| self.compute(*source, *index, &mut packer)).collect();
+            self.lock().done.insert(number, results);
             self.result.notify_one();
         }
         guard.1 = false;
     }
 
-    fn take(&self) -> Option<(u64, usize, u64)> {
+    /// The number of the next clusters, and each with its source.
+    fn take(&self) -> Option<(u64, Vec<(usize, u64)>)> {
         let mut state = self.lock();
         while !state.stop && state.taken - state.written >= self.under_way {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -197,9 +202,10 @@ impl Shared<'_> {
         if state.stop {
             return None;
         }
-        let (source, index) = state.cursor.next(self.sources)?;
-        state.taken += 1;
-        Some((state.taken - 1, source, index))
+        let clusters: Vec<_> = std::iter::from_fn(|| state.cursor.next(self.sources)).take(BATCH).collect();
+        let number = state.taken;
+        state.taken += clusters.len() as u64;
+        (!clusters.is_empty()).then_some((number, clusters))
     }
 
     fn compute(&self, source: usize, index: u64, packer: &mut Packer) -> Result<Option<Piece>, Error> {
@@ -248,15 +254,15 @@ impl Shared<'_> {
         (packed, sum)
     }
 
-    /// The result with the next number; none when a worker has died.
-    fn next_result(&self) -> Option<Result<Option<Piece>, Error>> {
+    /// The results with the next numbers; none when a worker has died.
+    fn next_results(&self) -> Option<Vec<Result<Option<Piece>, Error>>> {
         let mut state = self.lock();
         loop {
             let number = state.written;
-            if let Some(result) = state.done.remove(&number) {
-                state.written += 1;
+            if let Some(results) = state.done.remove(&number) {
+                state.written += results.len() as u64;
                 self.room.notify_one();
-                return Some(result);
+                return Some(results);
             }
             if state.stop {
                 return None;
@@ -289,7 +295,7 @@ pub fn run(
         state: Mutex::default(),
         result: Condvar::new(),
         room: Condvar::new(),
-        under_way: (8 * jobs as u64).clamp(16, 128),
+        under_way: (2 * BATCH * jobs).clamp(4 * BATCH, 16 * BATCH) as u64,
         compressed: AtomicU64::new(0),
     };
     std::thread::scope(|scope| {
@@ -297,10 +303,14 @@ pub fn run(
             scope.spawn(|| shared.work(level));
         }
         let _stop = StopOnDrop(&shared, true);
-        for _ in 0..total {
-            match shared.next_result() {
-                Some(result) => emit(result?, &|| shared.lock().stop)?,
-                None => return Err(Error::Interrupted), // the scope passes the panic on
+        let mut left = total;
+        while left > 0 {
+            let Some(results) = shared.next_results() else {
+                return Err(Error::Interrupted); // the scope passes the panic on
+            };
+            left -= results.len() as u64;
+            for result in results {
+                emit(result?, &|| shared.lock().stop)?;
             }
         }
         Ok(())
