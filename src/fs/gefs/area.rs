@@ -1,11 +1,11 @@
 //! A row of places with everything needed to compute their blocks: those of
 //! files come from their contents, leaves and pivots are kept as bytes, with
-//! zeros where the hashes go.
+//! places where addresses go.
 //!
 //! Invariants: files' runs are contiguous, ascending and without gaps from
 //! `start`; the made blocks follow them, each behind those that it points to.
 
-use super::arenas::Arenas;
+use super::arenas::Map;
 use super::bulk;
 use super::format::{BLOCK, BLOCK64};
 use super::hash::hash;
@@ -95,40 +95,33 @@ impl Area {
 
     /// The hashes of the made blocks, those of what they point to filled in.
     /// `below` has the hashes of everything else.
-    pub fn seal(&self, arenas: &Arenas, below: &dyn Fn(u64) -> u64) -> Vec<u64> {
+    pub fn seal(&self, map: &Map, below: &dyn Fn(u64) -> u64) -> Vec<u64> {
         let mut own: Vec<u64> = Vec::with_capacity(self.made.len() / BLOCK);
         for n in 0..(self.made.len() / BLOCK) as u64 {
             let found = |place: u64| match place.checked_sub(self.made_start) {
                 Some(i) if place < self.end() => own[i as usize],
                 _ => below(place),
             };
-            let block = self.block(self.made_start + n, arenas, &found);
+            let block = self.block(self.made_start + n, map, &found);
             own.push(hash(&block));
         }
         own
     }
 
     /// A made block, with the hashes that `found` has.
-    fn block(&self, place: u64, arenas: &Arenas, found: &dyn Fn(u64) -> u64) -> Vec<u8> {
+    fn block(&self, place: u64, map: &Map, found: &dyn Fn(u64) -> u64) -> Vec<u8> {
         let n = place - self.made_start;
         let mut block = self.made[n as usize * BLOCK..][..BLOCK].to_vec();
         if n >= self.raw {
-            bulk::fill_in(&mut block, arenas, found);
+            bulk::fill_in(&mut block, map, found);
         }
         block
     }
 
     /// Fills `buf` with what lies `within` bytes into the made block of `place`;
     /// returns how many bytes that was.
-    pub fn read_made(
-        &self,
-        place: u64,
-        within: usize,
-        buf: &mut [u8],
-        arenas: &Arenas,
-        found: &dyn Fn(u64) -> u64,
-    ) -> usize {
-        let block = self.block(place, arenas, found);
+    pub fn read_made(&self, place: u64, within: usize, buf: &mut [u8], map: &Map, found: &dyn Fn(u64) -> u64) -> usize {
+        let block = self.block(place, map, found);
         let n = buf.len().min(BLOCK - within);
         buf[..n].copy_from_slice(&block[within..within + n]);
         n

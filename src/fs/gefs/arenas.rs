@@ -1,9 +1,11 @@
 //! How a partition is divided into arenas, and where in them p9img puts what
 //! it writes.
 //!
-//! What arenas hand out is one row of *places* for p9img, counted from 0, of
-//! which each arena takes a run: from a multiple of 64 KiB to a multiple of
-//! 64 KiB, so that equal rows give equal clusters in partitions of any length.
+//! p9img counts *places* from 0: first those of what nodes share, then a node's
+//! own. Each arena has an equal share of both, as the server itself spreads what
+//! it writes: it takes an arena that is full for the end of all room, when that
+//! arena's log cannot grow. Shares are multiples of 64 KiB and begin at one, so
+//! that equal places give equal clusters in partitions of any length.
 
 use super::format::{BLOCK64, FREE, Header, LOG_SPACE, Records};
 
@@ -64,61 +66,15 @@ impl Arenas {
         reserve.div_ceil(BLOCK64) + self.size / 32
     }
 
-    /// The run of an arena that is filled: first block, and the one behind.
-    fn run(&self, i: u64) -> (u64, u64) {
-        let first = (self.first(i) + 1).next_multiple_of(ALIGN);
-        let end = self.end(i).saturating_sub(self.margin()) / ALIGN * ALIGN;
-        (first, end.max(first))
+    /// The first block of an arena that is filled.
+    fn start(&self, i: u64) -> u64 {
+        (self.first(i) + 1).next_multiple_of(ALIGN)
     }
 
-    /// Blocks that there are places for.
-    pub fn places(&self) -> u64 {
-        (0..self.count).map(|i| self.run(i)).map(|(a, b)| b - a).sum()
-    }
-
-    /// The block of a place, and how many follow it in the same arena, itself
-    /// included. `None` behind the last place.
-    pub fn block(&self, place: u64) -> Option<(u64, u64)> {
-        let mut left = place;
-        for i in 0..self.count {
-            let (first, end) = self.run(i);
-            if left < end - first {
-                return Some((first + left, end - first - left));
-            }
-            left -= end - first;
-        }
-        None
-    }
-
-    /// The place of a block, and how many follow it in the same arena, itself
-    /// included; or, when it is none, the next place behind it.
-    pub fn place(&self, block: u64) -> Result<(u64, u64), Option<u64>> {
-        let mut before = 0;
-        for i in 0..self.count {
-            let (first, end) = self.run(i);
-            if block < first {
-                return Err((end > first).then_some(before));
-            }
-            if block < end {
-                return Ok((before + block - first, end - block));
-            }
-            before += end - first;
-        }
-        Err(None)
-    }
-
-    /// The shortest partition with so many places, in bytes.
-    pub fn needed(places: u64) -> u64 {
-        if places > MOST_PLACES {
-            return u64::MAX;
-        }
-        let has = |blocks: u64| Self::new(blocks * BLOCK64).is_some_and(|a| a.places() >= places);
-        let (mut low, mut high) = (MIN_LEN / BLOCK64, (MIN_LEN / BLOCK64).max(places).saturating_mul(2));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if has(middle) { high = middle } else { low = middle + 1 }
-        }
-        low.saturating_mul(BLOCK64)
+    /// Blocks that are filled in each arena, at most.
+    fn room(&self) -> u64 {
+        let room = |i| (self.end(i).saturating_sub(self.margin())).saturating_sub(self.start(i)) / ALIGN * ALIGN;
+        (0..self.count).map(room).min().unwrap_or(0)
     }
 
     /// Header and log of an arena in which the blocks in `used` are in use:
@@ -157,6 +113,79 @@ impl Arenas {
     }
 }
 
+/// Where places are: what is shared fills as many blocks of each arena, and what
+/// a node adds does so behind that. Places of the node begin where those that
+/// are shared could end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    pub arenas: Arenas,
+    /// Blocks of each arena.
+    shared: u64,
+    own: u64,
+}
+
+/// What a share of `n` places is in each of `count` arenas.
+fn share(n: u64, count: u64) -> u64 {
+    n.div_ceil(count).div_ceil(ALIGN).saturating_mul(ALIGN)
+}
+
+impl Map {
+    /// The map of so many places; `None` when the arenas have no room for them.
+    pub fn new(arenas: Arenas, shared: u64, own: u64) -> Option<Self> {
+        let map = Self { arenas, shared: share(shared, arenas.count), own: share(own, arenas.count) };
+        (map.shared.saturating_add(map.own) <= arenas.room()).then_some(map)
+    }
+
+    /// The first place of a node, when so many are shared.
+    pub fn own_start(arenas: &Arenas, shared: u64) -> u64 {
+        share(shared, arenas.count).saturating_mul(arenas.count)
+    }
+
+    /// The places of an arena: those that are shared, and the node's.
+    pub fn places(&self, i: u64) -> [(u64, u64); 2] {
+        let own = self.shared * self.arenas.count;
+        [(i * self.shared, (i + 1) * self.shared), (own + i * self.own, own + (i + 1) * self.own)]
+    }
+
+    /// The block of a place, and how many follow it, itself included. `None`
+    /// behind the last place.
+    pub fn block(&self, place: u64) -> Option<(u64, u64)> {
+        let all = self.shared * self.arenas.count;
+        let (i, within, skip, share) = match place.checked_sub(all) {
+            None => (place / self.shared, place % self.shared, 0, self.shared),
+            Some(own) => (own.checked_div(self.own)?, own % self.own, self.shared, self.own),
+        };
+        (i < self.arenas.count).then(|| (self.arenas.start(i) + skip + within, share - within))
+    }
+
+    /// The place of a block, and how many follow it, itself included; `None`
+    /// for a block that is none.
+    pub fn place(&self, block: u64) -> Option<(u64, u64)> {
+        let i = block.checked_sub(1)? / (self.arenas.size + 2);
+        let within = block.checked_sub(self.arenas.start(i)).filter(|_| i < self.arenas.count)?;
+        let [shared, own] = self.places(i);
+        match within.checked_sub(self.shared) {
+            None => Some((shared.0 + within, self.shared - within)),
+            Some(within) => (within < self.own).then(|| (own.0 + within, self.own - within)),
+        }
+    }
+
+    /// The shortest partition for so many places, in bytes.
+    pub fn needed(shared: u64, own: u64) -> u64 {
+        if shared.saturating_add(own) > MOST_PLACES {
+            return u64::MAX;
+        }
+        let has = |blocks: u64| Arenas::new(blocks * BLOCK64).is_some_and(|a| Self::new(a, shared, own).is_some());
+        let least = MIN_LEN / BLOCK64;
+        let (mut low, mut high) = (least, least.max(shared + own).saturating_mul(2));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if has(middle) { high = middle } else { low = middle + 1 }
+        }
+        low.saturating_mul(BLOCK64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,26 +208,35 @@ mod tests {
     #[test]
     fn places_and_blocks_are_each_others_and_keep_their_place_in_a_cluster() {
         let a = Arenas::new(MIN_LEN + (3 << 20) + 5 * BLOCK64).unwrap();
-        let mut last = 0;
-        for place in 0..a.places() {
-            let (block, run) = a.block(place).unwrap();
-            assert_eq!(a.place(block), Ok((place, run)));
-            assert!(block > last && block % ALIGN == place % ALIGN);
-            last = block;
+        let (shared, own) = (3001, 700);
+        let map = Map::new(a, shared, own).unwrap();
+        let start = Map::own_start(&a, shared);
+        assert_eq!(start, 3008);
+        let mut seen = std::collections::BTreeSet::new();
+        for place in (0..shared).chain(start..start + own) {
+            let (block, run) = map.block(place).unwrap();
+            assert_eq!(map.place(block), Some((place, run)));
+            assert!(seen.insert(block) && block % ALIGN == place % ALIGN);
+            let i = (block - 1) / (a.size + 2);
+            assert!(block > a.first(i) && block < a.end(i) - 32, "the server has room left");
         }
-        assert_eq!(a.block(a.places()), None);
-        assert_eq!((a.place(0), a.place(last + 1)), (Err(Some(0)), Err(None)));
-        assert_eq!(a.place(a.header(1)), Err(Some(a.place(a.block(0).unwrap().0).unwrap().1)));
+        // All arenas have as much to hold, or the server finds one of them full.
+        let held = |i: u64| seen.range(a.header(i)..a.header(i) + a.size).count() as u64;
+        assert!((0..8).all(|i| held(i) <= (shared + own) / 8 + 2 * ALIGN));
+        assert_eq!((map.place(0), map.place(a.header(1)), map.place(a.blocks - 1)), (None, None, None));
+        assert_eq!(map.block(start + 8 * 88), None);
+        assert_eq!(Map::new(a, 0, 0).unwrap().block(0), None);
     }
 
     #[test]
     fn the_needed_length_is_the_shortest() {
-        for places in [1, 5000, 100_000] {
-            let len = Arenas::needed(places);
-            assert!(Arenas::new(len).unwrap().places() >= places);
-            assert!(Arenas::new(len - BLOCK64).is_none_or(|a| a.places() < places));
+        for (shared, own) in [(1, 0), (5000, 77), (100_000, 5000)] {
+            let has = |len| Arenas::new(len).is_some_and(|a| Map::new(a, shared, own).is_some());
+            let len = Map::needed(shared, own);
+            assert!(has(len) && !has(len - BLOCK64));
         }
-        assert!(Arenas::needed(1 << 46) > 1 << 60);
+        assert!(Map::needed(1 << 46, 0) > 1 << 60);
+        assert_eq!(Map::needed(1 << 60, 1 << 60), u64::MAX);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Trees put together at once, from keys and values in their order: leaves
-//! first, then pivots without messages, level by level.
+//! first, then pivots without messages, level by level. Until a block is read,
+//! its pointers hold places instead of addresses, and no hashes.
 
 use super::area::Area;
-use super::arenas::Arenas;
+use super::arenas::Map;
 use super::format::{BLOCK64, K_DATA, K_SNAP, LEAF, LEAF_HEAD, PIVOT, PIVOT_HEAD, Pointer, Snap, get16, get64, put64};
 use super::node::{CHILD, Filler};
 
@@ -60,17 +61,17 @@ impl Leaves {
 }
 
 /// A tree of some values.
-pub fn load(area: &mut Area, arenas: &Arenas, generation: u64, values: &[(Vec<u8>, Vec<u8>)]) -> Root {
+pub fn load(area: &mut Area, generation: u64, values: &[(Vec<u8>, Vec<u8>)]) -> Root {
     let mut leaves = Leaves::new();
     for (key, value) in values {
         leaves.push(area, key, value);
     }
     leaves.close(area);
-    pivots(area, arenas, generation, leaves.done)
+    pivots(area, generation, leaves.done)
 }
 
 /// The pivots over some leaves, of which there is at least one.
-pub fn pivots(area: &mut Area, arenas: &Arenas, generation: u64, mut level: Vec<Child>) -> Root {
+pub fn pivots(area: &mut Area, generation: u64, mut level: Vec<Child>) -> Root {
     let mut height = 1;
     while level.len() > 1 {
         let mut groups: Vec<usize> = Vec::new();
@@ -97,8 +98,7 @@ pub fn pivots(area: &mut Area, arenas: &Arenas, generation: u64, mut level: Vec<
             rest = more;
             let mut pivot = Filler::pivot();
             for child in some {
-                let address = address(arenas, child.place);
-                let pointer = Pointer { address, hash: 0, generation };
+                let pointer = Pointer { address: child.place, hash: 0, generation };
                 let value = [&pointer.write()[..], &child.fill.to_be_bytes()].concat();
                 pivot.push(&child.key, &value);
             }
@@ -113,12 +113,13 @@ pub fn pivots(area: &mut Area, arenas: &Arenas, generation: u64, mut level: Vec<
 
 /// The byte of the partition at which a place is; one behind all places has
 /// none, and is refused before anything is written.
-pub fn address(arenas: &Arenas, place: u64) -> u64 {
-    arenas.block(place).map_or(u64::MAX, |(block, _)| block * BLOCK64)
+pub fn address(map: &Map, place: u64) -> u64 {
+    map.block(place).map_or(u64::MAX, |(block, _)| block * BLOCK64)
 }
 
-/// Puts the hashes of what it points to into a block that was made here.
-pub fn fill_in(block: &mut [u8], arenas: &Arenas, found: &dyn Fn(u64) -> u64) {
+/// Puts addresses and hashes in the place of places into a block that was made
+/// here.
+pub fn fill_in(block: &mut [u8], map: &Map, found: &dyn Fn(u64) -> u64) {
     let (kind, head) = match get16(block, 0) {
         PIVOT => (PIVOT, PIVOT_HEAD),
         _ => (LEAF, LEAF_HEAD),
@@ -132,28 +133,29 @@ pub fn fill_in(block: &mut [u8], arenas: &Arenas, found: &dyn Fn(u64) -> u64) {
             (_, K_SNAP) => value + Snap::ROOT_AT,
             _ => continue,
         };
-        if let Ok((place, _)) = arenas.place(get64(block, pointer) / BLOCK64) {
-            put64(block, pointer + 8, found(place));
-        }
+        let place = get64(block, pointer);
+        put64(block, pointer, address(map, place));
+        put64(block, pointer + 8, found(place));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::arenas::Arenas;
     use super::super::node::Node;
     use super::*;
 
     #[test]
     fn all_values_are_below_the_root_in_their_order() {
-        let arenas = Arenas::new(1 << 30).unwrap();
+        let map = Map::new(Arenas::new(1 << 30).unwrap(), 1000, 0).unwrap();
         for n in [1u64, 100, 3000, 60_000] {
             let values: Vec<_> = (0..n).map(|i| (i.to_be_bytes().to_vec(), vec![9; 90])).collect();
             let mut area = Area::new(0);
-            let root = load(&mut area, &arenas, 2, &values);
+            let root = load(&mut area, 2, &values);
             assert_eq!(root.place + 1, area.end());
             let read = |place: u64| {
                 let mut b = vec![0; super::super::format::BLOCK];
-                area.read_made(place, 0, &mut b, &arenas, &|_| 5);
+                area.read_made(place, 0, &mut b, &map, &|_| 5);
                 Node::parse(b).unwrap_or_else(|e| panic!("{e}"))
             };
             let mut level = vec![(root.place, None)];
@@ -168,7 +170,7 @@ mod tests {
                         below.extend((0..node.len()).map(|i| {
                             let (pointer, fill) = node.child(i);
                             assert_eq!((pointer.hash, pointer.generation), (5, 2));
-                            (arenas.place(pointer.address / BLOCK64).unwrap().0, Some(fill))
+                            (map.place(pointer.address / BLOCK64).unwrap().0, Some(fill))
                         }));
                     }
                 }

@@ -97,13 +97,11 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Key and value of an item, without hashes. `address` says where the block
-    /// of a place is.
-    pub fn bytes(&self, item: Item, generation: u64, address: &dyn Fn(u64) -> u64) -> (Vec<u8>, Vec<u8>) {
+    /// Key and value of an item; pointers hold places.
+    pub fn bytes(&self, item: Item, generation: u64) -> (Vec<u8>, Vec<u8>) {
         match item {
             Item::Data(id, n) => {
-                let address = address(self.places[id.index()] + n);
-                let pointer = Pointer { address, hash: 0, generation };
+                let pointer = Pointer { address: self.places[id.index()] + n, hash: 0, generation };
                 (data_key(self.qid(id), n * BLOCK64), pointer.write().to_vec())
             }
             Item::Entry(id) => {

@@ -7,7 +7,7 @@
 //! leaves it free; no block is used twice.
 
 use super::area::Area;
-use super::arenas::{ALIGN, Arenas, MIN_LEN};
+use super::arenas::{Arenas, MIN_LEN, Map};
 use super::bulk::{self, Child, Leaves, Root, address};
 use super::format::{FIRST_QID, MAIN_ROOT_QID, Super};
 use super::items::{Files, Item, ids};
@@ -54,7 +54,7 @@ struct BaseLeaf {
 /// with partitions of one length and with the same users.
 pub struct Base {
     data: Arc<Data>,
-    pub(super) arenas: Arenas,
+    map: Map,
     users: Users,
     pub(super) area: Area,
     places: Vec<u64>,
@@ -77,6 +77,7 @@ pub struct Options {
 pub struct Gefs {
     pub(super) base: Arc<Base>,
     pub(super) tree: Arc<Tree>,
+    pub(super) map: Map,
     pub(super) len: u64,
     pub(super) area: Area,
     /// Places of the base that this node leaves free: ascending, disjoint.
@@ -121,15 +122,12 @@ fn base_qid(id: EntryId) -> u64 {
     }
 }
 
-/// Whether there are as many places as an area needs.
-fn fits(area: &Area, arenas: &Arenas) -> Result<(), LayoutError> {
-    match area.end() <= arenas.places() {
-        true => Ok(()),
-        false => {
-            let available = arenas.blocks * super::format::BLOCK64;
-            Err(LayoutError::TooSmall { needed: Arenas::needed(area.end()), available })
-        }
-    }
+/// Where the places are of what is shared and of a node's own, if there are as
+/// many.
+fn map(arenas: &Arenas, shared: u64, own: u64) -> Result<Map, LayoutError> {
+    let available = arenas.blocks * super::format::BLOCK64;
+    let small = || LayoutError::TooSmall { needed: Map::needed(shared, own), available };
+    Map::new(*arenas, shared, own).ok_or_else(small)
 }
 
 impl Base {
@@ -143,13 +141,13 @@ impl Base {
         let mut area = Area::new(0);
         files.places = ids(tree).map(|id| area.add_file(id, tree.entry(id).len())).collect();
         // Before there are items of files that have no room.
-        fits(&area, &arenas)?;
+        map(&arenas, area.end(), 0)?;
         let mut leaves = Leaves::new();
         let mut firsts = Vec::new();
         let mut numbers = vec![[NOT; 3]; tree.len()];
         let mut n = 0;
         files.items(&mut |item| {
-            let (key, value) = files.bytes(item, MAIN, &|place| address(&arenas, place));
+            let (key, value) = files.bytes(item, MAIN);
             if leaves.push(&mut area, &key, &value) {
                 firsts.push(n);
             }
@@ -163,14 +161,14 @@ impl Base {
         });
         leaves.close(&mut area);
         area.finish();
-        fits(&area, &arenas)?;
+        let map = map(&arenas, area.end(), 0)?;
         let ends = firsts.iter().copied().skip(1).chain([n]);
         let leaf = |((first, end), child): ((&u32, u32), Child)| BaseLeaf { first: *first, count: end - first, child };
         let leaves = firsts.iter().zip(ends).zip(leaves.done).map(leaf).collect();
         let places = files.places;
         let number = crate::fs::base_number();
         let (data, users) = (data.clone(), users.clone());
-        Ok(Self { data, arenas, users, area, places, leaves, numbers, number, made: Once::new() })
+        Ok(Self { data, map, users, area, places, leaves, numbers, number, made: Once::new() })
     }
 
     /// Tells bases of one process apart; see [`crate::read_at::Origin`].
@@ -186,7 +184,7 @@ impl Base {
     /// leaves.
     fn sums(&self) -> io::Result<(&[u64], &[u64])> {
         let data = self.data.sums()?;
-        let made = self.made.get(|| Ok(self.area.seal(&self.arenas, &|place| data[place as usize])))?;
+        let made = self.made.get(|| Ok(self.area.seal(&self.map, &|place| data[place as usize])))?;
         Ok((data, made))
     }
 
@@ -211,7 +209,8 @@ impl Gefs {
     /// the users, or the partition is too small.
     pub fn layout(base: &Arc<Base>, tree: &Arc<Tree>, options: &Options) -> Result<Self, LayoutError> {
         let same = Arc::ptr_eq(tree, base.tree());
-        if arenas(options.len)? != base.arenas || !same && !tree.base().is_some_and(|b| Arc::ptr_eq(b, base.tree())) {
+        if arenas(options.len)? != base.map.arenas || !same && !tree.base().is_some_and(|b| Arc::ptr_eq(b, base.tree()))
+        {
             return Err(LayoutError::OtherBase);
         }
         let text = users_text(tree)?;
@@ -223,8 +222,9 @@ impl Gefs {
         };
         let qids = ids(tree).map(|id| of.base(id).map_or_else(&mut fresh, base_qid)).collect();
         let mut files = Files::new(tree, &base.users, qids, tree.find(USERS))?;
-        let arenas = &base.arenas;
-        let mut area = Area::new(base.area.end().next_multiple_of(ALIGN));
+        let arenas = &base.map.arenas;
+        let start = Map::own_start(arenas, base.area.end());
+        let mut area = Area::new(start);
         files.places = ids(tree)
             .map(|id| match of.base(id) {
                 Some(old) if tree.entry(id).pristine => base.places[old.index()],
@@ -232,23 +232,24 @@ impl Gefs {
                 _ => area.add_file(id, tree.entry(id).len()),
             })
             .collect();
-        fits(&area, arenas)?;
-        let mut roots = snapshots::small(&mut area, arenas, tree, &base.users, &text, &mut fresh)?;
+        map(arenas, base.area.end(), area.end() - start)?;
+        let mut roots = snapshots::small(&mut area, tree, &base.users, &text, &mut fresh)?;
         let (main, kept) = main(&of, &files, &mut area);
         roots.main = main;
-        let root = snapshots::snap_tree(&mut area, arenas, &roots);
+        let root = snapshots::snap_tree(&mut area, &roots);
         area.finish();
-        fits(&area, arenas)?;
+        let map = map(arenas, base.area.end(), area.end() - start)?;
         let free = unused(&of, &files, &kept);
         let mut volume = Self {
             base: base.clone(),
             tree: tree.clone(),
+            map,
             len: options.len,
             area,
             free,
             superblock: Super {
                 height: root.height,
-                root: (address(arenas, root.place), 0),
+                root: (address(&map, root.place), 0),
                 dead: [(u64::MAX, u64::MAX); 2],
                 flags: 0,
                 next_qid: qid,
@@ -267,9 +268,9 @@ impl Gefs {
 
     /// Makes headers and logs.
     fn logs(&mut self) {
-        let arenas = self.base.arenas;
+        let arenas = self.map.arenas;
         for i in 0..arenas.count {
-            let used = self.used_in(arenas.first(i), arenas.end(i));
+            let used = self.used_in(i);
             let (header, log) = arenas.log(i, &used);
             self.used += header.used;
             let bytes: Arc<[u8]> = header.write().into();
@@ -294,7 +295,7 @@ impl Gefs {
             let files: Vec<&Content> = self.area.files().filter_map(|id| self.tree.entry(id).content()).collect();
             let mut all = sums(files.into_iter())?;
             let start = self.area.start();
-            let made = self.area.seal(&self.base.arenas, &|place| match place.checked_sub(start) {
+            let made = self.area.seal(&self.map, &|place| match place.checked_sub(start) {
                 Some(i) => all[i as usize],
                 None => below(place),
             });
@@ -325,7 +326,7 @@ impl Gefs {
 
     /// Bytes that the arenas have.
     pub fn capacity(&self) -> u64 {
-        self.base.arenas.count * self.base.arenas.size * super::format::BLOCK64
+        self.map.arenas.count * self.map.arenas.size * super::format::BLOCK64
     }
 }
 
@@ -360,7 +361,6 @@ impl Of<'_> {
 fn main(of: &Of<'_>, files: &Files<'_>, area: &mut Area) -> (Root, Vec<bool>) {
     let mut items = Vec::new();
     files.items(&mut |item| items.push((item, of.item(item))));
-    let arenas = of.base.arenas;
     let mut kept = vec![false; of.base.leaves.len()];
     let mut leaves = Leaves::new();
     let mut at = 0;
@@ -377,12 +377,12 @@ fn main(of: &Of<'_>, files: &Files<'_>, area: &mut Area) -> (Root, Vec<bool>) {
                 continue;
             }
         }
-        let (key, value) = files.bytes(*item, MAIN, &|place| address(&arenas, place));
+        let (key, value) = files.bytes(*item, MAIN);
         leaves.push(area, &key, &value);
         at += 1;
     }
     leaves.close(area);
-    (bulk::pivots(area, &arenas, MAIN, leaves.done), kept)
+    (bulk::pivots(area, MAIN, leaves.done), kept)
 }
 
 /// Places of the base that a node does not use.

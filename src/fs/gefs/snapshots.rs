@@ -2,8 +2,7 @@
 //! (`ream.c`) and the installer (`rc/bin/inst/mountgefs`) leave them.
 
 use super::area::Area;
-use super::arenas::Arenas;
-use super::bulk::{self, Root, address};
+use super::bulk::{self, Root};
 use super::format::{
     ADM_ROOT_QID, BLOCK64, Dir, K_CONF, K_LABEL, K_SNAP, K_UP, Label, MAIN_ROOT_QID, NOWHERE, Pointer, Snap, USERS_QID,
     data_key, entry_key, number_key, text_key,
@@ -51,7 +50,6 @@ fn reamed(mode: Mode) -> (Meta, [i32; 3]) {
 /// the file of users, `qid` gives out qid paths.
 pub fn small(
     area: &mut Area,
-    arenas: &Arenas,
     tree: &Tree,
     users: &Users,
     text: &[u8],
@@ -61,7 +59,7 @@ pub fn small(
     let (meta, ids) = reamed(Mode::dir(0o775));
     let mut adm = Values::new();
     for n in 0..(area.end() - first) {
-        let pointer = Pointer { address: address(arenas, first + n), hash: 0, generation: ADM };
+        let pointer = Pointer { address: first + n, hash: 0, generation: ADM };
         adm.push((data_key(USERS_QID, n * BLOCK64), pointer.write().to_vec()));
     }
     let (file, _) = reamed(Mode::file(0o664));
@@ -77,7 +75,7 @@ pub fn small(
     homes(&mut other, tree, users, qid)?;
     let mut make = |generation, mut values: Values| {
         values.sort();
-        bulk::load(area, arenas, generation, &values)
+        bulk::load(area, generation, &values)
     };
     let empty = make(EMPTY, empty);
     Ok(Roots { empty, adm: make(ADM, adm), other: make(OTHER, other), main: empty })
@@ -106,7 +104,7 @@ fn homes(values: &mut Values, tree: &Tree, users: &Users, qid: &mut dyn FnMut() 
 }
 
 /// The tree of labels and snapshots.
-pub fn snap_tree(area: &mut Area, arenas: &Arenas, roots: &Roots) -> Root {
+pub fn snap_tree(area: &mut Area, roots: &Roots) -> Root {
     let mut values = Values::new();
     let all = [
         (&b"adm"[..], ADM, Label::MUTABLE, roots.adm),
@@ -125,11 +123,11 @@ pub fn snap_tree(area: &mut Area, arenas: &Arenas, roots: &Roots) -> Root {
             before: EMPTY,
             after: if generation == EMPTY { MAIN } else { u64::MAX },
             base: EMPTY,
-            root: Pointer { address: address(arenas, root.place), hash: 0, generation },
+            root: Pointer { address: root.place, hash: 0, generation },
         };
         values.push((text_key(K_LABEL, name), label.write()));
         values.push((number_key(K_SNAP, generation), snap.write()));
     }
     values.sort();
-    bulk::load(area, arenas, NEXT - 1, &values)
+    bulk::load(area, NEXT - 1, &values)
 }

@@ -30,23 +30,20 @@ impl Gefs {
         (at < self.area.end()).then(|| (at, self.area.end()))
     }
 
-    /// The blocks between two that are in use: ascending, disjoint. Headers,
-    /// logs and super blocks are not among them.
-    pub(super) fn used_in(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
-        let arenas = &self.base.arenas;
+    /// The blocks of an arena that are in use: ascending, disjoint. Headers, logs
+    /// and super blocks are not among them.
+    pub(super) fn used_in(&self, arena: u64) -> Vec<(u64, u64)> {
         let mut out: Vec<(u64, u64)> = Vec::new();
-        let mut place = match arenas.place(from) {
-            Ok((place, _)) | Err(Some(place)) => place,
-            Err(None) => return out,
-        };
-        while let Some((start, end)) = self.used_from(place) {
-            let Some((block, run)) = arenas.block(start).filter(|(block, _)| *block < to) else { break };
-            let n = run.min(end - start).min(to - block);
-            match out.last_mut().filter(|last| last.1 == block) {
-                Some(last) => last.1 += n,
-                None => out.push((block, block + n)),
+        for (mut place, end) in self.map.places(arena) {
+            while let Some((from, to)) = self.used_from(place).filter(|(from, _)| *from < end) {
+                let Some((block, run)) = self.map.block(from) else { break };
+                let n = run.min(to - from);
+                match out.last_mut().filter(|last| last.1 == block) {
+                    Some(last) => last.1 += n,
+                    None => out.push((block, block + n)),
+                }
+                place = from + n;
             }
-            place = start + n;
         }
         out
     }
@@ -54,9 +51,9 @@ impl Gefs {
     /// Fills `buf` from byte `within` of `block` on, as far as one piece
     /// reaches; returns how many bytes that was.
     fn read_piece(&self, block: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
-        let arenas = &self.base.arenas;
+        let map = &self.map;
         let rest = buf.len().min(BLOCK - within);
-        if block == 0 || block == arenas.blocks - 1 {
+        if block == 0 || block == map.arenas.blocks - 1 {
             buf[..rest].copy_from_slice(&self.super_block()?[within..within + rest]);
             return Ok(rest);
         }
@@ -69,7 +66,7 @@ impl Gefs {
             buf[..n].fill(0);
             n
         };
-        let Ok((place, run)) = arenas.place(block) else { return Ok(zeros(1, buf)) };
+        let Some((place, run)) = map.place(block) else { return Ok(zeros(1, buf)) };
         match self.used_from(place) {
             Some((start, end)) if start == place => {
                 let most = usize::try_from(run.min(end - start) * BLOCK64 - within as u64).unwrap_or(usize::MAX);
@@ -81,7 +78,7 @@ impl Gefs {
                 };
                 match place < area.made_start() {
                     true => area.read_file(tree, place, within, buf),
-                    false => Ok(area.read_made(place, within, buf, arenas, &self.sums()?)),
+                    false => Ok(area.read_made(place, within, buf, map, &self.sums()?)),
                 }
             }
             next => Ok(zeros(next.map_or(run, |(start, _)| run.min(start - place)), buf)),
@@ -102,7 +99,7 @@ impl ReadAt for Gefs {
             let rest = &mut buf[done..];
             done += match at / BLOCK64 {
                 // What is no whole block is nobody's.
-                block if block >= self.base.arenas.blocks => {
+                block if block >= self.map.arenas.blocks => {
                     rest.fill(0);
                     rest.len()
                 }
@@ -113,11 +110,11 @@ impl ReadAt for Gefs {
     }
 
     fn extents(&self) -> Vec<Extent> {
-        let arenas = &self.base.arenas;
+        let arenas = &self.map.arenas;
         let one = |block: u64| Extent { offset: block * BLOCK64, len: BLOCK64 };
         let mut out = vec![one(0), one(arenas.blocks - 1)];
         out.extend(self.fixed.iter().map(|(block, _)| one(*block)));
-        let used = self.used_in(0, arenas.blocks).into_iter();
+        let used = (0..arenas.count).flat_map(|i| self.used_in(i));
         out.extend(used.map(|(a, b)| Extent { offset: a * BLOCK64, len: (b - a) * BLOCK64 }));
         normalize(out)
     }
@@ -125,7 +122,7 @@ impl ReadAt for Gefs {
     /// Blocks of the base that this node uses are the base's.
     fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
         let end = offset.checked_add(len)?;
-        let (place, run) = self.base.arenas.place(offset / BLOCK64).ok()?;
+        let (place, run) = self.map.place(offset / BLOCK64)?;
         let blocks = end.div_ceil(BLOCK64) - offset / BLOCK64;
         let (start, used) = self.used_from(place)?;
         let whole = start == place && blocks <= run.min(used - start) && place + blocks <= self.base.area.end();
