@@ -236,7 +236,7 @@ fn an_hjfs_that_9front_made_is_read() {
 }
 
 /// SHA-1 in hexadecimal, as sha1sum prints it.
-pub fn sha1(bytes: &[u8]) -> String {
+fn sha1(bytes: &[u8]) -> String {
     use std::io::Write as _;
     let mut child = Command::new("sha1sum")
         .stdin(std::process::Stdio::piped())

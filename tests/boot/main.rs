@@ -9,6 +9,7 @@ mod archive;
 mod built;
 mod front;
 mod front_cwfs;
+mod front_gefs;
 mod grid;
 mod installed;
 mod iso;
