@@ -2,8 +2,8 @@
 //! repository (`rpi-imager --repo URL`).
 //!
 //! The Imager fetches both this list and the images by address, so the output
-//! folder must be served; [`BASE`] is where a web server started in it by hand
-//! is found. Its schema is `doc/json-schema/os-list-schema.json` in its sources.
+//! folder must be served: at the lab's `url`, or at [`BASE`], where a web server
+//! started in it by hand is found. Its schema is `doc/json-schema/os-list-schema.json` in its sources.
 
 use super::Error;
 use super::folder::Folder;
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 /// Name of the file.
 pub const FILE: &str = "os_list.json";
-/// Where the output folder is served.
+/// Where the output folder is served unless the lab says it.
 pub const BASE: &str = "http://127.0.0.1:8000/";
 
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ struct Entry<'a> {
 }
 
 /// The text of the list; none without a card.
-fn text(manifest: &Manifest, boards: &BTreeMap<&str, Board>) -> serde_json::Result<Option<Vec<u8>>> {
+fn text(manifest: &Manifest, boards: &BTreeMap<&str, Board>, base: &str) -> serde_json::Result<Option<Vec<u8>>> {
     let day = OffsetDateTime::from_unix_timestamp(manifest.epoch.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
     let formats = [Format::Sd, Format::SdXz, Format::SdZst].map(|f| f.word());
     let mut os_list = Vec::new();
@@ -55,7 +55,7 @@ fn text(manifest: &Manifest, boards: &BTreeMap<&str, Board>) -> serde_json::Resu
             name: format!("{node} (Plan 9, {})", manifest.lab),
             description: format!("For the {} that is {node}: {}", board.name(), roles.join(", ")),
             icon: "",
-            url: format!("{BASE}{file}"),
+            url: format!("{base}{file}"),
             extract_size: image.len,
             extract_sha256: &image.sha256,
             image_download_size: artifact.len,
@@ -74,13 +74,18 @@ fn text(manifest: &Manifest, boards: &BTreeMap<&str, Board>) -> serde_json::Resu
 }
 
 /// Writes the list of all cards that the manifest knows; takes an old one away
-/// when there is none.
+/// when there is none. `base` is the address of the folder.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save(folder: &Folder, manifest: &Manifest, boards: &BTreeMap<&str, Board>) -> Result<(), Error> {
+pub fn save(
+    folder: &Folder,
+    manifest: &Manifest,
+    boards: &BTreeMap<&str, Board>,
+    base: Option<&str>,
+) -> Result<(), Error> {
     let path = folder.path().join(FILE);
-    match text(manifest, boards) {
+    match text(manifest, boards, base.unwrap_or(BASE)) {
         Ok(Some(text)) => folder.replace(FILE, &text),
         Ok(None) => match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path, source: e }),
@@ -99,7 +104,7 @@ mod tests {
     fn cards_are_listed_with_both_sizes_and_digests() {
         let mut manifest = Manifest::new("lab", 1_767_225_600);
         let boards = BTreeMap::from([("n1", Board::Pc), ("n2", Board::Pi2)]);
-        assert_eq!(text(&manifest, &boards).unwrap(), None);
+        assert_eq!(text(&manifest, &boards, BASE).unwrap(), None);
         let artifact = |format: &str, image| Artifact {
             node: "n2".into(),
             format: format.into(),
@@ -112,10 +117,11 @@ mod tests {
         manifest.artifacts.insert("n2.qcow2".into(), artifact("qcow2", None));
         manifest.artifacts.insert("n2.sd.img.xz".into(), artifact("sd-xz", image()));
         manifest.artifacts.insert("n2.sd.img.zip".into(), artifact("sd", image()));
-        let list: serde_json::Value = serde_json::from_slice(&text(&manifest, &boards).unwrap().unwrap()).unwrap();
+        let list: serde_json::Value =
+            serde_json::from_slice(&text(&manifest, &boards, "https://a.example/lab/").unwrap().unwrap()).unwrap();
         let entry = &list["os_list"][0];
         assert_eq!(list["os_list"].as_array().unwrap().len(), 1);
-        assert_eq!(entry["url"], "http://127.0.0.1:8000/n2.sd.img.zip");
+        assert_eq!(entry["url"], "https://a.example/lab/n2.sd.img.zip");
         assert_eq!((&entry["extract_size"], &entry["extract_sha256"]), (&9.into(), &"bb".into()));
         assert_eq!((&entry["image_download_size"], &entry["image_download_sha256"]), (&5.into(), &"aa".into()));
         assert_eq!((&entry["release_date"], &entry["devices"][0]), (&"2026-01-01".into(), &"pi2-32bit".into()));

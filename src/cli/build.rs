@@ -108,7 +108,7 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     }
     page::save(&folder, &lab, &catalog, &manifest)?;
     let boards = lab.nodes.iter().map(|n| (n.name.as_str(), n.board));
-    imager::save(&folder, &manifest, &boards.collect())?;
+    imager::save(&folder, &manifest, &boards.collect(), lab.url.as_deref())?;
     if let Some(before) = &before {
         before.remember(&folder, &mut memory, &reports)?;
     }

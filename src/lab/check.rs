@@ -305,6 +305,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         formats: formats.unwrap_or_else(|| vec![Format::Qcow2, Format::Ova]),
         controllers: draft.controllers.into_iter().collect(),
         out: dir.join(text(draft.out, "output")),
+        url: draft.url.map(|at| at.value),
         media,
         tree: TreeRules { include: draft.include.map(plain), exclude: draft.exclude.map(plain).unwrap_or_default() },
         nodes: draft.nodes.into_iter().zip(addresses).map(node).collect(),

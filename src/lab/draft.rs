@@ -35,6 +35,7 @@ pub(crate) struct Draft {
     pub hostowner: Option<At<String>>,
     pub epoch: Option<At<u32>>,
     pub timezone: Option<At<String>>,
+    pub url: Option<At<String>>,
     pub formats: Option<Vec<At<Format>>>,
     pub controllers: Vec<(Format, Controller)>,
     pub out: Option<At<String>>,
@@ -137,6 +138,7 @@ fn read_lab(lab: &Section<'_, '_>, draft: &mut Draft) {
     draft.hostowner = lab.get("hostowner").and_then(|v| v.parse(text, |t| names::new_user("Host owner", t)));
     draft.epoch = lab.get("epoch").and_then(|v| v.parse_scalar(units::EPOCH, units::epoch_value));
     draft.timezone = lab.get("timezone").and_then(|v| v.parse(text, names::timezone));
+    draft.url = lab.get("url").and_then(|v| v.parse("an address in quotes", names::folder_url));
     draft.out = lab.get("out").and_then(|v| v.parse(text, |t| names::path("`out`", t)));
     let Some(value) = lab.get("formats") else { return };
     draft.formats = value.strings("formats such as `\"qcow2\"`", words::parse);

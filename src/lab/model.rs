@@ -31,6 +31,9 @@ pub struct Lab {
     /// Where artifacts go, resolved against the lab file's folder.
     #[serde(skip)]
     pub out: PathBuf,
+    /// Where that folder is served on the web; ends with a slash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     pub media: BTreeMap<String, Medium>,
     pub tree: TreeRules,
     /// In the order of the file.

@@ -135,6 +135,13 @@ pub fn path(noun: &str, text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
+/// The address of a folder on the web, with a slash at its end.
+pub fn folder_url(text: &str) -> Result<String, Problem> {
+    let folder = format!("{}/", text.trim_end_matches('/'));
+    // What makes it an address of files makes it one of a folder.
+    url(&format!("{folder}file")).map(|_| folder)
+}
+
 /// The address of a file on the web.
 pub fn url(text: &str) -> Result<String, Problem> {
     let wrong = |what: &str| Problem::bad(format!("Address {} {what}", quote(text)));

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 /// The sections of a lab file, as their header is written, with their keys.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("the lab file", &["lab", "user", "network", "defaults", "format", "node", "media", "tree"]),
-    ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out"]),
+    ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out", "url"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
     ("[defaults]", &["arch", "cpus", "memory", "disk", "card", "firmware", "fs", "controller", "nic"]),

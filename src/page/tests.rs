@@ -34,6 +34,7 @@ fn lab(nodes: usize) -> Lab {
         users: vec![User { name: "glenda".into(), groups: vec![] }],
         epoch: 0,
         timezone: "GMT".into(),
+        url: None,
         network: Network {
             name: "net".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),

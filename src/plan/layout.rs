@@ -292,7 +292,7 @@ mod tests {
             assert_eq!((esp.name.as_str(), esp.start, esp.end), ("esp", 2048, 67_584));
             assert_eq!((l.plan9_start, l.parts[0].name.as_str(), l.parts[0].start), (67_584, first, at));
         }
-        let small = layout("n", 64 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), Fs::Hjfs, data_offset);
+        let small = layout("n", 44 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), Fs::Hjfs, data_offset);
         let said = small.unwrap_err().to_string();
         assert!(said.contains("esp 33554432, 9fat 10485760"), "{said}");
     }

@@ -46,6 +46,7 @@ pub fn lab() -> Lab {
         users: vec![User { name: "glenda".into(), groups: vec!["sys".into(), "adm".into(), "upas".into()] }],
         epoch: 1_767_225_600,
         timezone: "GMT".into(),
+        url: None,
         network: Network {
             name: "plan9lab".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),

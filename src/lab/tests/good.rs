@@ -304,6 +304,36 @@ fn an_import_for_a_pi_is_a_card() {
 }
 
 #[test]
+fn the_address_of_the_output_folder_ends_with_a_slash() {
+    let url = |url: &str| {
+        parse(&format!("[lab]\nname = \"l\"\nurl = \"{url}\"\n[[node]]\nname = \"n\"\nroles = [\"cpu\"]\n"))
+            .map(|lab| lab.url.unwrap())
+            .map_err(|mistakes| mistakes.render(false))
+    };
+    assert_eq!(url("https://a.example/lab").unwrap(), "https://a.example/lab/");
+    assert_eq!(url("http://a.example:8000/").unwrap(), "http://a.example:8000/");
+    assert!(url("a.example/lab").unwrap_err().contains("does not begin with `http://` or `https://`"));
+}
+
+#[test]
+fn firmware_is_the_nodes_or_the_defaults() {
+    use crate::lab::PcFirmware;
+    let text = "[lab]\nname = \"l\"\n[defaults]\nfirmware = \"both\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n\
+                [node.partitions]\nesp = \"64 MiB\"\n9fat = \"16 MiB\"\n\
+                [[node]]\nname = \"b\"\nfirmware = \"uefi\"\nroles = [\"cpu\"]\n";
+    let lab = parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(lab.nodes.iter().map(|n| n.firmware).collect::<Vec<_>>(), [PcFirmware::Both, PcFirmware::Uefi]);
+    let wrong = |text: &str| parse(text).unwrap_err().render(false);
+    let partitions = format!("{text}[node.partitions]\n9fat = \"16 MiB\"\n");
+    assert!(wrong(&partitions).contains("The node has no partition `9fat`"), "{}", wrong(&partitions));
+    let bios = text.replace("both", "bios");
+    assert!(wrong(&bios).contains("The node has no partition `esp`"), "{}", wrong(&bios));
+    let pi = text.replace("firmware = \"uefi\"", "board = \"pi2\"\nfirmware = \"uefi\"");
+    assert!(wrong(&pi).contains("The `firmware` of a pi2 is the board's own"), "{}", wrong(&pi));
+    assert!(wrong(&text.replace("\"both\"", "\"efi\"")).contains("did you mean `uefi`?"));
+}
+
+#[test]
 fn a_format_can_have_a_controller_of_its_own() {
     use crate::lab::{Controller, Format};
     let text = "[lab]\nname = \"l\"\nformats = [\"raw\", \"qcow2\", \"ova\"]\n[defaults]\ncontroller = \"virtio\"\n\
