@@ -25,10 +25,11 @@ fn check(sh: &mut Shell, service: &str, filsys: &[&str]) {
     let mut run = |command: &str| good(sh.run(command, WORK));
     run("ramfs -m /n/check");
     for fs in filsys {
+        // Lines are short: a busy guest loses some of long ones.
         run(&format!(
-            "cat /srv/{service}.cmd >/n/check/out & pid=$apid; \
-             {{echo cfs {fs}; echo check rdall}} >>/srv/{service}.cmd; \
-             while(! grep -s 'deepest recursion' /n/check/out) sleep 1; \
+            "cat /srv/{service}.cmd >/n/check/out & pid=$apid\n\
+             {{echo cfs {fs}; echo check rdall}} >>/srv/{service}.cmd\n\
+             while(! grep -s 'deepest recursion' /n/check/out) sleep 1\n\
              sleep 1; echo kill >/proc/$pid/note; echo cfs main >>/srv/{service}.cmd"
         ));
         sound(&run("cat /n/check/out"));
@@ -84,7 +85,8 @@ fn a_node_comes_up_on_cwfs64x_and_leaves_it_sound() {
         check(&mut sh, "cwfs", &["main", "other"]);
         // A dump goes to the worm, and changes behind it to the cache.
         let mut run = |command: &str| good(sh.run(command, WORK));
-        run("{echo dump; sleep 20} >>/srv/cwfs.cmd; rm /usr/bootes/files/4/4; echo new >/usr/bootes/files/6/6");
+        run("{echo dump; sleep 20} >>/srv/cwfs.cmd");
+        run("rm /usr/bootes/files/4/4; echo new >/usr/bootes/files/6/6");
         check(&mut sh, "cwfs", &["main"]);
         halt(&mut sh, "cwfs");
     }
@@ -135,23 +137,25 @@ fn a_cwfs64x_that_9front_made_is_read() {
         // As /rc/bin/inst does it, but for the name and who asks.
         run("disk/prep -bw -a^(nvram fscache fsworm other) /dev/sdC1/data >/dev/null");
         run("disk/prep -p /dev/sdC1/data >/dev/sdC1/ctl");
-        run("{echo service own; echo config /dev/sdC1/fscache; echo noauth; \
-             echo filsys main c'(/dev/sdC1/fscache)(/dev/sdC1/fsworm)'; echo filsys dump o; \
-             echo filsys other '(/dev/sdC1/other)'; echo ream other; echo ream main; echo end} >/tmp/fsconfig");
+        run("{echo service own; echo config /dev/sdC1/fscache; echo noauth\n\
+             echo filsys main c'(/dev/sdC1/fscache)(/dev/sdC1/fsworm)'; echo filsys dump o\n\
+             echo filsys other '(/dev/sdC1/other)'\n\
+             echo ream other; echo ream main; echo end} >/tmp/fsconfig");
         run("cwfs64x -n own -f /dev/sdC1/fscache -C -c </tmp/fsconfig; sleep 3");
-        run("for(c in allow 'users default' 'cfs main' 'create /adm adm adm 775 d' \
-             'create /adm/users adm adm 664' 'newuser bob' 'newuser sys +bob' 'cfs other' \
-             'create /usr sys sys 775 d' 'create /usr/bob bob bob 750 d' 'cfs main') \
-             {echo $c >>/srv/own.cmd; sleep 1}");
+        run("fn say {for(c) {echo $c >>/srv/own.cmd; sleep 1}}");
+        run("say allow 'users default' 'cfs main' 'create /adm adm adm 775 d'");
+        run("say 'create /adm/users adm adm 664' 'newuser bob' 'newuser sys +bob' 'cfs other'");
+        run("say 'create /usr sys sys 775 d' 'create /usr/bob bob bob 750 d' 'cfs main'");
         run("mount -c /srv/own /n/own; mount -c /srv/own /n/oo other");
         run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
         run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
         run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
         run("dd -if /rc/bin/cpurc -of /n/own/holes -bs 512 -count 1 -oseek 1000 >[2]/dev/null");
         run("dd -if /dev/zero -of /n/own/large -bs 65536 -count 800 >[2]/dev/null");
-        run("mkdir /n/oo/usr/bob/d; for(i in `{seq 200}) echo $i >/n/oo/usr/bob/d/$i; rm /n/oo/usr/bob/d/1?");
+        run("cd /n/oo/usr/bob; mkdir d; for(i in `{seq 200}) echo $i >d/$i; rm d/1?; cd /");
         // A dump, and changes behind it.
-        run("{echo dump; sleep 20} >>/srv/own.cmd; echo is >/n/own/changed; rm /n/own/many/9 /n/own/large");
+        run("{echo dump; sleep 20} >>/srv/own.cmd");
+        run("echo is >/n/own/changed; rm /n/own/many/9 /n/own/large");
         check(&mut sh, "own", &["main", "other"]);
         halt(&mut sh, "own");
     }
