@@ -3,11 +3,8 @@
 use super::format::{Dir, K_UP, NOWHERE, entry_key, get64, number_key, parse_entry_key};
 use super::limits::{MAX_FILE, MAX_NAME};
 use super::tree::Values;
-use crate::fs::shared::bad_name;
+use crate::fs::shared::{bad_name, join};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Most bytes of a path that a finding shows.
-const PATH: usize = 200;
 
 /// A file in its directory.
 struct File<'a> {
@@ -82,14 +79,4 @@ fn one(label: &str, path: &str, file: &File<'_>, next: u64, find: &mut dyn FnMut
     if d.len > MAX_FILE {
         find("entry", format!("{label}: {path}: its length {:x} is negative", d.len));
     }
-}
-
-/// The path of a child, cut at the front when it is long.
-fn join(dir: &str, name: &[u8]) -> String {
-    let mut s = format!("{dir}/{}", String::from_utf8_lossy(name));
-    if s.len() > PATH {
-        let cut = (s.len() - PATH..).find(|i| s.is_char_boundary(*i)).unwrap_or(s.len());
-        s.replace_range(..cut, "…");
-    }
-    s
 }

@@ -15,6 +15,7 @@ use super::limits::LayoutError;
 use super::snapshots::{self, MAIN};
 use super::sums::{Once, sums};
 use super::users::{MAX_FILE, Users};
+use crate::fs::shared::layers::Free;
 use crate::tree::{Content, EntryId, Tree};
 use std::io;
 use std::sync::Arc;
@@ -80,8 +81,8 @@ pub struct Gefs {
     pub(super) map: Map,
     pub(super) len: u64,
     pub(super) area: Area,
-    /// Places of the base that this node leaves free: ascending, disjoint.
-    pub(super) free: Vec<(u64, u64)>,
+    /// Places of the base that this node leaves free.
+    pub(super) free: Free,
     /// Without the hash of the root.
     superblock: Super,
     root: Root,
@@ -386,7 +387,7 @@ fn main(of: &Of<'_>, files: &Files<'_>, area: &mut Area) -> (Root, Vec<bool>) {
 }
 
 /// Places of the base that a node does not use.
-fn unused(of: &Of<'_>, files: &Files<'_>, kept: &[bool]) -> Vec<(u64, u64)> {
+fn unused(of: &Of<'_>, files: &Files<'_>, kept: &[bool]) -> Free {
     let mut used = vec![false; of.base.tree().len()];
     for id in ids(of.tree).filter(|id| of.tree.entry(*id).pristine && files.has(*id)) {
         if let Some(old) = of.base(id) {
@@ -395,14 +396,5 @@ fn unused(of: &Of<'_>, files: &Files<'_>, kept: &[bool]) -> Vec<(u64, u64)> {
     }
     let runs = of.base.area.file_runs().filter(|(id, ..)| !used[id.index()]).map(|(_, a, b)| (a, b));
     let leaves = of.base.leaves.iter().zip(kept).filter(|(_, kept)| !**kept);
-    let mut all: Vec<_> = runs.chain(leaves.map(|(l, _)| (l.child.place, l.child.place + 1))).collect();
-    all.sort_unstable();
-    all.dedup_by(|next, last| {
-        let joins = next.0 == last.1;
-        if joins {
-            last.1 = next.1;
-        }
-        joins
-    });
-    all
+    Free::new(runs.chain(leaves.map(|(l, _)| (l.child.place, l.child.place + 1))))
 }

@@ -12,22 +12,8 @@ use std::io;
 impl Gefs {
     /// The used places that hold `place` or come next.
     fn used_from(&self, place: u64) -> Option<(u64, u64)> {
-        let mut at = place;
-        if at < self.base.area.end() {
-            let next = self.free.partition_point(|f| f.1 <= at);
-            let mut free = self.free[next..].iter();
-            let mut hole = free.next();
-            if let Some((_, end)) = hole.filter(|h| h.0 <= at) {
-                at = *end;
-                hole = free.next();
-            }
-            let end = hole.map_or(self.base.area.end(), |h| h.0);
-            if at < end {
-                return Some((at, end));
-            }
-        }
-        let at = at.max(self.area.start());
-        (at < self.area.end()).then(|| (at, self.area.end()))
+        let base = (self.base.area.start(), self.base.area.end());
+        self.free.used_at(base, (self.area.start(), self.area.end()), place)
     }
 
     /// The blocks of an arena that are in use: ascending, disjoint. Headers, logs

@@ -41,6 +41,27 @@ impl Free {
         });
         Self(all)
     }
+
+    /// The used range that holds `address` or comes next, where the base is
+    /// from one address up to another, and a node's own behind it.
+    pub fn used_at(&self, base: (u64, u64), own: (u64, u64), address: u64) -> Option<(u64, u64)> {
+        let mut at = address.max(base.0);
+        if at < base.1 {
+            let next = self.0.partition_point(|f| f.1 <= at);
+            let mut free = self.0[next..].iter();
+            let mut hole = free.next();
+            if let Some((_, end)) = hole.filter(|h| h.0 <= at) {
+                at = *end;
+                hole = free.next();
+            }
+            let end = hole.map_or(base.1, |h| h.0);
+            if at < end {
+                return Some((at, end));
+            }
+        }
+        let at = at.max(own.0);
+        (at < own.1).then_some((at, own.1))
+    }
 }
 
 /// Both layers of one volume.
@@ -53,23 +74,8 @@ pub struct Layers<'a, A> {
 impl<A: Blocks> Layers<'_, A> {
     /// The used range of addresses that holds `address` or comes next.
     pub fn used_at(&self, address: u64) -> Option<(u64, u64)> {
-        let (base, own) = (self.base.0, self.own.0);
-        let mut at = address.max(base.start());
-        if at < base.end() {
-            let next = self.free.0.partition_point(|f| f.1 <= at);
-            let mut free = self.free.0[next..].iter();
-            let mut hole = free.next();
-            if let Some((_, end)) = hole.filter(|h| h.0 <= at) {
-                at = *end;
-                hole = free.next();
-            }
-            let end = hole.map_or(base.end(), |h| h.0);
-            if at < end {
-                return Some((at, end));
-            }
-        }
-        let at = at.max(own.start());
-        (at < own.end()).then(|| (at, own.end()))
+        let span = |area: &A| (area.start(), area.end());
+        self.free.used_at(span(self.base.0), span(self.own.0), address)
     }
 
     /// All used ranges, ascending.
