@@ -84,4 +84,14 @@ mod tests {
         assert_eq!(metro(&key, 0).to_le_bytes(), [0x65, 0x8f, 0x04, 0x4f, 0x5c, 0x73, 0x0e, 0x40]);
         assert_eq!(metro(&key, 1).to_le_bytes(), [0xae, 0x49, 0xeb, 0xb0, 0xa8, 0x56, 0x53, 0x7b]);
     }
+
+    /// The header of a node's first arena as 9front itself had written it, and
+    /// the hash that 9front's super block said of it.
+    #[test]
+    fn a_block_of_9fronts_has_the_hash_that_9front_says() {
+        let fields = [0x26_8000u64, u64::MAX, 0xebd_0000, 0x3d3_c000];
+        let mut block = [&[0, 5][..], &fields.map(u64::to_be_bytes).concat()].concat();
+        block.resize(16_384, 0);
+        assert_eq!(hash(&block), 0x25cb_f5de_90e2_3e83);
+    }
 }
