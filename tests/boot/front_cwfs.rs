@@ -8,6 +8,7 @@ use crate::built::{Artifact, Lab};
 use crate::front::{WORK, equal_to_the_medium, findings, lab, partition, raw, read, ready, work, worked};
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::good;
+use crate::running::{NODES, Running, only_thorough};
 use p9img::fs::{FileSystem, cwfs};
 use p9img::guest::{Disk, DiskFormat, Shell};
 use p9img::read_at::{HostFile, ReadAt};
@@ -100,6 +101,19 @@ fn a_node_comes_up_on_cwfs64x_and_leaves_it_sound() {
     assert_eq!(read(&*partition(&disk.path, "other"), "usr/bootes/tmp/x"), b"here\n");
     let dumped = newest(&open_cwfs(&disk.path, "fscache"), "usr/bootes/files/4/4");
     assert_eq!(dumped, b"4 4\n");
+}
+
+#[test]
+fn the_grid_does_its_work_on_cwfs64x() {
+    let test = "the_grid_does_its_work_on_cwfs64x";
+    let Some(media) = ready(test).filter(|_| !only_thorough(test)) else { return };
+    let running = Running::of(|| lab(&media, "cwfs64x"));
+    running.up(&[]);
+    running.test();
+    running.must(&["down"]);
+    for node in NODES {
+        assert_all_sound(&running.lab.path(&format!("output/run/{node}/disk.img")));
+    }
 }
 
 /// A partition of a raw disk, as cwfs64x.

@@ -45,10 +45,15 @@ impl Running {
 
     /// Builds it with `edits` of its description (old text, new text).
     pub fn build_with(test: &str, edits: &[(&str, &str)]) -> Option<Self> {
-        static ONE: Mutex<()> = Mutex::new(());
         let media = ready(test)?;
+        Some(Self::of(|| Lab::build(Some(&media), edits, "qcow2")))
+    }
+
+    /// Builds another lab, when no other runs; nothing runs yet.
+    pub fn of(build: impl FnOnce() -> Lab) -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
         let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
-        Some(Self { lab: Lab::build(Some(&media), edits, "qcow2"), _one: one })
+        Self { lab: build(), _one: one }
     }
 
     pub fn p9img(&self, args: &[&str]) -> Output {
