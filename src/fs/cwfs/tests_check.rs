@@ -214,6 +214,10 @@ fn what_is_no_cwfs_is_not_opened() {
     assert_eq!(config("junk"), format!("{bad}line 1: \"junkice\" is no word of a configuration"));
     assert_eq!(config("service cwfs\nfilsys mein"), format!("{bad}it has no filsys main"));
     assert_eq!(config("service cwfs\nfilsys main o\n\0"), format!("{bad}filsys main is no cached worm"));
+    let mut boot = vec![0; 10 * BLOCK];
+    put(&mut boot, 0, &[0xeb, 0x3c, 0x90]);
+    boot[PAYLOAD..BLOCK].copy_from_slice(&whole.cache[PAYLOAD..BLOCK]);
+    assert_eq!(error(boot), no);
     let no_tag = "its kind is nothing; a cache with its configuration elsewhere cannot be read";
     let mut parts = whole.clone();
     put(&mut parts.cache, PAYLOAD + 2, &[0]);

@@ -116,7 +116,11 @@ impl Volume {
         }
         let (first, second) = (tag_of(&*dev, 0)?, tag_of(&*dev, HEADER_AT)?);
         let is = |tag: Tag, kind, path| tag == Tag { kind, path };
-        if is(first, Kind::CONFIG, 0) {
+        // Other volumes begin with code or magic numbers, where a zero and a ten
+        // may lie by chance.
+        let mut text = [0];
+        dev.read_at(0, &mut text)?;
+        if is(first, Kind::CONFIG, 0) && text[0].is_ascii_graphic() {
             return Self::main(dev, is(second, Kind::CACHE, SUPER_PATH), beside);
         }
         if is(second, Kind::CACHE, SUPER_PATH) {
