@@ -5,7 +5,7 @@ mod disks;
 
 use disks::{Scattered, bytes, identity, noise, run, tool};
 use p9img::artifact::{self, ArtifactReport, CLUSTER, Error, Folder, Job, Monitor, Quiet, Settings, Wait, build};
-use p9img::lab::{Controller, Format};
+use p9img::lab::{Controller, Format, PcFirmware};
 use p9img::{Extent, ReadAt};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -247,9 +247,16 @@ fn a_worker_that_panics_does_not_hang_the_build() {
 #[test]
 fn ova_is_what_importers_want() {
     let dir = tempfile::tempdir().unwrap();
-    for controller in [Controller::Ide, Controller::Sata, Controller::Virtio] {
+    let (bios, uefi) = (PcFirmware::Bios, PcFirmware::Uefi);
+    let machines = [
+        (Controller::Ide, bios),
+        (Controller::Sata, uefi),
+        (Controller::Virtio, PcFirmware::Both),
+        (Controller::Sata, bios),
+    ];
+    for (controller, firmware) in machines {
         let mut job = job("plan9n1", Arc::new(Scattered::new(1, 10 << 20, 30)), &ALL[3..]);
-        job.node.controller = controller;
+        (job.node.controller, job.node.firmware) = (controller, firmware);
         job.node.annotation = "cpu & <auth> \"server\"".into();
         let reports = build_in(dir.path(), &[job], 2);
         assert_eq!(reports[0].note.is_some(), controller == Controller::Virtio);
@@ -267,6 +274,9 @@ fn ova_is_what_importers_want() {
         assert!(ovf.contains("MACAddress=\"525400090001\""));
         assert!(ovf.contains("cpu &amp; &lt;auth&gt; &quot;server&quot;"));
         assert_eq!(ovf.contains("AHCI"), controller == Controller::Sata);
+        // In VirtualBox's words, and in VMware's.
+        assert_eq!(ovf.contains("<Firmware type=\"EFI\"/>"), firmware == uefi);
+        assert_eq!(ovf.contains("vmw:key=\"firmware\" vmw:value=\"efi\""), firmware == uefi);
 
         let manifest = std::fs::read_to_string(dir.path().join("plan9n1.mf")).unwrap();
         for line in manifest.lines() {
