@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use p9img::artifact::qcow2::Qcow2;
 use p9img::artifact::vmdk::Vmdk;
 use p9img::artifact::{Folder, Job, NodeIdentity, Quiet, Settings, Wait, build, ova};
-use p9img::lab::{Arch, Controller, Format, Mac, Nic};
+use p9img::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
 use p9img::read_at::{HostFile, ReadAt};
 use p9img_fuzz::{EPOCH, Image, Scratch, Wounded};
 use std::fs::File;
@@ -33,6 +33,7 @@ static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {
         mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
         nic: Nic::E1000,
         controller: Controller::Ide,
+        firmware: PcFirmware::Bios,
         network: "lab".into(),
     };
     let outputs = FORMATS.map(|(format, name)| (format, name.to_owned())).to_vec();
