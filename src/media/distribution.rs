@@ -63,9 +63,13 @@ impl Distribution {
         let whole = [arch.name(), "sys", "lib", "rc", "acme", "adm", "cfg", "cron", "mail", "usr"];
         // Mount points: the system expects the folders, nothing is in them.
         let empty = ["mnt", "n", "fd", "tmp", "lp"];
+        let mut all: Vec<_> = whole.iter().chain(&empty).map(|top| format!("{top}/**")).collect();
         // An amd64 kernel of 9front is compiled with headers of the 386.
-        let more: &[&str] = if self == Self::Front { &["386/include"] } else { &[] };
-        whole.iter().chain(&empty).chain(more).map(|top| format!("{top}/**")).collect()
+        all.extend((self == Self::Front).then(|| "386/include/**".to_owned()));
+        // What starts a PC is in the folder of the 386 for all of them: without
+        // it, the node's disk could not be a medium.
+        all.extend((arch == Arch::Amd64).then(|| "386/{mbr,pbs,pbslba,9load,9bootfat,*.efi}".to_owned()));
+        all
     }
 }
 
