@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 static IMAGE: LazyLock<Image> = LazyLock::new(|| {
     let tree = tree();
     let len = 3 << 20;
-    let base = Arc::new(Base::layout(&tree, &users(&tree).expect("a file"), base_start(len)).expect("a tree that fits"));
+    let base =
+        Arc::new(Base::layout(&tree, &users(&tree).expect("a file"), base_start(len)).expect("a tree that fits"));
     Image::new(&Hjfs::layout(&base, &tree, &Options { len, epoch: EPOCH }).expect("a tree that fits"))
 });
 
