@@ -144,7 +144,7 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
     assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
     assert_eq!(with("9front", Fs::Cwfs64x), Ok(Fs::Cwfs64x));
     assert_eq!(with("9front", Fs::Gefs), Ok(Fs::Gefs));
-    let said = "Node plan9n2: 9front cannot start from fossil; it can from hjfs, cwfs64x, gefs";
+    let said = "Node plan9n2: 9front cannot start from fossil; it can from cwfs64x, hjfs, gefs";
     assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
     assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs; it can from fossil"));
 }
