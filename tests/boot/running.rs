@@ -12,8 +12,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
 
 pub const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
-/// Local ports of the running lab, away from those of a lab that a user runs.
-const PORTS: &str = "28100";
+/// Where local ports of the running lab begin: away from those of a lab that a
+/// user runs, and from those of another run of these tests.
+fn ports() -> String {
+    (28_100 + std::process::id() % 40 * 100).to_string()
+}
 
 /// Whether everything is tried: three orders of start, the load of many users,
 /// the whole tree, every node's fossil, 50 cuts of power. More than an hour; else
@@ -71,7 +74,7 @@ impl Running {
 
     /// Starts nodes, all without names, and waits for them.
     pub fn up(&self, nodes: &[&str]) {
-        self.must(&[&["up", "--accel", "tcg", "--ports", PORTS], nodes].concat());
+        self.must(&[&["up", "--accel", "tcg", "--ports", &ports()], nodes].concat());
     }
 
     /// All checks pass.
