@@ -8,6 +8,8 @@ pub mod fossil;
 pub mod gefs;
 pub mod hjfs;
 mod shared;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 pub mod venti;
 mod walk;

@@ -3,7 +3,9 @@
 use super::arenas::MIN_LEN;
 use super::format::{BLOCK, BLOCK64};
 use super::*;
-use crate::fs::{FileSystem, Node};
+use crate::fs::FileSystem;
+use crate::fs::testing::{self, Listing, listing_of_fs};
+pub use crate::fs::testing::{findings, read_all};
 use crate::read_at::{ReadAt, check_range};
 use crate::tree::{Addition, Content, DMAPPEND, DMEXCL, DMTMP, EntryId, Meta, Mode, Tree, What};
 use proptest::prelude::*;
@@ -113,49 +115,10 @@ impl ReadAt for Sparse {
     }
 }
 
-pub fn findings(fs: &GefsReader) -> Vec<String> {
-    let mut all = Vec::new();
-    fs.check(&mut |f| all.push(f.to_string())).unwrap();
-    all
-}
-
-type Listing = BTreeMap<Vec<u8>, (Meta, Option<Vec<u8>>)>;
-
 /// Everything but the users, which are in a snapshot of their own.
 fn listing_of_tree(t: &Tree) -> Listing {
-    let mut out = Listing::new();
-    t.walk(|path, _, e| {
-        if path != b"adm/users" {
-            out.insert(path.to_vec(), (e.meta.clone(), e.content().map(|c| c.read_all().unwrap())));
-        }
-    });
-    out
-}
-
-pub fn read_all(fs: &dyn FileSystem, n: &Node) -> io::Result<Vec<u8>> {
-    let mut b = vec![0; n.len as usize];
-    let mut at = 0;
-    while at < b.len() {
-        let got = fs.read(n, at as u64, &mut b[at..])?;
-        assert!(got > 0, "a file ends where its length says");
-        at += got;
-    }
-    assert_eq!(fs.read(n, n.len, &mut [0])?, 0);
-    Ok(b)
-}
-
-fn listing_of_fs(fs: &dyn FileSystem) -> Listing {
-    let mut out = Listing::new();
-    let root = fs.root().unwrap();
-    let mut qids = std::collections::HashSet::new();
-    out.insert(Vec::new(), (root.meta.clone(), None));
-    crate::fs::walk::<io::Error>(fs, &root, &mut |path, n| {
-        assert!(qids.insert(n.qid.unwrap()), "qids are unique");
-        let content = if n.meta.mode.is_dir() { None } else { Some(read_all(fs, n)?) };
-        out.insert(path.to_vec(), (n.meta.clone(), content));
-        Ok(())
-    })
-    .unwrap();
+    let mut out = testing::listing_of_tree(t);
+    out.remove(&b"adm/users"[..]);
     out
 }
 
