@@ -2,7 +2,7 @@
 
 use super::card::CardSink;
 use super::folder::Folder;
-use super::keep::{self, Content, Kept, Recorded};
+use super::keep::{self, Content, Found, Kept, Recorded};
 use super::known::Known;
 use super::manifest::Image;
 use super::memory::{Memory, Stream};
@@ -21,7 +21,6 @@ use crate::read_at::{ReadAt, SECTOR};
 use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -212,10 +211,10 @@ pub(super) fn build_counted(
         }
     }
     let known = Known::new(memory, folder.path(), settings.level, &settings.bases);
-    let kept = keep::find(folder, jobs, settings, &known, memory, monitor)?;
-    let rest: Vec<Job> = jobs.iter().zip(&kept).map(|(job, kept)| without(job, kept)).collect();
+    let found = keep::find(folder, jobs, settings, &known, memory, monitor)?;
+    let rest: Vec<Rest> = jobs.iter().zip(&found).map(|(job, found)| Rest::of(job, found)).collect();
     let mut sources = Vec::new();
-    for job in &rest {
+    for Rest { job, .. } in &rest {
         let mut methods: Vec<Method> = Vec::new();
         for method in job.outputs.iter().filter_map(|(format, _)| method(*format)) {
             if !methods.contains(&method) {
@@ -226,7 +225,7 @@ pub(super) fn build_counted(
         sources.push(Source { plain, ..Source::new(&job.node.name, job.disk.clone(), methods)? });
     }
     // A disk of which all is kept is not read again.
-    for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, job)| job.outputs.is_empty()) {
+    for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, rest)| rest.job.outputs.is_empty()) {
         source.extents.clear();
     }
     let share = Share::new();
@@ -238,8 +237,8 @@ pub(super) fn build_counted(
     let mut reports = Vec::new();
     let mut outputs = Vec::new();
     let mut sealed = sealed.into_iter();
-    for (job, kept) in jobs.iter().zip(&kept) {
-        for ((format, name), kept) in job.outputs.iter().zip(kept) {
+    for (job, found) in jobs.iter().zip(&found) {
+        for ((format, name), kept) in job.outputs.iter().zip(&found.kept) {
             let report = report(folder, job, *format, name);
             if let Some(Kept { recorded, clusters }) = kept {
                 let Recorded { len, sha256, mark, image } = recorded.clone();
@@ -276,10 +275,19 @@ fn streams(share: Share, sealed: &[Sealed]) -> Vec<(Method, [u8; 32], Stream)> {
     share.streams(&|file| files.iter().find(|(f, _)| Arc::ptr_eq(f, file)).map(|(_, name)| (*name).clone()))
 }
 
-/// The job with the outputs that are not kept.
-fn without(job: &Job, kept: &[Option<Kept>]) -> Job {
-    let outputs = job.outputs.iter().zip(kept).filter(|(_, kept)| kept.is_none()).map(|(output, _)| output.clone());
-    Job { outputs: outputs.collect(), ..job.clone() }
+/// A job with the outputs that are not kept.
+struct Rest {
+    job: Job,
+    /// Digest of the disk's content where it is known.
+    content: Option<[u8; 32]>,
+}
+
+impl Rest {
+    fn of(job: &Job, found: &Found) -> Self {
+        let outputs = job.outputs.iter().zip(&found.kept).filter(|(_, kept)| kept.is_none());
+        let outputs = outputs.map(|(output, _)| output.clone()).collect();
+        Self { job: Job { outputs, ..job.clone() }, content: found.content }
+    }
 }
 
 /// What is known of an artifact before it is made.
@@ -312,11 +320,7 @@ fn commit(folder: &Folder, outputs: Vec<(String, String, Option<Output>)>) -> Re
     let mut new = Vec::new();
     for (name, sha256, output) in outputs {
         if let Some(output) = output {
-            let old = File::open(output.target());
             output.commit()?;
-            // The last to close the old file waits until all its blocks are free;
-            // nobody else has to.
-            std::thread::spawn(|| drop(old));
         }
         new.push((name, sha256));
     }
@@ -340,7 +344,8 @@ fn check_names(jobs: &[Job]) -> Result<(), Error> {
     Ok(())
 }
 
-fn open_outputs(folder: &Folder, job: &Job, settings: &Settings) -> Result<Vec<Out>, Error> {
+fn open_outputs(folder: &Folder, rest: &Rest, settings: &Settings) -> Result<Vec<Out>, Error> {
+    let Rest { job, content } = rest;
     let size = job.disk.len();
     let mut outs = Vec::new();
     for (format, name) in &job.outputs {
@@ -352,7 +357,9 @@ fn open_outputs(folder: &Folder, job: &Job, settings: &Settings) -> Result<Vec<O
             Format::Sd => Box::new(CardSink::zip(output, size, &job.node.name, settings.epoch)?),
             Format::SdXz => Box::new(CardSink::xz(output, size)?),
             Format::SdZst => Box::new(CardSink::zstd(output, size)?),
-            Format::Ova => Box::new(OvaSink::new(output, size, &job.node, &settings.ovf_template, settings.epoch)?),
+            Format::Ova => {
+                Box::new(OvaSink::new(output, size, &job.node, &settings.ovf_template, settings.epoch, *content)?)
+            }
         };
         outs.push(Out { name: name.clone(), method: method(*format), sink, clusters: 0, shared: 0 });
     }
@@ -367,7 +374,7 @@ struct Current {
 }
 
 impl Current {
-    fn open(folder: &Folder, jobs: &[Job], job: usize, settings: &Settings) -> Result<Option<Self>, Error> {
+    fn open(folder: &Folder, jobs: &[Rest], job: usize, settings: &Settings) -> Result<Option<Self>, Error> {
         let Some(next) = jobs.get(job) else { return Ok(None) };
         Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Content::default() }))
     }
@@ -428,7 +435,7 @@ type ToSeal = (usize, usize, Out, [u8; 32]);
 /// Writes and seals all outputs; returns them in the order of the jobs.
 fn write_all(
     folder: &Folder,
-    jobs: &[Job],
+    jobs: &[Rest],
     sources: &[Source],
     share: &Share,
     known: &Known,
@@ -440,7 +447,7 @@ fn write_all(
     let compressed = std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel::<ToSeal>();
         let receiver = Arc::new(Mutex::new(receiver));
-        let outputs: usize = jobs.iter().map(|job| job.outputs.len()).sum();
+        let outputs: usize = jobs.iter().map(|rest| rest.job.outputs.len()).sum();
         for _ in 0..settings.jobs.get().min(outputs) {
             let receiver = receiver.clone();
             let sealed = &sealed;
@@ -474,7 +481,7 @@ fn write_all(
             if let Some(node) = current.as_mut() {
                 node.write(share, &sources[source], piece, stopped)?;
             }
-            monitor.progress(&jobs[source].node.name, done, total);
+            monitor.progress(&jobs[source].job.node.name, done, total);
             Ok(())
         })?;
         while let Some(node) = current {

@@ -1,12 +1,46 @@
-//! SHA-256 of finished files.
+//! SHA-256 of files.
 //!
-//! A format's first bytes point to its last ones, so a digest cannot be
-//! computed while the file is written from front to back. It is read once
-//! more, from the kernel's cache.
+//! A format's first bytes point to its last ones, so as a rule a digest cannot
+//! be computed while the file is written from front to back. It is read once
+//! more, from the kernel's cache. Where the first bytes are known before, a
+//! [`Running`] digest saves that.
 
 use super::Error;
 use super::sink::Output;
 use sha2::{Digest as _, Sha256};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
+
+/// Pieces that may wait for a [`Running`] digest.
+const WAITING: usize = 64;
+
+/// A digest that a thread of its own computes while the bytes come.
+pub struct Running {
+    pieces: SyncSender<Vec<u8>>,
+    thread: JoinHandle<[u8; 32]>,
+}
+
+impl Running {
+    pub fn new() -> Self {
+        let (pieces, receiver) = mpsc::sync_channel::<Vec<u8>>(WAITING);
+        let thread = std::thread::spawn(move || {
+            let mut hash = Sha256::new();
+            receiver.into_iter().for_each(|piece| hash.update(piece));
+            hash.finalize().into()
+        });
+        Self { pieces, thread }
+    }
+
+    pub fn update(&self, piece: Vec<u8>) {
+        // Without a receiver its thread has panicked, which `finish` passes on.
+        let _ = self.pieces.send(piece);
+    }
+
+    pub fn finish(self) -> [u8; 32] {
+        drop(self.pieces);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
 
 const STEP: usize = 256 * 1024;
 

@@ -165,6 +165,28 @@ impl Partial {
         self.armed = false;
         Ok(())
     }
+
+    /// As [`Partial::commit`], for large files: the two change places, the old one
+    /// is removed, and a thread of its own waits until its blocks are free. (Before
+    /// ext4 renames a file over another it writes all of it to the disk.) Killed in
+    /// between, the old file has the hidden name, which the next build sweeps.
+    ///
+    /// # Errors
+    /// As [`Partial::commit`].
+    pub fn exchange(mut self) -> Result<(), Error> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        // Not every file system can, there need not be an old file, and a folder is
+        // nobody's artifact.
+        if self.target.is_dir() || renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::EXCHANGE).is_err() {
+            return self.commit();
+        }
+        // The name goes at once, the blocks with the last who has the file open.
+        let old = File::open(&self.path);
+        std::fs::remove_file(&self.path).map_err(|e| Error::write(&self.path, e))?;
+        self.armed = false;
+        std::thread::spawn(|| drop(old));
+        Ok(())
+    }
 }
 
 impl Drop for Partial {
@@ -232,5 +254,22 @@ mod tests {
         folder.replace("a", b"new").unwrap();
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_changes_places_with_the_old_one_or_with_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::lock(dir.path(), Wait::No).unwrap();
+        for text in ["first", "second"] {
+            let partial = folder.create("a").unwrap();
+            std::fs::write(&partial.path, text).unwrap();
+            partial.exchange().unwrap();
+            assert_eq!(std::fs::read_to_string(dir.path().join("a")).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        std::fs::create_dir(dir.path().join("d")).unwrap();
+        std::fs::write(dir.path().join("d/mine"), "kept").unwrap();
+        assert!(folder.create("d").unwrap().exchange().is_err());
+        assert_eq!(std::fs::read_to_string(dir.path().join("d/mine")).unwrap(), "kept");
     }
 }

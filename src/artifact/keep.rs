@@ -100,8 +100,16 @@ pub(super) fn mark(job: &Job, format: Format, settings: &Settings, content: &[u8
     hex(&hash.finalize())
 }
 
-/// For each output of each job, whether it stays. Digests no disk of which no
-/// output could.
+/// What is known of a job before anything of it is written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// For each output, whether it stays.
+    pub kept: Vec<Option<Kept>>,
+    /// Digest of the disk's content; not of a disk of which no output could stay.
+    pub content: Option<[u8; 32]>,
+}
+
+/// For each job, what of it stays. Digests no disk of which no output could.
 ///
 /// # Errors
 /// When a disk cannot be computed, or the build was interrupted.
@@ -112,13 +120,14 @@ pub(super) fn find(
     known: &Known,
     memory: &mut Memory,
     monitor: &dyn Monitor,
-) -> Result<Vec<Vec<Option<Kept>>>, Error> {
+) -> Result<Vec<Found>, Error> {
     let possible = |name: &str| {
         let recorded = settings.recorded.get(name).filter(|r| !r.mark.is_empty())?;
         let meta = folder.path().join(name).symlink_metadata().ok()?;
         (meta.is_file() && meta.len() == recorded.len).then_some(recorded)
     };
-    let mut found: Vec<Vec<Option<Kept>>> = jobs.iter().map(|job| vec![None; job.outputs.len()]).collect();
+    let nothing = |job: &Job| Found { kept: vec![None; job.outputs.len()], content: None };
+    let mut found: Vec<Found> = jobs.iter().map(nothing).collect();
     let some = |job: &Job| job.outputs.iter().any(|(_, name)| possible(name).is_some());
     let candidates: Vec<usize> = (0..jobs.len()).filter(|i| some(&jobs[*i])).collect();
     let contents = digest(&candidates.iter().map(|i| &jobs[*i]).collect::<Vec<_>>(), settings, known, monitor)?;
@@ -126,6 +135,7 @@ pub(super) fn find(
     for (job, content) in candidates.into_iter().zip(contents) {
         let clusters = content.clusters;
         let content = content.finish();
+        found[job].content = Some(content);
         for (position, (format, name)) in jobs[job].outputs.iter().enumerate() {
             let same = |r: &&Recorded| r.mark == mark(&jobs[job], *format, settings, &content);
             if let Some(recorded) = possible(name).filter(same) {
@@ -165,7 +175,7 @@ pub(super) fn find(
         if let Some(stamp) = stamp {
             memory.whole(&jobs[*job].outputs[*position].1, &kept.recorded.sha256, stamp, taken);
         }
-        found[*job][*position] = Some(kept.clone());
+        found[*job].kept[*position] = Some(kept.clone());
     }
     Ok(found)
 }

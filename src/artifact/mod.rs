@@ -20,6 +20,7 @@ mod card;
 mod digest;
 mod error;
 pub mod folder;
+mod gather;
 pub mod imager;
 mod keep;
 mod known;

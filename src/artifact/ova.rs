@@ -29,20 +29,29 @@ pub struct OvaSink {
     /// Room for the descriptor, bytes.
     ovf_len: u64,
     disk: Disk,
+    /// Of the VMDK, where it is known before the file is read again.
+    sha256: Option<[u8; 32]>,
 }
 
 impl OvaSink {
-    /// A writer for a disk of `size` bytes.
-    pub fn new(output: Output, size: u64, node: &NodeIdentity, template: &str, epoch: u32) -> Result<Self, Error> {
+    /// A writer for a disk of `size` bytes; `content` as for [`VmdkWriter::new`].
+    pub fn new(
+        output: Output,
+        size: u64,
+        node: &NodeIdentity,
+        template: &str,
+        epoch: u32,
+        content: Option<[u8; 32]>,
+    ) -> Result<Self, Error> {
         let vmdk_name = vmdk_name(node);
         // The longest that the descriptor can become: numbers of every digit.
         let widest = Disk { size, populated: u64::MAX, file_size: u64::MAX, content: [0; 32] };
         let ovf_len = ovf::render(template, node, &vmdk_name, &widest)?.len() as u64;
         let base = 3 * BLOCK + round_up(ovf_len, BLOCK) + round_up(manifest_len(node), BLOCK);
         let controller = ovf::controller(node.controller);
-        let vmdk = VmdkWriter::new(&output, base, &vmdk_name, size, controller)?;
+        let vmdk = VmdkWriter::new(&output, base, &vmdk_name, size, controller, content)?;
         let disk = Disk { size, populated: 0, file_size: 0, content: [0; 32] };
-        Ok(Self { output, vmdk, node: node.clone(), template: template.to_owned(), epoch, ovf_len, disk })
+        Ok(Self { output, vmdk, node: node.clone(), template: template.to_owned(), epoch, ovf_len, disk, sha256: None })
     }
 
     /// Writes a member's header at `at`; returns where its data begins.
@@ -86,7 +95,7 @@ impl Sink for OvaSink {
     }
 
     fn finish(&mut self, content: [u8; 32]) -> Result<(), Error> {
-        self.disk.file_size = self.vmdk.finish(&self.output, content)?;
+        (self.disk.file_size, self.sha256) = self.vmdk.finish(&self.output, content)?;
         self.disk.populated = self.vmdk.populated();
         self.disk.content = content;
         Ok(())
@@ -121,7 +130,10 @@ impl Sink for OvaSink {
         let manifest_at = self.header(manifest_at, &format!("{}.mf", self.node.name), manifest_len(&self.node))?;
         let vmdk_at = manifest_at + round_up(manifest_len(&self.node), BLOCK);
         let vmdk_at = self.header(vmdk_at, &vmdk_name, self.disk.file_size)?;
-        let (_, vmdk) = digest::file(&self.output, vmdk_at, Some(self.disk.file_size))?;
+        let vmdk = match self.sha256 {
+            Some(sha256) => sha256,
+            None => digest::file(&self.output, vmdk_at, Some(self.disk.file_size))?.1,
+        };
         let manifest = manifest(&self.node, &Sha256::digest(&ovf).into(), &vmdk);
         self.output.write(manifest_at, manifest.as_bytes())?;
         // Two blocks of zeros end the archive.

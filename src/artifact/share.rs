@@ -12,12 +12,11 @@
 //! compresses to equal bytes whoever does it. [`MOST`] entries bound its
 //! memory; what comes later is compressed where it occurs.
 
+use super::gather::Gather;
 use super::memory::{Stream, Tag};
 use super::pack::{Method, Packed};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Entries: 16 GiB of distinct clusters in about 40 MiB of memory.
@@ -29,7 +28,7 @@ pub type Digest = [u8; 32];
 /// Where a compressed cluster can be read again.
 #[derive(Clone, Debug)]
 pub struct Place {
-    pub file: Arc<File>,
+    pub file: Arc<Gather>,
     pub offset: u64,
 }
 
@@ -173,7 +172,7 @@ impl Share {
 
     /// Every cluster with where its stream is; `name` tells the file names of
     /// artifacts.
-    pub fn streams(self, name: &dyn Fn(&Arc<File>) -> Option<String>) -> Vec<(Method, Digest, Stream)> {
+    pub fn streams(self, name: &dyn Fn(&Arc<Gather>) -> Option<String>) -> Vec<(Method, Digest, Stream)> {
         let table = self.table.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stream = |((method, digest), entry): ((Method, Digest), Entry)| {
             let stream = match entry.state {
@@ -205,7 +204,7 @@ mod tests {
         let packed = Packed::Deflate { stream: b"stream".to_vec(), adler32: 7 };
         share.ready(Method::Deflate, [1; 32], Arc::new(packed), Tag::default());
         assert!(!share.take(Method::Deflate, [1; 32], 0, &never).unwrap().unwrap().shared);
-        let file = tempfile::tempfile().unwrap();
+        let file = Gather::new(tempfile::tempfile().unwrap());
         file.write_all_at(b"..stream", 0).unwrap();
         share.stored(Method::Deflate, [1; 32], Place { file: Arc::new(file), offset: 2 });
         let taken = share.take(Method::Deflate, [1; 32], 1, &never).unwrap().unwrap();

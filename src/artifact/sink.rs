@@ -3,12 +3,12 @@
 
 use super::Error;
 use super::folder::Partial;
+use super::gather::Gather;
 use super::manifest::Image;
 use super::pack::Packed;
 use crate::stamp::Stamp;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,21 +57,21 @@ pub trait Sink: Send {
 /// The file under an artifact: positioned writes with errors that name it.
 pub struct Output {
     partial: Partial,
-    file: Arc<File>,
+    file: Arc<Gather>,
 }
 
 impl Output {
     pub fn new(partial: Partial) -> Result<Self, Error> {
         let file = partial.file().try_clone().map_err(|e| Error::write(partial.target(), e))?;
-        Ok(Self { partial, file: Arc::new(file) })
+        Ok(Self { partial, file: Arc::new(Gather::new(file)) })
     }
 
     /// The same file, for writing from front to back.
     pub fn stream(&self) -> Result<File, Error> {
-        self.file.try_clone().map_err(|e| self.error(e))
+        self.file.file().and_then(File::try_clone).map_err(|e| self.error(e))
     }
 
-    pub fn shared(&self) -> Arc<File> {
+    pub fn shared(&self) -> Arc<Gather> {
         self.file.clone()
     }
 
@@ -85,7 +85,7 @@ impl Output {
 
     /// Cuts or extends the file; new bytes are a hole.
     pub fn set_len(&self, len: u64) -> Result<(), Error> {
-        self.file.set_len(len).map_err(|e| self.error(e))
+        self.file.file().and_then(|file| file.set_len(len)).map_err(|e| self.error(e))
     }
 
     pub fn len(&self) -> Result<u64, Error> {
@@ -105,7 +105,9 @@ impl Output {
         Error::write(self.target(), source)
     }
 
+    /// Gives the file its final name, replacing what was there.
     pub fn commit(self) -> Result<(), Error> {
-        self.partial.commit()
+        self.file.file().map_err(|e| self.error(e))?;
+        self.partial.exchange()
     }
 }

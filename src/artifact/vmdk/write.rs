@@ -9,6 +9,7 @@
 //! where the directory is, so it points to the end, and the footer, a copy of
 //! the header, knows. A reader of the stream needs no seek.
 
+use super::super::digest::Running;
 use super::super::pack::{Packed, store_zlib, wrap_zlib};
 use super::super::sink::{Cluster, Output};
 use super::super::{Error, round_up};
@@ -47,11 +48,22 @@ pub struct VmdkWriter {
     buffer: Vec<u8>,
     data: u64,
     grains: u64,
+    /// Of all bytes up to here, for the disk's content that was announced.
+    hash: Option<([u8; 32], Running)>,
 }
 
 impl VmdkWriter {
     /// A writer for a disk of `size` bytes, a whole number of sectors.
-    pub fn new(output: &Output, base: u64, name: &str, size: u64, controller: Controller) -> Result<Self, Error> {
+    /// `content` is the digest that [`VmdkWriter::finish`] is to get, where it
+    /// is known before: then the file is digested while it is written.
+    pub fn new(
+        output: &Output,
+        base: u64,
+        name: &str,
+        size: u64,
+        controller: Controller,
+        content: Option<[u8; 32]>,
+    ) -> Result<Self, Error> {
         let mut writer = Self {
             base,
             name: name.to_owned(),
@@ -63,6 +75,7 @@ impl VmdkWriter {
             buffer: Vec::new(),
             data: 0,
             grains: 0,
+            hash: None,
         };
         let tables = writer.header(GD_AT_END).tables();
         let limit = u64::from(u32::MAX) * TABLE_BYTES;
@@ -70,7 +83,22 @@ impl VmdkWriter {
             return Err(Error::TooLarge { path: output.target().to_owned(), format: "VMDK", found: size, limit });
         }
         writer.directory = vec![0; tables as usize];
+        if let Some(content) = content {
+            let hash = Running::new();
+            hash.update(writer.start(content));
+            writer.hash = Some((content, hash));
+        }
         Ok(writer)
+    }
+
+    /// What comes before the first grain.
+    fn start(&self, content: [u8; 32]) -> Vec<u8> {
+        let descriptor = Descriptor { file: &self.name, capacity: self.capacity, controller: self.controller, content };
+        let mut start = self.header(GD_AT_END).encode().to_vec();
+        start.extend_from_slice(descriptor.text().as_bytes());
+        debug_assert!(start.len() as u64 <= (1 + DESCRIPTOR_SECTORS) * SECTOR);
+        start.resize((OVERHEAD * SECTOR) as usize, 0);
+        start
     }
 
     fn header(&self, gd_offset: u64) -> Header {
@@ -96,6 +124,9 @@ impl VmdkWriter {
             return Err(Error::TooLarge { path, format: "VMDK", found: self.len, limit: MOST_FILE });
         }
         output.write(self.base + at, bytes)?;
+        if let Some((_, hash)) = &self.hash {
+            hash.update(bytes.to_vec());
+        }
         Ok((at / SECTOR) as u32)
     }
 
@@ -147,8 +178,9 @@ impl VmdkWriter {
         Ok(shareable.then_some(self.base + u64::from(sector) * SECTOR + GRAIN_MARKER + 2))
     }
 
-    /// Writes tables, footer, header and descriptor. Returns the VMDK's length.
-    pub fn finish(&mut self, output: &Output, content: [u8; 32]) -> Result<u64, Error> {
+    /// Writes tables, footer, header and descriptor. Returns the VMDK's length
+    /// and, where `content` is what was announced, its SHA-256.
+    pub fn finish(&mut self, output: &Output, content: [u8; 32]) -> Result<(u64, Option<[u8; 32]>), Error> {
         self.flush_table(output)?;
         let directory = le32(&self.directory);
         let gd = self.append_marked(output, MARKER_DIRECTORY, directory)?;
@@ -156,13 +188,9 @@ impl VmdkWriter {
         self.append_marked(output, MARKER_FOOTER, footer)?;
         self.append(output, &marker(MARKER_END, 0))?;
 
-        let descriptor = Descriptor { file: &self.name, capacity: self.capacity, controller: self.controller, content };
-        let mut start = self.header(GD_AT_END).encode().to_vec();
-        start.extend_from_slice(descriptor.text().as_bytes());
-        debug_assert!(start.len() as u64 <= (1 + DESCRIPTOR_SECTORS) * SECTOR);
-        start.resize((OVERHEAD * SECTOR) as usize, 0);
-        output.write(self.base, &start)?;
-        Ok(self.len)
+        output.write(self.base, &self.start(content))?;
+        let sha256 = self.hash.take().filter(|(announced, _)| *announced == content).map(|(_, hash)| hash.finish());
+        Ok((self.len, sha256))
     }
 
     /// Bytes of compressed grains.
@@ -178,4 +206,34 @@ impl VmdkWriter {
 
 fn le32(entries: &[u32]) -> Vec<u8> {
     entries.iter().flat_map(|e| e.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::folder::{Folder, Wait};
+    use super::*;
+    use sha2::{Digest as _, Sha256};
+
+    #[test]
+    fn a_digest_on_the_way_is_the_files_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::lock(dir.path(), Wait::No).unwrap();
+        let mut all = Vec::new();
+        for announced in [None, Some([7; 32]), Some([8; 32])] {
+            let output = Output::new(folder.create("a.vmdk").unwrap()).unwrap();
+            let size = 70 << 20;
+            let mut vmdk = VmdkWriter::new(&output, 512, "a.vmdk", size, Controller::Ide, announced).unwrap();
+            for index in [0, 1, 600] {
+                let packed = Packed::Deflate { stream: vec![index as u8; 9000], adler32: 1 };
+                vmdk.cluster(&output, &Cluster { index, bytes: &[], packed: &packed }).unwrap();
+            }
+            let (len, sha256) = vmdk.finish(&output, [7; 32]).unwrap();
+            let mut bytes = vec![0; len as usize];
+            output.read(512, &mut bytes).unwrap();
+            let expected: [u8; 32] = Sha256::digest(&bytes).into();
+            assert_eq!(sha256, (announced == Some([7; 32])).then_some(expected));
+            all.push(expected);
+        }
+        assert!(all[0] == all[1] && all[1] == all[2]);
+    }
 }
