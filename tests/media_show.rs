@@ -52,6 +52,20 @@ fn what_is_missing_is_named_and_what_is_there_can_be_built() {
     let text = String::from_utf8(out.stdout).unwrap();
     assert!(text.contains("It has no 386/9pcf, the kernel of terminal"), "{text}");
     assert!(text.contains("builds    nothing for amd64"), "{text}");
+    assert!(
+        text.contains("builds    nothing for pi4\n          It has no arm/9pi4, the kernel of terminal\n"),
+        "{text}"
+    );
+    for kernel in ["9pi2cpu", "9pi2", "9pi4cpu", "9pi4"] {
+        fs::create_dir_all(tree.join("arm")).unwrap();
+        fs::write(tree.join("arm").join(kernel), kernel).unwrap();
+    }
+    let text = String::from_utf8(run(dir.path(), &["media", "show", "tree"]).stdout).unwrap();
+    assert!(
+        text.contains("builds    pi2, pi3, pi4 with fossil and the roles auth, cpu, fs, replica, terminal, venti\n"),
+        "{text}"
+    );
+    assert!(text.contains("builds    nothing for pi1\n"), "{text}");
 
     // What it says is what a build says.
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();

@@ -4,10 +4,10 @@ use super::args::Cli;
 use super::medium::Record;
 use super::{Outcome, say, setup};
 use crate::lab::words::Word as _;
-use crate::lab::{Arch, SAMPLE};
+use crate::lab::{Arch, Board, Fs, SAMPLE};
 use crate::media::store::Store;
 use crate::media::{Facts, Medium};
-use crate::render::Catalog;
+use crate::render::{Catalog, Kernel, Role};
 use serde::Serialize;
 use std::path::Path;
 
@@ -25,10 +25,13 @@ struct Shown {
     builds: Vec<Build>,
 }
 
-/// Whether nodes of an architecture can be built.
+/// Whether nodes of an architecture, or a board, can be built.
 #[derive(Serialize)]
 struct Build {
     architecture: &'static str,
+    /// Of a Raspberry Pi; PCs have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    board: Option<&'static str>,
     root: &'static str,
     /// Roles that nodes of it can have.
     roles: Vec<String>,
@@ -40,7 +43,8 @@ pub fn run(cli: &Cli, name: &str, json: bool) -> anyhow::Result<Outcome> {
     let medium = open(cli, name)?;
     let facts = Facts::of(&medium);
     let catalog = if cli.lab.exists() { setup::catalog(cli)? } else { Catalog::embedded()? };
-    let builds = Arch::WORDS.iter().map(|(_, arch)| build(&catalog, &medium, &facts, *arch)).collect();
+    let pcs = Arch::WORDS.iter().map(|(_, arch)| build(&catalog, &medium, &facts, Machine::Pc(*arch)));
+    let builds = pcs.chain(boards(&catalog, &medium, &facts)).collect();
     let shown = Shown {
         name: medium.name.clone(),
         distribution: medium.distribution.name(),
@@ -76,12 +80,37 @@ fn open(cli: &Cli, name: &str) -> anyhow::Result<Medium> {
     Ok(medium)
 }
 
+/// What a node can be.
+#[derive(Clone, Copy)]
+enum Machine {
+    Pc(Arch),
+    Pi(Board),
+}
+
+/// The boards that the distribution has kernels for.
+fn boards(catalog: &Catalog, medium: &Medium, facts: &Facts) -> Vec<Build> {
+    let pis = Board::WORDS.iter().map(|(_, board)| *board).filter(|board| board.is_pi());
+    let known = |board: &Board| {
+        let kernel = |kind| catalog.kernel_file(medium.distribution.name(), kind, board.name());
+        [Kernel::Cpu, Kernel::Terminal].into_iter().any(|kind| matches!(kernel(kind), Ok(Some(_))))
+    };
+    pis.filter(known).map(|board| build(catalog, medium, facts, Machine::Pi(board))).collect()
+}
+
 /// What stands in the way of each role is looked up where a build looks it up.
-fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, arch: Arch) -> Build {
-    let root = catalog.default_fs(medium.distribution.name()).map_or("", |fs| fs.word());
-    let mut out = Build { architecture: arch.name(), root, roles: Vec::new(), missing: Vec::new() };
+fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, machine: Machine) -> Build {
+    let distribution = medium.distribution.name();
     let has = |path: &str| facts.has(path) || medium.tree.find(path.as_bytes()).is_some();
-    let boot = match catalog.boot_files(medium.distribution.name()) {
+    let (architecture, board, name, root, boot) = match machine {
+        Machine::Pc(arch) => {
+            let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
+            (arch.name(), None, arch.name(), root, catalog.boot_files(distribution))
+        }
+        // The board's own firmware starts its kernels, which have fossil alone.
+        Machine::Pi(board) => ("arm", Some(board.name()), board.name(), Fs::Fossil.word(), Ok(Vec::new())),
+    };
+    let mut out = Build { architecture, board, root, roles: Vec::new(), missing: Vec::new() };
+    let boot = match boot {
         Ok(boot) => boot,
         Err(e) => {
             out.missing.push(e.to_string());
@@ -93,8 +122,9 @@ fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, arch: Arch) -> Build
     }
     let starts = out.missing.is_empty();
     let mut said = Vec::new();
-    for role in catalog.roles() {
-        let kernel = role.kernel.map(|kind| catalog.kernel_file(medium.distribution.name(), kind, arch.name()));
+    let is_for = |r: &&Role| r.boards.is_empty() || r.boards.iter().any(|b| b.get_ref() == board.unwrap_or("pc"));
+    for role in catalog.roles().filter(is_for) {
+        let kernel = role.kernel.map(|kind| catalog.kernel_file(distribution, kind, name));
         let why = match kernel {
             None | Some(Ok(None)) => None,
             Some(Ok(Some(path))) if has(path) => None,
@@ -126,15 +156,14 @@ fn show(s: &Shown) -> anyhow::Result<()> {
         say::line(format_args!("{:<9} {} programs; {kernels}", a.name, a.programs))?;
     }
     say::line(format_args!("boot      {}", s.facts.boot_files.join(" ")))?;
-    for b in &s.builds {
+    // Boards of which the same is to be said have one line.
+    for alike in s.builds.chunk_by(|a, b| a.board.is_some() && a.roles == b.roles && a.missing == b.missing) {
+        let b = &alike[0];
+        let names: Vec<&str> = alike.iter().map(|b| b.board.unwrap_or(b.architecture)).collect();
+        let names = names.join(", ");
         match &b.roles[..] {
-            [] => say::line(format_args!("builds    nothing for {}", b.architecture))?,
-            roles => say::line(format_args!(
-                "builds    {} with {} and the roles {}",
-                b.architecture,
-                b.root,
-                roles.join(", ")
-            ))?,
+            [] => say::line(format_args!("builds    nothing for {names}"))?,
+            roles => say::line(format_args!("builds    {names} with {} and the roles {}", b.root, roles.join(", ")))?,
         }
         b.missing.iter().try_for_each(|why| say::line(format_args!("          {why}")))?;
     }

@@ -4,7 +4,7 @@
 use crate::archive;
 use crate::built::{Artifact, Lab, Node};
 use crate::have;
-use crate::plan9::{good, medium};
+use crate::plan9::{flchk, good, medium};
 use crate::running::thorough;
 use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
 use p9img::lab::{Controller, Mac, Nic};
@@ -111,19 +111,6 @@ fn other_hardware_does_not_change_the_node() {
     }
 }
 
-/// Runs `fossil/flchk` over a partition that nothing serves. It dials a venti
-/// even with `-f`, which says that it needs none: the address is one where
-/// nobody answers at once, or it would wait for the lab's for minutes.
-fn check(sh: &mut Shell, device: &str) {
-    let report = good(sh.run(&format!("fossil/flchk -f -h 'tcp!127.0.0.1!9' /dev/{device}/fossil"), LONG));
-    let progress = ["checking epoch ", "check: visited ", "fsys blocks: "];
-    let found: Vec<&str> =
-        report.lines().filter(|l| !l.is_empty() && !progress.iter().any(|p| l.starts_with(p))).collect();
-    assert!(found.is_empty(), "flchk on {device}:\n{}", found.join("\n"));
-    let blocks = report.lines().find(|l| l.starts_with("fsys blocks: ")).unwrap_or_else(|| panic!("{report}"));
-    assert!(blocks.ends_with(" lost=0(0.0%)"), "flchk on {device}: {blocks}");
-}
-
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn flchk_finds_nothing_on_the_other_nodes() {
@@ -136,7 +123,7 @@ fn flchk_finds_nothing_on_the_other_nodes() {
         let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
         machine.disks.push(lab.disk(other, Artifact::Qcow2));
         let mut guest = machine.start().unwrap();
-        check(&mut shell(&mut guest, "plan9n1"), "sdC1");
+        flchk(&mut shell(&mut guest, "plan9n1"), "sdC1");
     }
 }
 
@@ -166,7 +153,7 @@ fn every_file_of_the_medium_reads_back_in_the_guest() {
     {
         let mut guest = machine.start().unwrap();
         let mut sh = shell(&mut guest, "plan9n1");
-        check(&mut sh, "sdC1");
+        flchk(&mut sh, "sdC1");
         serve(&mut sh, "/dev/sdC1/fossil");
         // mkfs archives the whole tree: names, modes, owners, times, bytes.
         good(sh.run("echo + >/env/all; disk/mkfs -a -s /n/idle /env/all >/dev/sdD0/data", LONG));
@@ -223,7 +210,7 @@ fn writing_and_halting_leave_fossil_sound() {
             let mut machine = plain(lab.disk("plan9n3", Artifact::Qcow2), node);
             machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
             let mut guest = machine.start().unwrap();
-            check(&mut shell(&mut guest, "plan9n3"), "sdC1");
+            flchk(&mut shell(&mut guest, "plan9n3"), "sdC1");
         }
     }
 }

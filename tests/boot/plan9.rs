@@ -3,31 +3,63 @@
 
 use p9img::ReadAt as _;
 use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
-use p9img::guest::{ConsoleError, Output};
+use p9img::guest::{ConsoleError, Output, Shell};
 use p9img::tree::Tree;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A checker reads the whole file system.
+const CHECK: Duration = Duration::from_secs(40 * 60);
+
+/// Where real media are.
+fn media() -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    std::env::var_os("P9IMG_TEST_MEDIA").map_or_else(|| home.join(".cache/p9img-test-media"), PathBuf::from)
+}
 
 /// The folder of a real medium, or `None` with a loud word. A machine may have
 /// all tools and no media, so media are required only when they are named.
 pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let folder = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join(name);
+    let named = std::env::var_os("P9IMG_TEST_MEDIA").is_some();
+    let folder = media().join(name);
     if folder.is_dir() {
         return Some(folder);
     }
-    assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", folder.display());
+    assert!(!named, "P9IMG_TEST_MEDIA is set, but {} is missing", folder.display());
     eprintln!("SKIPPED {test}: no medium {name} (set P9IMG_TEST_MEDIA)");
     None
+}
+
+/// Debian's firmware of the Raspberry Pi, where it is there.
+pub fn real_firmware() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("P9IMG_TEST_FIRMWARE").map(PathBuf::from) {
+        assert!(named.exists(), "P9IMG_TEST_FIRMWARE is set, but {} is missing", named.display());
+        return Some(named);
+    }
+    let folder = media().join("pi-firmware");
+    std::fs::read_dir(folder).ok()?.map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "deb"))
 }
 
 pub fn good(result: Result<Output, ConsoleError>) -> String {
     let output = result.unwrap_or_else(|e| panic!("{e}"));
     assert!(output.succeeded(), "{}\n{}", output.status, output.text);
     output.text
+}
+
+/// Runs `fossil/flchk` over a partition that nothing serves. It dials a venti
+/// even with `-f`, which says that it needs none: the address is one where
+/// nobody answers at once, or it would wait for the lab's for minutes.
+pub fn flchk(sh: &mut Shell, device: &str) {
+    let report = good(sh.run(&format!("fossil/flchk -f -h 'tcp!127.0.0.1!9' /dev/{device}/fossil"), CHECK));
+    let progress = ["checking epoch ", "check: visited ", "fsys blocks: "];
+    let found: Vec<&str> =
+        report.lines().filter(|l| !l.is_empty() && !progress.iter().any(|p| l.starts_with(p))).collect();
+    assert!(found.is_empty(), "flchk on {device}:\n{}", found.join("\n"));
+    let blocks = report.lines().find(|l| l.starts_with("fsys blocks: ")).unwrap_or_else(|| panic!("{report}"));
+    assert!(blocks.ends_with(" lost=0(0.0%)"), "flchk on {device}: {blocks}");
 }
 
 /// Writes a fossil that holds `tree` and nothing else.

@@ -13,6 +13,7 @@ mod built;
 mod forms;
 mod installed;
 #[path = "../boot/plan9.rs"]
+#[expect(dead_code, reason = "shared with other tests")]
 mod plan9;
 
 use built::{Artifact, Lab};
