@@ -19,6 +19,7 @@ pub mod artifact;
 pub mod assemble;
 pub mod auth;
 pub mod cli;
+mod compression;
 pub mod diff;
 pub mod digest;
 pub mod disk;

@@ -126,6 +126,23 @@ fn a_card_is_shown_asked_about_written_and_read_back() {
 }
 
 #[test]
+fn every_form_of_a_card_is_written_the_same() {
+    let lab = Lab::new();
+    let image = lab.image();
+    fs::remove_file(lab.path("output/n1.sd.img.zip")).unwrap();
+    for (format, file) in [("sd-xz", "n1.sd.img.xz"), ("sd-zst", "n1.sd.img.zst")] {
+        assert!(lab.run(&["build", "n1", "--format", format], "").status.success());
+        let card = lab.card("card", LEN);
+        let out = lab.flash(&card, &["--yes"], "");
+        assert!(out.status.success(), "{format}: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(fs::read(&card).unwrap() == image, "{format}");
+        let listed = lab.run(&["ls", &format!("output/{file}")], "");
+        assert!(String::from_utf8_lossy(&listed.stdout).contains("fossil"), "{format}: {listed:?}");
+        fs::remove_file(lab.path("output").join(file)).unwrap();
+    }
+}
+
+#[test]
 fn what_is_no_card_is_refused_untouched() {
     let lab = Lab::new();
     lab.refuses(&lab.path("none"), &["There is no", "none"]);

@@ -37,6 +37,7 @@ mod raw;
 mod share;
 mod sink;
 pub mod sums;
+mod unpacked;
 pub mod vmdk;
 pub mod zip;
 

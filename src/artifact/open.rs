@@ -2,14 +2,17 @@
 
 use super::qcow2::Qcow2;
 use super::vmdk::Vmdk;
-use super::{Error, ova, zip};
+use super::{Error, ova, unpacked, zip};
+use crate::compression::{Compression, Sequential};
 use crate::read_at::{HostFile, ReadAt};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens raw, qcow2, VMDK, OVA, or a zip with one of them, by what the file begins with; anything else
-/// is taken as raw.
+/// Opens raw, qcow2, VMDK, OVA, or one of them in a zip or under gzip, bzip2, xz
+/// or zstd, by what the file begins with; anything else is taken as raw.
+///
+/// What is compressed as a whole is unpacked first, into a temporary file.
 ///
 /// # Errors
 /// [`Error::Read`] with the file's name; its source says what is wrong.
@@ -35,7 +38,25 @@ pub fn from(file: Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
         // What is in it may be in a container of its own, but not in one more archive.
         return bare(zip::image(&file)?);
     }
+    if let Some(compression) = Compression::of(start) {
+        return bare(Arc::new(unpack(compression, &*file)?));
+    }
     bare(file)
+}
+
+fn unpack(compression: Compression, file: &dyn ReadAt) -> io::Result<HostFile> {
+    let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let reader = compression.decoder(io::BufReader::with_capacity(unpacked::STEP, Sequential::new(file)))?;
+    unpacked::unpack(reader, |at, piece| {
+        if at + piece.len() as u64 > unpacked::MOST {
+            return Err(bad(format!("unpacks to more than {} bytes, the most of any image", unpacked::MOST)));
+        }
+        Ok(())
+    })
+    .map_err(|e| match e.kind() {
+        io::ErrorKind::StorageFull => e,
+        _ => bad(format!("The {} stream is damaged or cut off: {e}", compression.name())),
+    })
 }
 
 /// As [`from`], of what is in no archive.
@@ -52,5 +73,33 @@ fn bare(file: Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
         Ok(Arc::new(Vmdk::open(Arc::new(ova::vmdk(file)?))?))
     } else {
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn compressed_images_are_read_at_any_offset_or_refused() {
+        let mut disk = vec![0; 300_001];
+        disk[200_000..200_500].fill(7);
+        let xz = || {
+            let mut e = liblzma::write::XzEncoder::new(Vec::new(), 1);
+            e.write_all(&disk).unwrap();
+            e.finish().unwrap()
+        };
+        for packed in [xz(), zstd::bulk::compress(&disk, 1).unwrap()] {
+            let image = from(Arc::new(packed.clone())).unwrap();
+            let mut bytes = vec![1; disk.len()];
+            image.read_at(0, &mut bytes).unwrap();
+            assert!(bytes == disk);
+            // A stream that is cut short is no shorter disk.
+            for cut in [12, packed.len() / 2, packed.len() - 1] {
+                let e = from(Arc::new(packed[..cut].to_vec())).map(|_| ()).unwrap_err();
+                assert!(e.to_string().contains("stream is damaged or cut off"), "{e}");
+            }
+        }
     }
 }

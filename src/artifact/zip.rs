@@ -6,10 +6,10 @@
 //! be read at any offset, so it is inflated once into a file without a name,
 //! with holes where it has zeros. Format: APPNOTE.TXT of PKWARE, 4.3 and 4.5.
 
+use super::unpacked::{self, STEP};
+use crate::compression::Sequential;
 use crate::read_at::{HostFile, ReadAt, Window};
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 const LOCAL: &[u8; 4] = b"PK\x03\x04";
@@ -23,10 +23,6 @@ const MAX_TAIL: u64 = 65_535 + END_LEN as u64;
 const MAX_CENTRAL: u64 = 1 << 20;
 /// Most that deflate can shrink.
 const MAX_RATIO: u64 = 1032;
-/// Largest image that is inflated, bytes.
-const MAX_IMAGE: u64 = 64 << 30;
-/// Bytes inflated at a time, and how fine holes are.
-const STEP: usize = 64 << 10;
 
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
@@ -177,56 +173,38 @@ pub fn image(file: &Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
 fn inflate(member: &Member, packed: &dyn ReadAt) -> io::Result<HostFile> {
     let Member { name, len, .. } = member;
     let fail = |why: String| bad(format!("{name} in the zip archive {why}"));
-    if *len > MAX_IMAGE || *len > member.packed.saturating_mul(MAX_RATIO).saturating_add(MAX_RATIO) {
+    if *len > unpacked::MOST || *len > member.packed.saturating_mul(MAX_RATIO).saturating_add(MAX_RATIO) {
         return Err(fail(format!("claims {len} bytes, more than its {} compressed ones can hold", member.packed)));
     }
-    let out: File = tempfile::tempfile()?;
-    out.set_len(*len)?;
-    let mut reader = flate2::bufread::DeflateDecoder::new(io::BufReader::with_capacity(STEP, Stream { packed, at: 0 }));
+    let packed = io::BufReader::with_capacity(STEP, Sequential::new(packed));
+    let reader = Named { name, reader: flate2::bufread::DeflateDecoder::new(packed) };
     let mut crc = flate2::Crc::new();
-    let mut buf = vec![0; STEP];
-    let mut at = 0;
-    loop {
-        let mut n = 0;
-        while n < buf.len() {
-            match reader.read(&mut buf[n..]).map_err(|e| fail(format!("does not inflate: {e}")))? {
-                0 => break,
-                more => n += more,
-            }
-        }
-        if n == 0 {
-            break;
-        }
-        if at + n as u64 > *len {
+    let out = unpacked::unpack(reader, |at, piece| {
+        if at + piece.len() as u64 > *len {
             return Err(fail(format!("inflates to more than the {len} bytes that it claims")));
         }
-        crc.update(&buf[..n]);
-        if buf[..n].iter().any(|b| *b != 0) {
-            out.write_all_at(&buf[..n], at)?;
-        }
-        at += n as u64;
-    }
+        crc.update(piece);
+        Ok(())
+    })?;
+    let at = out.len();
     if at != *len {
         return Err(fail(format!("inflates to {at} bytes, but claims {len}")));
     }
     if crc.sum() != member.crc {
         return Err(fail(format!("has the CRC-32 {:08x}, but the directory says {:08x}", crc.sum(), member.crc)));
     }
-    HostFile::new(out)
+    Ok(out)
 }
 
-/// Bytes from front to back.
-struct Stream<'a> {
-    packed: &'a dyn ReadAt,
-    at: u64,
+/// Says which member does not inflate.
+struct Named<'a, R> {
+    name: &'a str,
+    reader: R,
 }
 
-impl Read for Stream<'_> {
+impl<R: Read> Read for Named<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = (self.packed.len() - self.at).min(buf.len() as u64) as usize;
-        self.packed.read_at(self.at, &mut buf[..n])?;
-        self.at += n as u64;
-        Ok(n)
+        self.reader.read(buf).map_err(|e| bad(format!("{} in the zip archive does not inflate: {e}", self.name)))
     }
 }
 

@@ -13,8 +13,8 @@ use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Forms of a card, those first that need no unpacking.
-const FORMATS: [Format; 4] = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::Sd];
+/// Forms of a card, those first that need no unpacking, then by its speed.
+const FORMATS: [Format; 6] = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::SdZst, Format::Sd, Format::SdXz];
 
 pub fn run(cli: &Cli, args: &Flash) -> anyhow::Result<Outcome> {
     let catalog = setup::catalog(cli)?;

@@ -8,14 +8,12 @@ pub mod known;
 
 use super::MediumError;
 use super::store::{Store, StoreError};
+use crate::compression::{Compression, START, Sequential};
 use crate::read_at::ReadAt;
 use std::fs::Metadata;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-
-/// Bytes needed to know a compression.
-pub const START: usize = 10;
 
 /// Compressions inside each other: some files hold themselves without end.
 const MAX_LAYERS: usize = 4;
@@ -29,60 +27,10 @@ const SMALL: u64 = 1 << 30;
 const SPARE: u64 = 256 << 20;
 /// How often the free space is looked at, in bytes written.
 const LOOK: u64 = 64 << 20;
-/// Bytes that xz may use for its dictionary: three times what `xz -9` needs.
-const XZ_MEMORY: u64 = 192 << 20;
 /// Bytes read and decompressed at a time.
 const BUFFER: usize = 256 << 10;
 /// Such pieces that are decompressed before they are written.
 const AHEAD: usize = 8;
-
-/// A compression of whole files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    Gzip,
-    Bzip2,
-    Xz,
-    Zstd,
-}
-
-impl Compression {
-    /// The compression of a file that begins so.
-    pub fn of(start: &[u8]) -> Option<Self> {
-        match start {
-            [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
-            // The mark of a block, or of an empty stream's end.
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
-            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Self::Bzip2),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
-            // A frame, or one to be skipped.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Bzip2 => "bzip2",
-            Self::Xz => "xz",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// Each goes on where a stream ends and another begins.
-    pub(super) fn decoder<'a>(self, from: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-        Ok(match self {
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
-            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),
-            Self::Xz => {
-                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
-                Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
-            }
-            // Its window is at most 128 MiB unless more is allowed.
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(from)?),
-        })
-    }
-}
 
 /// The bytes of `file` without its compressions; those of a file that has none
 /// as they are. `path` and `meta` are the file's.
@@ -167,7 +115,7 @@ fn unpack(
 /// Sends the decompressed bytes in pieces of [`BUFFER`], and what is wrong with
 /// the stream in place of the next; ends early when nobody listens.
 fn decode(compression: Compression, from: &dyn ReadAt, to: &mpsc::SyncSender<io::Result<Vec<u8>>>) {
-    let input = BufReader::with_capacity(BUFFER, Sequential { bytes: from, at: 0 });
+    let input = BufReader::with_capacity(BUFFER, Sequential::new(from));
     let mut reader = match compression.decoder(input) {
         Ok(reader) => reader,
         Err(e) => return drop(to.send(Err(e))),
@@ -183,21 +131,6 @@ fn decode(compression: Compression, from: &dyn ReadAt, to: &mpsc::SyncSender<io:
             Ok(_) => {}
             Err(e) => return drop(to.send(Err(e))),
         }
-    }
-}
-
-/// Reads from the beginning to the end.
-struct Sequential<'a> {
-    bytes: &'a dyn ReadAt,
-    at: u64,
-}
-
-impl Read for Sequential<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = (self.bytes.len() - self.at).min(buf.len() as u64) as usize;
-        self.bytes.read_at(self.at, &mut buf[..n])?;
-        self.at += n as u64;
-        Ok(n)
     }
 }
 

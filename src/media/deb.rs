@@ -2,9 +2,9 @@
 //! `data.tar`, mostly compressed, holds the files. Packages are small: the
 //! archive within is kept in memory.
 
-use super::compressed::Compression;
 use super::open::Listed;
 use super::{MediumError, tar};
+use crate::compression::Compression;
 use crate::read_at::ReadAt;
 use std::io::{self, Read as _};
 use std::path::Path;
