@@ -4,7 +4,7 @@ use super::args::Cli;
 use super::medium::Record;
 use super::{Outcome, say, setup};
 use crate::lab::words::Word as _;
-use crate::lab::{Arch, Board, Fs, SAMPLE};
+use crate::lab::{Arch, Board, Fs, Origin, SAMPLE};
 use crate::media::store::Store;
 use crate::media::{Facts, Medium};
 use crate::render::{Catalog, Kernel, Role};
@@ -40,8 +40,8 @@ struct Build {
 }
 
 pub fn run(cli: &Cli, name: &str, json: bool) -> anyhow::Result<Outcome> {
-    let medium = open(cli, name)?;
-    let facts = Facts::of(&medium);
+    let (medium, called) = open(cli, name)?;
+    let facts = Facts::of(&medium, &called);
     let catalog = if cli.lab.exists() { setup::catalog(cli)? } else { Catalog::embedded()? };
     let pcs = Arch::WORDS.iter().map(|(_, arch)| build(&catalog, &medium, &facts, Machine::Pc(*arch)));
     let builds = pcs.chain(boards(&catalog, &medium, &facts)).collect();
@@ -63,21 +63,28 @@ pub fn run(cli: &Cli, name: &str, json: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// A medium of the lab, if there is one of that name, or what is at a path.
-fn open(cli: &Cli, name: &str) -> anyhow::Result<Medium> {
+/// A medium of the lab, if there is one of that name, or what is at a path;
+/// with all that it is called.
+fn open(cli: &Cli, name: &str) -> anyhow::Result<(Medium, Vec<String>)> {
+    let mut called = vec![name.to_owned()];
     if name == SAMPLE && !Path::new(name).exists() {
-        return Ok(Medium::sample());
+        return Ok((Medium::sample(), called));
     }
     if cli.lab.exists() && !Path::new(name).exists() {
         let lab = setup::plain_lab(cli, &setup::catalog(cli)?)?;
         let lab = lab.with_medium(name).map_err(|p| super::Usage(p.to_string()))?;
-        return setup::medium(cli, &lab, Record::No);
+        match lab.media.get(&lab.medium).map(|medium| &medium.origin) {
+            Some(Origin::Path(path)) => called.push(path.display().to_string()),
+            Some(Origin::Urls(urls)) => called.extend(urls.iter().cloned()),
+            None => {}
+        }
+        return Ok((setup::medium(cli, &lab, Record::No)?, called));
     }
     let medium = Medium::open(name, Path::new(name), 0, Store::platform().ok().as_ref())?;
     if !cli.quiet {
         medium.notes.iter().for_each(|note| say::note(note));
     }
-    Ok(medium)
+    Ok((medium, called))
 }
 
 /// What a node can be.
@@ -148,7 +155,9 @@ fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, machine: Machine) ->
 }
 
 fn show(s: &Shown) -> anyhow::Result<()> {
-    say::line(format_args!("{}: {}, {} files and folders", s.name, s.facts.system, s.entries))?;
+    let release = s.facts.release.as_ref().map(|n| format!(" release {n}")).unwrap_or_default();
+    let commit = s.facts.commit.as_ref().map(|hex| format!(", commit {hex}")).unwrap_or_default();
+    say::line(format_args!("{}: {}{release}{commit}, {} files and folders", s.name, s.facts.system, s.entries))?;
     s.facts.unsure.iter().try_for_each(|why| say::line(format_args!("  {why}")))?;
     say::line(format_args!("metadata  {}", s.metadata))?;
     for a in &s.facts.architectures {

@@ -11,6 +11,9 @@ const ONLY_LEGACY: &str = "sys/src/libsec/port/chacha.c";
 /// Sources that both have: without them nothing tells the two apart.
 const BOTH: &str = "sys/src/libsec/port/aes.c";
 
+/// Where releases of 9front keep the branch that `sysupdate` pulls.
+const COMMITS: [&str; 2] = ["dist/9front/.git/refs/heads/front", ".git/refs/heads/front"];
+
 /// What programs of an architecture need to be of use on a machine.
 const INIT: &str = "init";
 
@@ -19,6 +22,10 @@ const INIT: &str = "init";
 pub struct Facts {
     /// In words: `9legacy`, `Plan 9 from Bell Labs, fourth edition`, …
     pub system: String,
+    /// Number of the release, as the names of the medium have it.
+    pub release: Option<String>,
+    /// Commit of the sources, as the system's own repository has it.
+    pub commit: Option<String>,
     /// What the system's files do not say, in a sentence.
     pub unsure: Option<String>,
     pub architectures: Vec<Architecture>,
@@ -38,17 +45,21 @@ pub struct Architecture {
 }
 
 impl Facts {
-    /// Looks at the tree of `medium`.
-    pub fn of(medium: &Medium) -> Self {
+    /// Looks at the tree of `medium`, which is `called` so: names of files,
+    /// addresses, the name of a known release.
+    pub fn of(medium: &Medium, called: &[String]) -> Self {
         let tree = &*medium.tree;
+        let release = called.iter().find_map(|name| front_release(name)).map(str::to_owned);
+        let release = release.filter(|_| medium.distribution == Distribution::Front);
+        let commit = COMMITS.iter().find_map(|path| commit(tree, path));
         let has = |path: &str| tree.find(path.as_bytes()).is_some();
         let (system, unsure) = match medium.distribution {
             Distribution::Sample => ("the embedded sample, which is not Plan 9".to_owned(), None),
             Distribution::Front => (
                 "9front".to_owned(),
-                Some(
-                    "No file of the tree is known to say the number of the release: it is in the name of what was downloaded".to_owned(),
-                ),
+                release.is_none().then(|| {
+                    "No file of the tree is known to say the number of the release: it is in the name of what was downloaded".to_owned()
+                }),
             ),
             Distribution::Legacy if has(ONLY_LEGACY) => ("9legacy".to_owned(), None),
             Distribution::Legacy if has(BOTH) => ("Plan 9 from Bell Labs, fourth edition".to_owned(), None),
@@ -73,13 +84,29 @@ impl Facts {
                 architectures.push(Architecture { name, programs, kernels });
             }
         }
-        Self { system, unsure, architectures, boot_files }
+        Self { system, release, commit, unsure, architectures, boot_files }
     }
 
     /// Whether the tree has this file, by [`Facts`] of it.
     pub fn has(&self, path: &str) -> bool {
         self.boot_files.iter().chain(self.architectures.iter().flat_map(|a| &a.kernels)).any(|p| p == path)
     }
+}
+
+/// The number in names such as `9front-11952.amd64.iso.gz`.
+fn front_release(name: &str) -> Option<&str> {
+    let rest = &name[name.rfind("9front-")? + "9front-".len()..];
+    let number = &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())];
+    let ends = rest[number.len()..].chars().next().is_none_or(|c| !c.is_ascii_alphanumeric());
+    (!number.is_empty() && ends).then_some(number)
+}
+
+/// The commit that a file of a git directory names.
+fn commit(tree: &Tree, path: &str) -> Option<String> {
+    let content = tree.entry(tree.find(path.as_bytes())?).content().filter(|c| c.len() <= 64)?;
+    let text = String::from_utf8(content.read_all().ok()?).ok()?;
+    let hex = text.trim_end();
+    (hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| hex.to_owned())
 }
 
 fn children(tree: &Tree, dir: EntryId) -> impl Iterator<Item = (String, EntryId)> {
@@ -134,7 +161,7 @@ mod tests {
             "spim/include/u.h",
             "rc/bin/9fs",
         ];
-        let facts = Facts::of(&medium(Distribution::Legacy, &files));
+        let facts = Facts::of(&medium(Distribution::Legacy, &files), &[]);
         assert_eq!(facts.boot_files, ["386/9load", "386/pbslba"]);
         let all: Vec<_> = facts.architectures.iter().map(|a| (&*a.name, a.programs, a.kernels.join(" "))).collect();
         let want =
@@ -145,11 +172,41 @@ mod tests {
 
     #[test]
     fn releases_are_told_apart_by_what_only_one_has() {
-        let of = |files: &[&str]| Facts::of(&medium(Distribution::Legacy, files));
+        let of = |files: &[&str]| Facts::of(&medium(Distribution::Legacy, files), &[]);
         assert_eq!(of(&[BOTH, ONLY_LEGACY]).system, "9legacy");
         assert_eq!(of(&[BOTH]).system, "Plan 9 from Bell Labs, fourth edition");
         let facts = of(&["386/9load"]);
         assert!(facts.system.contains(" or ") && facts.unsure.is_some());
-        assert!(Facts::of(&Medium::sample()).system.contains("not Plan 9"));
+        assert!(Facts::of(&Medium::sample(), &[]).system.contains("not Plan 9"));
+    }
+
+    #[test]
+    fn a_release_is_in_names_and_a_commit_in_the_repository() {
+        let path = "dist/9front/.git/refs/heads/front";
+        let named = |called: &[&str], distribution| {
+            let called: Vec<_> = called.iter().map(|s| (*s).to_owned()).collect();
+            Facts::of(&medium(distribution, &[path]), &called)
+        };
+        let all = [
+            ("/home/me/9front-11952.amd64.iso.gz", Some("11952")),
+            ("http://9front.org/iso/9front-11554.386.iso.gz", Some("11554")),
+            ("9front-11554-qcow2", Some("11554")),
+            ("9front-11554", Some("11554")),
+            ("9front-master", None),
+            ("9front-11x.iso", None),
+            ("9front", None),
+        ];
+        for (name, release) in all {
+            let facts = named(&["somewhere", name], Distribution::Front);
+            assert_eq!((facts.release.as_deref(), facts.unsure.is_none()), (release, release.is_some()), "{name}");
+        }
+        assert_eq!(named(&["9front-11952.iso"], Distribution::Legacy).release, None);
+        assert_eq!(named(&[], Distribution::Front).commit, None, "an x is no commit");
+        let mut listing = Listing::default();
+        let hex = "0123456789abcdef0123456789abcdef01234567";
+        let text = Content::bytes(format!("{hex}\n").into_bytes());
+        listing.file(path.as_bytes(), Attributes::Unix { executable: false }, text).unwrap();
+        let tree = Arc::new(listing.tree(None, 0));
+        assert_eq!(commit(&tree, path).as_deref(), Some(hex));
     }
 }

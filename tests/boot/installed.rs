@@ -73,7 +73,7 @@ fn what_plan9_installed_is_a_medium_and_the_folders_files() {
     let image = Medium::open("installed", &installed, lab.epoch, None).unwrap();
     let folder = Medium::open("9legacy", &media, lab.epoch, None).unwrap();
     assert_eq!(image.metadata_source, "the disk image itself");
-    let facts = Facts::of(&image);
+    let facts = Facts::of(&image, &[]);
     assert!(["386/9load", "386/9pccpuf", "386/mbr"].iter().all(|p| facts.has(p)), "{facts:?}");
 
     // What the running node's roles rendered, and the file that fossil made.
