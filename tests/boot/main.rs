@@ -8,6 +8,7 @@
 mod archive;
 mod built;
 mod front;
+mod front_cuts;
 mod front_cwfs;
 mod front_gefs;
 mod grid;
