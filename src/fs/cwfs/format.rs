@@ -6,8 +6,9 @@
 //! where a structure lies.
 
 use crate::fs::shared::area::{Holds, Sealed};
-use crate::fs::shared::pointers::Tops;
-use crate::fs::shared::shape::{LEVELS, Reach};
+use crate::fs::shared::get;
+use crate::fs::shared::pointers::{self, Pointers};
+use crate::fs::shared::shape::Reach;
 use crate::read_at::SECTOR;
 use crate::tree::{DMAPPEND, DMDIR, DMEXCL, DMTMP, Meta, Mode};
 
@@ -51,11 +52,6 @@ pub fn device_blocks(len: u64) -> u64 {
     (len / SECTOR + 1) / (BLOCK as u64 / SECTOR)
 }
 
-fn get<const N: usize>(b: &[u8], at: usize) -> [u8; N] {
-    let mut out = [0; N];
-    out.copy_from_slice(&b[at..at + N]);
-    out
-}
 pub fn get64(b: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(get(b, at))
 }
@@ -68,7 +64,7 @@ fn put64(b: &mut [u8], at: usize, v: u64) {
 
 /// The addresses in a block of pointers.
 pub fn pointers(block: &[u8]) -> Vec<u64> {
-    (0..POINTERS).map(|i| get64(block, 8 * i)).collect()
+    pointers::parse(&block[..8 * POINTERS])
 }
 
 /// What kind of block one is.
@@ -156,19 +152,6 @@ impl Sealed for Form {
     }
 }
 
-/// Where the blocks of a file or directory are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pointers {
-    pub direct: [u64; DIRECT],
-    pub indirect: [u64; LEVELS],
-}
-
-impl Pointers {
-    pub fn tops(&self) -> Tops<'_> {
-        Tops { direct: &self.direct, indirect: &self.indirect }
-    }
-}
-
 /// A file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dentry {
@@ -182,7 +165,8 @@ pub struct Dentry {
     pub qid: u64,
     pub version: u32,
     pub size: u64,
-    pub pointers: Pointers,
+    /// Where the blocks are.
+    pub pointers: Pointers<DIRECT>,
     pub atime: u32,
     pub mtime: u32,
 }
@@ -201,10 +185,6 @@ impl Dentry {
     pub fn at(block: &[u8], i: usize) -> Self {
         let b = &block[DENTRY * i..][..DENTRY];
         let end = b[..NAME].iter().position(|c| *c == 0).unwrap_or(NAME);
-        let mut pointers = Pointers::default();
-        for (i, p) in pointers.direct.iter_mut().chain(&mut pointers.indirect).enumerate() {
-            *p = get64(b, 172 + 8 * i);
-        }
         Self {
             name: b[..end].to_vec(),
             uid: get16(b, 144),
@@ -214,7 +194,7 @@ impl Dentry {
             qid: get64(b, 152),
             version: u32::from_le_bytes(get(b, 160)),
             size: get64(b, 164),
-            pointers,
+            pointers: Pointers::parse(&b[172..252]),
             atime: u32::from_le_bytes(get(b, 252)),
             mtime: u32::from_le_bytes(get(b, 256)),
         }
@@ -229,9 +209,7 @@ impl Dentry {
         put64(&mut b, 152, self.qid);
         b[160..164].copy_from_slice(&self.version.to_le_bytes());
         put64(&mut b, 164, self.size);
-        for (i, p) in self.pointers.direct.iter().chain(&self.pointers.indirect).enumerate() {
-            put64(&mut b, 172 + 8 * i, *p);
-        }
+        self.pointers.write(&mut b[172..252]);
         b[252..256].copy_from_slice(&self.atime.to_le_bytes());
         b[256..260].copy_from_slice(&self.mtime.to_le_bytes());
         b

@@ -12,15 +12,14 @@ use super::format::{
 };
 use super::limits::{LayoutError, MAX_NAME};
 use super::other::Other;
-use super::users::{born, parse};
+use super::users::FILE;
 use super::worm::Worm;
-use crate::fs::shared::area::{Area, Sealed as _};
-use crate::fs::shared::bad_name;
-use crate::fs::shared::layers::{Blocks as _, Free};
-use crate::fs::shared::place::{self, Place, ids};
-use crate::fs::shared::shape::{Reach as _, Shape};
+use crate::fs::shared::entries::{self, Builder, Described, Entries, Overlaid};
+use crate::fs::shared::layers::Blocks as _;
+use crate::fs::shared::place;
+use crate::fs::shared::shape::Reach as _;
 use crate::fs::shared::users::Users;
-use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
+use crate::tree::{EntryId, Meta, Mode, Tree};
 use std::sync::Arc;
 
 /// A node's blocks start at a multiple of this many (64 KiB), so that the
@@ -35,23 +34,33 @@ const ROOT: u64 = 3;
 const DUMP_ROOT: u64 = 4;
 const NEXT: u64 = 5;
 
-/// Where an entry of a tree was placed.
-#[derive(Clone, Copy)]
-pub struct Placed {
-    first: u64,
-    /// Without those of pointers.
-    blocks: u64,
+impl Entries for Form {
+    const NAME: &'static str = "cwfs64x";
+    const SLOTS: usize = SLOTS;
+    const MAX_NAME: usize = MAX_NAME;
+    const MAX_FILE: u64 = {
+        let reach = Self::MAX_DATA.saturating_mul(PAYLOAD as u64);
+        if reach < i64::MAX as u64 { reach } else { i64::MAX as u64 }
+    };
+    const ROOT_QID: u64 = ROOT_PATH;
+    const FIRST_QID: u64 = QIDGEN + 1;
+    type Dentry = [u8; DENTRY];
+
+    fn mark(qid: u64) -> u64 {
+        qid
+    }
+
+    fn dentry(of: &Described<'_>) -> [u8; DENTRY] {
+        let mut d = Dentry::new(of.name, of.qid, &of.entry.meta, of.ids);
+        d.size = of.entry.len();
+        d.pointers = of.placed.pointers::<Self, _>();
+        d.write()
+    }
 }
 
 /// The part of a layout that depends on the medium alone; shared by all nodes
 /// with the same users.
-pub struct Base {
-    pub(super) tree: Arc<Tree>,
-    pub(super) area: Area<Form>,
-    users: Users,
-    placed: Vec<Placed>,
-    number: u64,
-}
+pub type Base = entries::Base<Form>;
 
 /// What a volume is told beside its files. Lengths are those of partitions, in
 /// bytes.
@@ -78,8 +87,7 @@ pub struct Cwfs {
 /// # Errors
 /// When that file cannot be read.
 pub fn users(tree: &Tree) -> Result<Users, LayoutError> {
-    let text = crate::fs::shared::users::text(tree).map_err(|e| LayoutError::Users(e.to_string()))?;
-    Ok(text.map_or_else(born, |t| parse(&t)))
+    FILE.of(tree).map_err(|e| LayoutError::Users(e.to_string()))
 }
 
 impl Base {
@@ -88,15 +96,7 @@ impl Base {
     /// # Errors
     /// When cwfs64x cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users) -> Result<Self, LayoutError> {
-        let mut b = Builder::new(tree, users, START);
-        let placed = place::medium(&mut b, tree, base_path)?;
-        b.area.finish();
-        Ok(Self { tree: tree.clone(), area: b.area, users: users.clone(), placed, number: crate::fs::base_number() })
-    }
-
-    /// Tells bases of one process apart; see [`crate::read_at::Origin`].
-    pub fn number(&self) -> u64 {
-        self.number
+        Ok(Self::place(tree, users, START)?)
     }
 }
 
@@ -112,14 +112,14 @@ impl Cwfs {
         if !place::is_over(tree, &base.tree) {
             return Err(LayoutError::OtherBase);
         }
-        let mut b = Builder::new(tree, &base.users, base.area.end().next_multiple_of(ALIGN));
-        let next = place::node(&mut b, (&base.tree, &base.placed), tree, base_path)?;
+        let (b, next) = base.node(tree, ALIGN)?;
         if next > MAX_PATH {
             return Err(LayoutError::TooManyFiles);
         }
-        let root = b.dentry(EntryId::ROOT, b"/", ROOT_PATH)?;
-        b.area.finish();
-        let fsize = b.area.end();
+        let root = b.root()?;
+        let mut area = b.area;
+        area.finish();
+        let fsize = area.end();
         let needed = fsize * BLOCK as u64;
         if needed > options.worm {
             return Err(LayoutError::TooSmall { needed, available: options.worm });
@@ -149,16 +149,8 @@ impl Cwfs {
             roraddr: DUMP_ROOT,
             ..cache.ok_or(small)?
         };
-        let free = unused(base, tree);
-        let worm = Worm {
-            base: base.clone(),
-            tree: tree.clone(),
-            len: options.worm,
-            area: b.area,
-            free,
-            superblock,
-            roots: [root, dump_root],
-        };
+        let blocks = Overlaid::new(base, tree, area);
+        let worm = Worm { blocks, len: options.worm, superblock, roots: [root, dump_root] };
         Ok(Self {
             cache: Cache { len: options.cache, config: options.config.clone().into_bytes(), header },
             worm,
@@ -202,106 +194,10 @@ fn other(tree: &Tree, users: &Users, options: &Options) -> Result<Other, LayoutE
         let id = out.push(usr, &entry.name, entry.meta.clone(), None);
         out.push(id, b"tmp", tree.entry(tmp).meta.clone(), None);
     }
-    let mut b = Builder::new(&out, users, super::format::ROOT_AT + 1);
-    b.placed = place::medium(&mut b, &out, base_path)?.into_iter().map(Some).collect();
-    let root = b.dentry(EntryId::ROOT, b"/", ROOT_PATH)?;
-    b.area.finish();
-    let area = b.area;
-    let qidgen = base_path(EntryId(out.len() as u32 - 1));
+    let b = Builder::<Form>::alone(&out, users, super::format::ROOT_AT + 1)?;
+    let root = b.root()?;
+    let mut area = b.area;
+    area.finish();
+    let qidgen = Form::qid(EntryId(out.len() as u32 - 1));
     Other::new(area, out, root, qidgen, options.other)
-}
-
-/// qid paths of the medium's entries.
-fn base_path(id: EntryId) -> u64 {
-    match id {
-        EntryId::ROOT => ROOT_PATH,
-        EntryId(n) => QIDGEN + u64::from(n),
-    }
-}
-
-/// Base addresses that a node does not use.
-fn unused(base: &Base, tree: &Arc<Tree>) -> Free {
-    let dirs = ids(&base.tree).filter(|id| base.tree.entry(*id).is_dir()).map(|id| {
-        let p = base.placed[id.index()];
-        (id, p.first, p.first + Shape::<Form>::new(p.blocks).total())
-    });
-    place::unused(&base.tree, tree, base.area.file_runs().chain(dirs))
-}
-
-/// Fills an area: all files first, then directories, children before parents.
-struct Builder<'a> {
-    tree: &'a Tree,
-    users: &'a Users,
-    area: Area<Form>,
-    /// By entry of the tree; what is `None` is not placed yet.
-    placed: Vec<Option<Placed>>,
-}
-
-impl<'a> Builder<'a> {
-    fn new(tree: &'a Tree, users: &'a Users, start: u64) -> Self {
-        Self { tree, users, area: Area::new(start), placed: vec![None; tree.len()] }
-    }
-
-    fn path(&self, id: EntryId) -> String {
-        self.tree.paths().swap_remove(id.index())
-    }
-
-    /// The numbers of owner, last user and group.
-    fn ids(&self, id: EntryId, meta: &Meta) -> Result<[i16; 3], LayoutError> {
-        let known = |what, name: &str| {
-            let unknown = || LayoutError::UnknownUser { path: self.path(id), what, name: name.into() };
-            self.users.id(name).ok_or_else(unknown)
-        };
-        let uid = known("owner", &meta.uid)?;
-        // Who changed a file last may be nobody here: a medium tells of others.
-        Ok([uid, self.users.id(&meta.muid).unwrap_or(uid), known("group", &meta.gid)?])
-    }
-
-    /// The directory entry of a placed entry.
-    fn dentry(&self, id: EntryId, name: &[u8], path: u64) -> Result<[u8; DENTRY], LayoutError> {
-        let entry = self.tree.entry(id);
-        let placed = self.placed[id.index()].expect("children are placed before their directory");
-        let mut d = Dentry::new(name, path, &entry.meta, self.ids(id, &entry.meta)?);
-        d.size = entry.len();
-        Shape::<Form>::new(placed.blocks).point(placed.first, &mut d.pointers.direct, &mut d.pointers.indirect);
-        Ok(d.write())
-    }
-}
-
-impl Place for Builder<'_> {
-    type Placed = Placed;
-    type Error = LayoutError;
-
-    fn placed(&mut self) -> &mut Vec<Option<Placed>> {
-        &mut self.placed
-    }
-
-    fn file(&mut self, id: EntryId, path: u64) -> Result<(), LayoutError> {
-        let Kind::File(content) = &self.tree.entry(id).kind else { return Ok(()) };
-        let max = Form::MAX_DATA.saturating_mul(PAYLOAD as u64).min(i64::MAX as u64);
-        if content.len() > max {
-            return Err(LayoutError::FileTooBig { path: self.path(id), len: content.len(), max });
-        }
-        let first = self.area.add_file(id, content.len(), path);
-        self.placed[id.index()] = Some(Placed { first, blocks: Form::shape(content.len()).data() });
-        Ok(())
-    }
-
-    fn dir(&mut self, id: EntryId, path: &dyn Fn(EntryId) -> u64) -> Result<(), LayoutError> {
-        let tree = self.tree;
-        let mut entries = Vec::with_capacity(tree.entry(id).children().len());
-        for child in tree.entry(id).children() {
-            let name = &tree.entry(*child).name;
-            if let Some(why) = bad_name(name) {
-                return Err(LayoutError::BadName { path: self.path(*child), why });
-            }
-            if name.len() > MAX_NAME {
-                return Err(LayoutError::NameTooLong { path: self.path(*child), len: name.len() });
-            }
-            entries.push(self.dentry(*child, name, path(*child))?);
-        }
-        let (first, blocks) = self.area.add_dir(&entries, SLOTS, path(id));
-        self.placed[id.index()] = Some(Placed { first, blocks });
-        Ok(())
-    }
 }

@@ -64,7 +64,7 @@ impl CwfsReader {
     fn users(&self) -> &Users {
         self.users.get_or_init(|| {
             let volume = self.main.as_ref().unwrap_or(&self.volume);
-            read_users(volume).unwrap_or_else(|_| users::born())
+            read_users(volume).unwrap_or_else(|_| users::FILE.born())
         })
     }
 
@@ -127,7 +127,7 @@ fn read_users(volume: &Volume) -> io::Result<Users> {
     }
     let mut text = vec![0; d.size.min(MAX_FILE) as usize];
     volume.read(Side::Live, &d, 0, &mut text)?;
-    Ok(users::parse(&text))
+    Ok(users::FILE.parse(&text))
 }
 
 impl FileSystem for CwfsReader {

@@ -2,6 +2,7 @@
 
 use super::format::{BLOCK, DENTRY, FREES, PAYLOAD};
 use super::*;
+use crate::fs::shared::refused::Refused;
 pub use crate::fs::testing::{findings, read_all};
 use crate::fs::testing::{listing_of_fs, listing_of_tree};
 use crate::fs::{FileSystem, alone};
@@ -214,7 +215,7 @@ fn what_cwfs_cannot_hold_is_refused() {
     }
     let endless = Content::Part { source: Arc::new(vec![0; 1]), offset: 0, len: 1 << 63 };
     let t = tree_of(&[("f", endless)]);
-    assert!(matches!(Base::layout(&t, &users(&t).unwrap()), Err(LayoutError::FileTooBig { .. })));
+    assert!(matches!(Base::layout(&t, &users(&t).unwrap()), Err(LayoutError::Entry(Refused::FileTooBig { .. }))));
     let t = tree_of(&[("f", bytes(PAYLOAD + 1, 0))]);
     let refuse = |o: Options| Cwfs::layout(&base(&t), &t, &o).err().unwrap();
     let block = BLOCK as u64;

@@ -2,7 +2,7 @@
 //! (`/sys/src/cmd/cwfs/uidgid.c`).
 
 use super::format::NAME;
-use crate::fs::shared::users::{Nobody, Users};
+use crate::fs::shared::users::{Nobody, UsersFile};
 
 /// What cwfs knows when told `users default`.
 const DEFAULT: [(i16, &str); 9] = [
@@ -17,17 +17,8 @@ const DEFAULT: [(i16, &str); 9] = [
     (10_005, "bootes"),
 ];
 
-/// Those of a volume without a file of them.
-pub fn born() -> Users {
-    Users::new(Nobody::None, DEFAULT)
-}
-
-/// Reads the text of `/adm/users`.
-pub fn parse(text: &[u8]) -> Users {
-    let text = String::from_utf8_lossy(text);
-    let users = Users::new(Nobody::None, text.lines().filter_map(line));
-    if users.is_empty() { born() } else { users }
-}
+/// `/adm/users`.
+pub const FILE: UsersFile = UsersFile { nobody: Nobody::None, born: &DEFAULT, line };
 
 fn line(l: &str) -> Option<(i16, &str)> {
     let mut fields = l.split(':');
@@ -51,10 +42,10 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_cwfs_does() {
-        let u = parse(b"-1:adm:adm:glenda\n7:bob:bob\n8:x\n 9 :eve:\n\n65546:far:\n");
+        let u = FILE.parse(b"-1:adm:adm:glenda\n7:bob:bob\n8:x\n 9 :eve:\n\n65546:far:\n");
         let names = [-1, 7, 8, 9, 10, 99].map(|n| u.name(n));
         assert_eq!(names, ["adm", "bob", "none", "eve", "far", "none"]);
         assert_eq!((u.id("bob"), u.id("sys"), u.id("7")), (Some(7), None, None));
-        assert_eq!(parse(b"nothing\n").id("bootes"), Some(10_005));
+        assert_eq!(FILE.parse(b"nothing\n").id("bootes"), Some(10_005));
     }
 }

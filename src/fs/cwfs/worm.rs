@@ -4,21 +4,14 @@
 //! request touches; blocks that nobody uses are zeros and in no extent.
 
 use super::format::{BLOCK, DENTRY, Form, Kind, ROOT_PATH, SUPER_AT, Super, Tag};
-use super::layout::Base;
-use crate::fs::shared::area::Area;
-use crate::fs::shared::layers::{Blocks as _, Free, Layers};
+use crate::fs::shared::entries::Overlaid;
 use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
-use crate::tree::Tree;
 use std::io;
-use std::sync::Arc;
 
 /// The partition `fsworm`.
 pub struct Worm {
-    pub(super) base: Arc<Base>,
-    pub(super) tree: Arc<Tree>,
+    pub(super) blocks: Overlaid<Form>,
     pub(super) len: u64,
-    pub(super) area: Area<Form>,
-    pub(super) free: Free,
     pub(super) superblock: Super,
     /// `/` and the root of the dumps, at the addresses that follow each other.
     pub(super) roots: [[u8; DENTRY]; 2],
@@ -33,13 +26,9 @@ pub fn root_block(root: &[u8; DENTRY]) -> [u8; BLOCK] {
 }
 
 impl Worm {
-    fn layers(&self) -> Layers<'_, Area<Form>> {
-        Layers { base: (&self.base.area, &self.base.tree), free: &self.free, own: (&self.area, &self.tree) }
-    }
-
     /// Blocks in use.
     pub fn blocks_used(&self) -> u64 {
-        3 + self.layers().blocks()
+        3 + self.blocks.layers().blocks()
     }
 
     /// Blocks in the partition.
@@ -66,7 +55,7 @@ impl ReadAt for Worm {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("fsworm", offset, buf.len(), self.len)?;
-        let data = self.base.area.start() * BLOCK as u64;
+        let data = self.blocks.start() * BLOCK as u64;
         let mut done = 0;
         while done < buf.len() && offset + (done as u64) < data {
             let at = offset + done as u64;
@@ -76,18 +65,16 @@ impl ReadAt for Worm {
             buf[done..done + n].copy_from_slice(&block[within..within + n]);
             done += n;
         }
-        self.layers().read(offset + done as u64, &mut buf[done..])
+        self.blocks.layers().read(offset + done as u64, &mut buf[done..])
     }
 
     fn extents(&self) -> Vec<Extent> {
         let block = BLOCK as u64;
         let front = Extent { offset: SUPER_AT * block, len: 3 * block };
-        let used = |(start, end)| Extent { offset: start * block, len: (end - start) * block };
-        normalize(std::iter::once(front).chain(self.layers().used().map(used)).collect())
+        normalize(std::iter::once(front).chain(self.blocks.extents()).collect())
     }
 
-    /// Blocks of the base that this node uses are the base's.
     fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
-        self.layers().in_base(offset, len).then(|| Origin { base: self.base.number(), offset })
+        self.blocks.origin(offset, len)
     }
 }

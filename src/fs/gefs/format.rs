@@ -6,6 +6,7 @@
 //! where a structure lies.
 
 use super::hash::hash;
+use crate::fs::shared::get;
 use crate::tree::{Meta, Mode};
 
 /// Bytes in a block.
@@ -65,11 +66,6 @@ pub const FIRST_QID: u64 = 3;
 /// The directory that the root is in.
 pub const NOWHERE: u64 = u64::MAX;
 
-pub fn get<const N: usize>(b: &[u8], at: usize) -> [u8; N] {
-    let mut out = [0; N];
-    out.copy_from_slice(&b[at..at + N]);
-    out
-}
 pub fn get16(b: &[u8], at: usize) -> u16 {
     u16::from_be_bytes(get(b, at))
 }

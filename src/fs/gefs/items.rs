@@ -3,10 +3,11 @@
 //! then by length and name, and each directory's way up.
 
 use super::format::{BLOCK64, Dir, K_UP, NOWHERE, Pointer, data_key, entry_key, number_key};
-use super::limits::{LayoutError, MAX_FILE, MAX_NAME};
+use super::limits::{FS, LayoutError, MAX_FILE, MAX_NAME};
 use super::sums::blocks_of;
 use super::users::Users;
-use crate::fs::shared::bad_name;
+use crate::fs::shared::place::ids;
+use crate::fs::shared::refused::{self, Refused, check_name};
 use crate::tree::{EntryId, Meta, Tree};
 
 /// One value, without its bytes.
@@ -30,11 +31,6 @@ pub struct Files<'a> {
     pub without: Option<EntryId>,
 }
 
-/// All entries of a tree.
-pub fn ids(tree: &Tree) -> impl DoubleEndedIterator<Item = EntryId> + use<> {
-    (0..tree.len() as u32).map(EntryId)
-}
-
 impl<'a> Files<'a> {
     /// Looks at everything that gefs may not hold; places come later.
     pub fn new(tree: &'a Tree, users: &Users, qids: Vec<u64>, without: Option<EntryId>) -> Result<Self, LayoutError> {
@@ -44,15 +40,10 @@ impl<'a> Files<'a> {
         for id in ids(tree) {
             let entry = tree.entry(id);
             if id != EntryId::ROOT {
-                if let Some(why) = bad_name(&entry.name) {
-                    return Err(LayoutError::BadName { path: path(id), why });
-                }
-                if entry.name.len() > MAX_NAME {
-                    return Err(LayoutError::NameTooLong { path: path(id), len: entry.name.len() });
-                }
+                check_name(FS, MAX_NAME, &entry.name, || path(id))?;
             }
             if entry.len() > MAX_FILE {
-                return Err(LayoutError::FileTooBig { path: path(id), len: entry.len() });
+                return Err(Refused::FileTooBig { path: path(id), len: entry.len(), max: MAX_FILE }.into());
             }
             owners.push(owner(&entry.meta, users, || path(id))?);
             for child in entry.children() {
@@ -115,11 +106,6 @@ impl<'a> Files<'a> {
 }
 
 /// The numbers of owner, last user and group.
-pub fn owner(meta: &Meta, users: &Users, path: impl Fn() -> String) -> Result<[i32; 3], LayoutError> {
-    let known = |what, name: &str| {
-        users.id(name).ok_or_else(|| LayoutError::UnknownUser { path: path(), what, name: name.into() })
-    };
-    let uid = known("owner", &meta.uid)?;
-    // Who changed a file last may be nobody here: a medium tells of others.
-    Ok([uid, users.id(&meta.muid).unwrap_or(uid), known("group", &meta.gid)?])
+pub fn owner(meta: &Meta, users: &Users, path: impl Fn() -> String) -> Result<[i32; 3], Refused> {
+    refused::owner(FS, meta, |name| users.id(name), path)
 }

@@ -4,6 +4,7 @@ use super::arenas::MIN_LEN;
 use super::format::{BLOCK, BLOCK64};
 use super::*;
 use crate::fs::FileSystem;
+use crate::fs::shared::refused::Refused;
 use crate::fs::testing::{self, Listing, listing_of_fs};
 pub use crate::fs::testing::{findings, read_all};
 use crate::read_at::{ReadAt, check_range};
@@ -240,7 +241,7 @@ fn what_gefs_cannot_hold_is_refused() {
     let LayoutError::TooSmall { needed, available } = big(1 << 30) else { panic!("too small") };
     assert!((1 << 30..1200 << 20).contains(&needed) && available == MIN_LEN);
     assert!(matches!(big(1 << 62), LayoutError::TooSmall { .. }));
-    assert!(matches!(big(1 << 63), LayoutError::FileTooBig { .. }));
+    assert!(matches!(big(1 << 63), LayoutError::Entry(Refused::FileTooBig { .. })));
     let t = tree_of(&[("f", bytes(40, 0))]);
     let other = Gefs::layout(&base(&t, MIN_LEN), &tree_of(&[]), &Options { len: MIN_LEN }).err();
     assert_eq!(other, Some(LayoutError::OtherBase));

@@ -6,8 +6,9 @@
 //! where a structure lies.
 
 use crate::fs::shared::area::{Holds, Sealed};
-use crate::fs::shared::pointers::Tops;
-use crate::fs::shared::shape::{LEVELS, Reach};
+use crate::fs::shared::get;
+use crate::fs::shared::pointers::{self, Pointers};
+use crate::fs::shared::shape::Reach;
 use crate::tree::{Meta, Mode};
 
 /// Bytes in a block.
@@ -83,11 +84,6 @@ pub fn type_name(kind: u8) -> String {
     }
 }
 
-fn get<const N: usize>(b: &[u8], at: usize) -> [u8; N] {
-    let mut out = [0; N];
-    out.copy_from_slice(&b[at..at + N]);
-    out
-}
 pub fn get64(b: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(get(b, at))
 }
@@ -98,7 +94,7 @@ pub fn count_at(block: &[u8], i: usize) -> u32 {
 }
 /// The addresses in an indirect block.
 pub fn pointers(block: &[u8]) -> Vec<u64> {
-    (0..POINTERS as usize).map(|i| get64(block, 1 + 8 * i)).collect()
+    pointers::parse(&block[1..][..8 * POINTERS as usize])
 }
 
 /// The first block behind the counts of a volume with so many blocks.
@@ -161,19 +157,6 @@ impl Super {
     }
 }
 
-/// Where the blocks of a file or directory are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pointers {
-    pub direct: [u64; DIRECT],
-    pub indirect: [u64; LEVELS],
-}
-
-impl Pointers {
-    pub fn tops(&self) -> Tops<'_> {
-        Tops { direct: &self.direct, indirect: &self.indirect }
-    }
-}
-
 /// A file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dentry {
@@ -188,7 +171,8 @@ pub struct Dentry {
     /// Type of the qid: the upper eight bits of a mode.
     pub kind: u8,
     pub size: u64,
-    pub pointers: Pointers,
+    /// Where the blocks are.
+    pub pointers: Pointers<DIRECT>,
     pub atime: i64,
     pub mtime: i64,
 }
@@ -207,10 +191,6 @@ impl Dentry {
     fn parse(b: &[u8]) -> Self {
         let end = b[..NAME].iter().position(|c| *c == 0).unwrap_or(NAME);
         let short = |at| i16::from_le_bytes(get(b, at));
-        let mut pointers = Pointers::default();
-        for (i, p) in pointers.direct.iter_mut().chain(&mut pointers.indirect).enumerate() {
-            *p = get64(b, 285 + 8 * i);
-        }
         Self {
             name: b[..end].to_vec(),
             uid: short(256),
@@ -221,7 +201,7 @@ impl Dentry {
             version: u32::from_le_bytes(get(b, 272)),
             kind: b[276],
             size: get64(b, 277),
-            pointers,
+            pointers: Pointers::parse(&b[285..437]),
             atime: i64::from_le_bytes(get(b, 437)),
             mtime: i64::from_le_bytes(get(b, 445)),
         }
@@ -238,9 +218,7 @@ impl Dentry {
         b[272..276].copy_from_slice(&self.version.to_le_bytes());
         b[276] = self.kind;
         b[277..285].copy_from_slice(&self.size.to_le_bytes());
-        for (i, p) in self.pointers.direct.iter().chain(&self.pointers.indirect).enumerate() {
-            b[285 + 8 * i..293 + 8 * i].copy_from_slice(&p.to_le_bytes());
-        }
+        self.pointers.write(&mut b[285..437]);
         b[437..445].copy_from_slice(&self.atime.to_le_bytes());
         b[445..453].copy_from_slice(&self.mtime.to_le_bytes());
         b

@@ -9,14 +9,14 @@ use super::format::{
     BLOCK, COUNTS_AT, DENTRY, Dentry, FIRST_QID, Form, MAX_BLOCKS, PAYLOAD, ROOT_QID, SLOTS, Super, counts_end,
 };
 use super::limits::{LayoutError, MAX_NAME};
-use super::users::{born, parse};
-use crate::fs::shared::area::{Area, Sealed as _};
-use crate::fs::shared::bad_name;
-use crate::fs::shared::layers::{Blocks as _, Free, Layers};
-use crate::fs::shared::place::{self, Place, ids};
-use crate::fs::shared::shape::{Reach as _, Shape};
+use super::users::FILE;
+use crate::fs::shared::area::Area;
+use crate::fs::shared::entries::{self, Described, Entries, Overlaid};
+use crate::fs::shared::layers::Blocks as _;
+use crate::fs::shared::place;
+use crate::fs::shared::shape::Reach as _;
 use crate::fs::shared::users::Users;
-use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
+use crate::tree::{Meta, Mode, Tree};
 use std::sync::Arc;
 
 /// A node's blocks start at a multiple of this many (64 KiB), so that the
@@ -26,23 +26,28 @@ const ALIGN: u64 = 16;
 /// the same one.
 const MIN_START: u64 = 512;
 
-/// Where an entry of a tree was placed.
-#[derive(Clone, Copy)]
-struct Placed {
-    first: u64,
-    /// Without indirect ones.
-    blocks: u64,
+impl Entries for Form {
+    const NAME: &'static str = "hjfs";
+    const SLOTS: usize = SLOTS;
+    const MAX_NAME: usize = MAX_NAME;
+    const MAX_FILE: u64 = Self::MAX_DATA.saturating_mul(PAYLOAD as u64);
+    const ROOT_QID: u64 = ROOT_QID;
+    const FIRST_QID: u64 = FIRST_QID;
+    type Dentry = [u8; DENTRY];
+
+    fn mark(_qid: u64) {}
+
+    fn dentry(of: &Described<'_>) -> [u8; DENTRY] {
+        let mut d = Dentry::new(of.name, of.qid, &of.entry.meta, of.ids);
+        d.size = if of.entry.is_dir() { of.placed.blocks } else { of.entry.len() };
+        d.pointers = of.placed.pointers::<Self, _>();
+        d.write()
+    }
 }
 
 /// The part of a layout that depends on the medium alone; shared by all nodes
 /// with disks of about a size and with the same users.
-pub struct Base {
-    pub(super) tree: Arc<Tree>,
-    pub(super) area: Area<Form>,
-    users: Users,
-    placed: Vec<Placed>,
-    number: u64,
-}
+pub type Base = entries::Base<Form>;
 
 /// What a volume is told beside its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +60,9 @@ pub struct Options {
 
 /// An hjfs volume: answers [`crate::ReadAt`] without holding any file's bytes.
 pub struct Hjfs {
-    pub(super) base: Arc<Base>,
-    pub(super) tree: Arc<Tree>,
+    pub(super) blocks: Overlaid<Form>,
     pub(super) superblock: Super,
     pub(super) len: u64,
-    pub(super) area: Area<Form>,
-    pub(super) free: Free,
 }
 
 /// The block at which the base of a partition of `len` bytes starts.
@@ -78,8 +80,7 @@ pub fn data_offset(len: u64) -> u64 {
 /// # Errors
 /// When that file cannot be read.
 pub fn users(tree: &Tree) -> Result<Users, LayoutError> {
-    let text = crate::fs::shared::users::text(tree).map_err(|e| LayoutError::Users(e.to_string()))?;
-    Ok(text.map_or_else(born, |t| parse(&t)))
+    FILE.of(tree).map_err(|e| LayoutError::Users(e.to_string()))
 }
 
 impl Base {
@@ -89,18 +90,11 @@ impl Base {
     /// # Errors
     /// When hjfs cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, LayoutError> {
-        let mut b = Builder::new(tree, users, start);
-        let placed = place::medium(&mut b, tree, base_qid)?;
-        b.area.finish();
-        if b.area.end() > MAX_BLOCKS {
+        let base = Self::place(tree, users, start)?;
+        if base.area.end() > MAX_BLOCKS {
             return Err(LayoutError::TooManyBlocks);
         }
-        Ok(Self { tree: tree.clone(), area: b.area, users: users.clone(), placed, number: crate::fs::base_number() })
-    }
-
-    /// Tells bases of one process apart; see [`crate::read_at::Origin`].
-    pub fn number(&self) -> u64 {
-        self.number
+        Ok(base)
     }
 }
 
@@ -122,18 +116,12 @@ impl Hjfs {
             return Err(LayoutError::TooSmall { needed, available: options.len });
         }
         let superblock = Super { blocks, fstart: COUNTS_AT, fend: counts_end(blocks), root, qid };
-        let free = unused(base, tree);
-        Ok(Self { base: base.clone(), tree: tree.clone(), superblock, len: options.len, area, free })
+        Ok(Self { blocks: Overlaid::new(base, tree, area), superblock, len: options.len })
     }
 
     /// Blocks in use.
     pub fn blocks_used(&self) -> u64 {
-        self.superblock.fend + self.layers().blocks()
-    }
-
-    /// The blocks behind the counts.
-    pub(super) fn layers(&self) -> Layers<'_, Area<Form>> {
-        Layers { base: (&self.base.area, &self.base.tree), free: &self.free, own: (&self.area, &self.tree) }
+        self.superblock.fend + self.blocks.layers().blocks()
     }
 
     /// Blocks in the partition.
@@ -142,118 +130,20 @@ impl Hjfs {
     }
 }
 
-fn base_qid(id: EntryId) -> u64 {
-    match id {
-        EntryId::ROOT => ROOT_QID,
-        EntryId(n) => FIRST_QID - 1 + u64::from(n),
-    }
-}
-
 /// The node's blocks, the next free qid and the address of the roots.
 fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area<Form>, u64, u64), LayoutError> {
     if !place::is_over(tree, &base.tree) {
         return Err(LayoutError::OtherBase);
     }
-    let mut b = Builder::new(tree, &base.users, base.area.end().next_multiple_of(ALIGN));
-    let next_qid = place::node(&mut b, (&base.tree, &base.placed), tree, base_qid)?;
-    let root = b.place_roots(epoch)?;
-    b.area.finish();
-    if b.area.end() > MAX_BLOCKS {
+    let (b, next_qid) = base.node(tree, ALIGN)?;
+    let live = b.root()?;
+    let dump = Dentry::new(b"/", ROOT_QID, &Meta::new(Mode::dir(0o775), "", "", epoch), [-1; 3]);
+    let mut area = b.area;
+    // The block with both roots.
+    let (root, _) = area.add_dir(&[live, dump.write()], SLOTS, ());
+    area.finish();
+    if area.end() > MAX_BLOCKS {
         return Err(LayoutError::TooManyBlocks);
     }
-    Ok((b.area, next_qid, root))
-}
-
-/// Base addresses that a node does not use.
-fn unused(base: &Base, tree: &Arc<Tree>) -> Free {
-    let dirs = ids(&base.tree).filter(|id| base.tree.entry(*id).is_dir()).map(|id| {
-        let p = base.placed[id.index()];
-        (id, p.first, p.first + Shape::<Form>::new(p.blocks).total())
-    });
-    place::unused(&base.tree, tree, base.area.file_runs().chain(dirs))
-}
-
-/// Fills an area: all files first, then directories, children before parents.
-struct Builder<'a> {
-    tree: &'a Tree,
-    users: &'a Users,
-    area: Area<Form>,
-    /// By entry of the tree; what is `None` is not placed yet.
-    placed: Vec<Option<Placed>>,
-}
-
-impl<'a> Builder<'a> {
-    fn new(tree: &'a Tree, users: &'a Users, start: u64) -> Self {
-        Self { tree, users, area: Area::new(start), placed: vec![None; tree.len()] }
-    }
-
-    fn path(&self, id: EntryId) -> String {
-        self.tree.paths().swap_remove(id.index())
-    }
-
-    /// The numbers of owner, last user and group.
-    fn ids(&self, id: EntryId, meta: &Meta) -> Result<[i16; 3], LayoutError> {
-        let known = |what, name: &str| {
-            let unknown = || LayoutError::UnknownUser { path: self.path(id), what, name: name.into() };
-            self.users.id(name).ok_or_else(unknown)
-        };
-        let uid = known("owner", &meta.uid)?;
-        // Who changed a file last may be nobody here: a medium tells of others.
-        Ok([uid, self.users.id(&meta.muid).unwrap_or(uid), known("group", &meta.gid)?])
-    }
-
-    /// The dentry of a placed entry.
-    fn dentry(&self, id: EntryId, name: &[u8], qid: u64) -> Result<[u8; DENTRY], LayoutError> {
-        let entry = self.tree.entry(id);
-        let placed = self.placed[id.index()].expect("children are placed before their directory");
-        let mut d = Dentry::new(name, qid, &entry.meta, self.ids(id, &entry.meta)?);
-        d.size = if entry.is_dir() { placed.blocks } else { entry.len() };
-        Shape::<Form>::new(placed.blocks).point(placed.first, &mut d.pointers.direct, &mut d.pointers.indirect);
-        Ok(d.write())
-    }
-
-    /// The block with both roots; returns its address.
-    fn place_roots(&mut self, epoch: u32) -> Result<u64, LayoutError> {
-        let live = self.dentry(EntryId::ROOT, b"/", ROOT_QID)?;
-        let dump = Dentry::new(b"/", ROOT_QID, &Meta::new(Mode::dir(0o775), "", "", epoch), [-1; 3]);
-        Ok(self.area.add_dir(&[live, dump.write()], SLOTS, ()).0)
-    }
-}
-
-impl Place for Builder<'_> {
-    type Placed = Placed;
-    type Error = LayoutError;
-
-    fn placed(&mut self) -> &mut Vec<Option<Placed>> {
-        &mut self.placed
-    }
-
-    fn file(&mut self, id: EntryId, _qid: u64) -> Result<(), LayoutError> {
-        let Kind::File(content) = &self.tree.entry(id).kind else { return Ok(()) };
-        let max = Form::MAX_DATA.saturating_mul(PAYLOAD as u64);
-        if content.len() > max {
-            return Err(LayoutError::FileTooBig { path: self.path(id), len: content.len(), max });
-        }
-        let first = self.area.add_file(id, content.len(), ());
-        self.placed[id.index()] = Some(Placed { first, blocks: Form::shape(content.len()).data() });
-        Ok(())
-    }
-
-    fn dir(&mut self, id: EntryId, qid: &dyn Fn(EntryId) -> u64) -> Result<(), LayoutError> {
-        let tree = self.tree;
-        let mut dentries = Vec::with_capacity(tree.entry(id).children().len());
-        for child in tree.entry(id).children() {
-            let name = &tree.entry(*child).name;
-            if let Some(why) = bad_name(name) {
-                return Err(LayoutError::BadName { path: self.path(*child), why });
-            }
-            if name.len() > MAX_NAME {
-                return Err(LayoutError::NameTooLong { path: self.path(*child), len: name.len() });
-            }
-            dentries.push(self.dentry(*child, name, qid(*child))?);
-        }
-        let (first, blocks) = self.area.add_dir(&dentries, SLOTS, ());
-        self.placed[id.index()] = Some(Placed { first, blocks });
-        Ok(())
-    }
+    Ok((area, next_qid, root))
 }

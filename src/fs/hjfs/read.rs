@@ -80,7 +80,7 @@ impl HjfsReader {
     }
 
     fn users(&self) -> &Users {
-        self.users.get_or_init(|| self.read_users().unwrap_or_else(|_| users::born()))
+        self.users.get_or_init(|| self.read_users().unwrap_or_else(|_| users::FILE.born()))
     }
 
     fn read_users(&self) -> io::Result<Users> {
@@ -91,7 +91,7 @@ impl HjfsReader {
         }
         let mut text = vec![0; d.size.min(MAX_FILE) as usize];
         self.volume.read(&d, 0, &mut text)?;
-        Ok(users::parse(&text))
+        Ok(users::FILE.parse(&text))
     }
 
     fn node(&self, block: u64, slot: usize, d: Dentry) -> Node {

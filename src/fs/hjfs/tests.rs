@@ -3,6 +3,7 @@
 use super::format::{BLOCK, DENTRY};
 use super::*;
 use crate::fs::FileSystem;
+use crate::fs::shared::refused::Refused;
 pub use crate::fs::testing::{findings, read_all};
 use crate::fs::testing::{listing_of_fs, listing_of_tree};
 use crate::read_at::ReadAt;
@@ -141,7 +142,7 @@ fn what_hjfs_cannot_hold_is_refused() {
     }
     let endless = Content::Part { source: Arc::new(vec![0; 1]), offset: 0, len: 1 << 60 };
     let t = tree_of(&[("f", endless)]);
-    assert!(matches!(Base::layout(&t, &users(&t).unwrap(), 512), Err(LayoutError::FileTooBig { .. })));
+    assert!(matches!(Base::layout(&t, &users(&t).unwrap(), 512), Err(LayoutError::Entry(Refused::FileTooBig { .. }))));
     let t = tree_of(&[("f", bytes(4096, 0))]);
     let small = Hjfs::layout(&base(&t, 3 * MIB), &t, &Options { len: 528 * 4096, epoch: 0 }).err();
     assert_eq!(small, Some(LayoutError::TooSmall { needed: 529 * 4096, available: 528 * 4096 }));

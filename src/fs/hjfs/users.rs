@@ -1,7 +1,7 @@
 //! Who the numbers in dentries are: `/adm/users` as hjfs reads it
 //! (`/sys/src/cmd/hjfs/auth.c`).
 
-use crate::fs::shared::users::{Nobody, Users};
+use crate::fs::shared::users::{Nobody, UsersFile};
 
 /// Most bytes of a name.
 const MAX_NAME: usize = 63;
@@ -18,17 +18,8 @@ const DEFAULT: [(i16, &str); 9] = [
     (10_004, "font"),
 ];
 
-/// Those of a volume whose file has nobody.
-pub fn born() -> Users {
-    Users::new(Nobody::Number, DEFAULT)
-}
-
-/// Reads the text of `/adm/users`.
-pub fn parse(text: &[u8]) -> Users {
-    let text = String::from_utf8_lossy(text);
-    let users = Users::new(Nobody::Number, text.lines().filter_map(line));
-    if users.is_empty() { born() } else { users }
-}
+/// `/adm/users`.
+pub const FILE: UsersFile = UsersFile { nobody: Nobody::Number, born: &DEFAULT, line };
 
 fn line(l: &str) -> Option<(i16, &str)> {
     let f: Vec<_> = l.split(':').collect();
@@ -45,7 +36,7 @@ mod tests {
 
     #[test]
     fn lines_that_hjfs_ignores_are_ignored() {
-        let u = parse(b"#1:x:x:\n-1:adm:adm:glenda\n2:a/b::\n3:short\n7:bob:bob:\n8:bob::\n9::x:\n");
+        let u = FILE.parse(b"#1:x:x:\n-1:adm:adm:glenda\n2:a/b::\n3:short\n7:bob:bob:\n8:bob::\n9::x:\n");
         assert_eq!([-1, 1, 2, 3, 7, 8, 9].map(|n| u.name(n)), ["adm", "1", "2", "3", "bob", "bob", "9"]);
         assert_eq!((u.id("bob"), u.id("adm"), u.id("sys"), u.id("12")), (Some(7), Some(-1), None, Some(12)));
         assert_eq!((u.name(7), u.name(99)), ("bob".into(), "99".into()));
@@ -54,7 +45,7 @@ mod tests {
     #[test]
     fn nobody_means_the_built_in_ones() {
         for text in [&b""[..], b"nothing\n"] {
-            assert_eq!(parse(text).id("upas"), Some(10_003));
+            assert_eq!(FILE.parse(text).id("upas"), Some(10_003));
         }
     }
 }

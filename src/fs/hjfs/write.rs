@@ -29,7 +29,7 @@ impl Hjfs {
             }
         };
         put(0, s.fend, 1);
-        let layers = self.layers();
+        let layers = self.blocks.layers();
         let mut at = first;
         while let Some((start, end)) = layers.used_at(at).filter(|u| u.0 < last) {
             put(start, end, 1);
@@ -57,20 +57,15 @@ impl ReadAt for Hjfs {
             buf[done..done + n].copy_from_slice(&block[within..within + n]);
             done += n;
         }
-        self.layers().read(offset + done as u64, &mut buf[done..])
+        self.blocks.layers().read(offset + done as u64, &mut buf[done..])
     }
 
     fn extents(&self) -> Vec<Extent> {
-        let s = &self.superblock;
-        let block = BLOCK as u64;
-        let mut out = vec![Extent { offset: 0, len: s.fend * block }];
-        let used = |(start, end)| Extent { offset: start * block, len: (end - start) * block };
-        out.extend(self.layers().used().map(used));
-        normalize(out)
+        let front = Extent { offset: 0, len: self.superblock.fend * BLOCK as u64 };
+        normalize(std::iter::once(front).chain(self.blocks.extents()).collect())
     }
 
-    /// Blocks of the base that this node uses are the base's.
     fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
-        self.layers().in_base(offset, len).then(|| Origin { base: self.base.number(), offset })
+        self.blocks.origin(offset, len)
     }
 }

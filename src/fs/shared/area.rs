@@ -72,13 +72,18 @@ impl<S: Sealed> Area<S> {
         start
     }
 
-    /// Places a directory whose entries fill `per_block` to a block; returns
-    /// its first address and how many blocks of entries it has.
-    pub fn add_dir<const N: usize>(&mut self, entries: &[[u8; N]], per_block: usize, mark: S::Mark) -> (u64, u64) {
+    /// Places a directory whose entries, all of one length, fill `per_block` to
+    /// a block; returns its first address and how many blocks of entries it
+    /// has.
+    pub fn add_dir<D: AsRef<[u8]>>(&mut self, entries: &[D], per_block: usize, mark: S::Mark) -> (u64, u64) {
         let first = self.end();
         for some in entries.chunks(per_block) {
             let block = self.grow();
-            block[S::HEAD..][..some.as_flattened().len()].copy_from_slice(some.as_flattened());
+            let mut at = S::HEAD;
+            for entry in some.iter().map(AsRef::as_ref) {
+                block[at..at + entry.len()].copy_from_slice(entry);
+                at += entry.len();
+            }
             S::seal(block, Holds::Entries, mark);
         }
         let data = self.end() - first;

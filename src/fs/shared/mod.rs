@@ -3,9 +3,11 @@
 //! pointers, and numbers for users.
 
 pub mod area;
+pub mod entries;
 pub mod layers;
 pub mod place;
 pub mod pointers;
+pub mod refused;
 pub mod shape;
 pub mod users;
 
@@ -33,4 +35,11 @@ pub fn bad_name(name: &[u8]) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// The bytes of a field.
+pub fn get<const N: usize>(b: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&b[at..at + N]);
+    out
 }

@@ -1,13 +1,52 @@
-//! The way from an entry to its blocks, in images of any origin.
+//! Pointers, little-endian as servers of 9front write them, and the way from an
+//! entry to its blocks, in images of any origin.
 
 use super::shape::{LEVELS, Reach};
 use std::io;
 
 /// The pointers of an entry; 0 points nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pointers<const DIRECT: usize> {
+    pub direct: [u64; DIRECT],
+    pub indirect: [u64; LEVELS],
+}
+
+impl<const DIRECT: usize> Default for Pointers<DIRECT> {
+    fn default() -> Self {
+        Self { direct: [0; DIRECT], indirect: [0; LEVELS] }
+    }
+}
+
+impl<const DIRECT: usize> Pointers<DIRECT> {
+    /// Reads them from the bytes that they fill.
+    pub fn parse(b: &[u8]) -> Self {
+        let mut p = Self::default();
+        let all = p.direct.iter_mut().chain(&mut p.indirect);
+        all.zip(b.as_chunks().0).for_each(|(p, b)| *p = u64::from_le_bytes(*b));
+        p
+    }
+
+    /// Fills the bytes for them.
+    pub fn write(&self, b: &mut [u8]) {
+        let all = self.direct.iter().chain(&self.indirect);
+        all.zip(b.as_chunks_mut().0).for_each(|(p, b)| *b = p.to_le_bytes());
+    }
+
+    pub fn tops(&self) -> Tops<'_> {
+        Tops { direct: &self.direct, indirect: &self.indirect }
+    }
+}
+
+/// The same without how many there are.
 #[derive(Clone, Copy)]
 pub struct Tops<'a> {
     pub direct: &'a [u64],
     pub indirect: &'a [u64; LEVELS],
+}
+
+/// The pointers that fill so many bytes.
+pub fn parse(b: &[u8]) -> Vec<u64> {
+    b.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect()
 }
 
 /// Reads a block of pointers with so many levels of them below.

@@ -37,10 +37,6 @@ impl Users {
         Self { nobody, by_id, by_name }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// The number of a name.
     pub fn id(&self, name: &str) -> Option<i16> {
         let number = if self.nobody == Nobody::Number { name.parse().ok() } else { None };
@@ -54,6 +50,37 @@ impl Users {
             (None, Nobody::Number) => id.to_string(),
             (None, Nobody::None) => "none".into(),
         }
+    }
+}
+
+/// How a file system reads its `/adm/users`.
+pub struct UsersFile {
+    pub nobody: Nobody,
+    /// Whom it knows when there is nobody in the file.
+    pub born: &'static [(i16, &'static str)],
+    /// A line's number and name; `None` for a line that does not count.
+    pub line: fn(&str) -> Option<(i16, &str)>,
+}
+
+impl UsersFile {
+    /// Those of a volume without anybody in its file.
+    pub fn born(&self) -> Users {
+        Users::new(self.nobody, self.born.iter().copied())
+    }
+
+    /// Reads the text.
+    pub fn parse(&self, text: &[u8]) -> Users {
+        let text = String::from_utf8_lossy(text);
+        let users = Users::new(self.nobody, text.lines().filter_map(self.line));
+        if users.by_id.is_empty() { self.born() } else { users }
+    }
+
+    /// Those of a tree.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn of(&self, tree: &Tree) -> io::Result<Users> {
+        Ok(text(tree)?.map_or_else(|| self.born(), |t| self.parse(&t)))
     }
 }
 

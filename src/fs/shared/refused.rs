@@ -1,0 +1,50 @@
+//! What a file system cannot hold of a tree.
+
+use super::bad_name;
+use crate::tree::Meta;
+use thiserror::Error;
+
+/// Why an entry of a tree has no place in a file system, `fs`.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    #[error("/{path}: {fs} cannot hold this name: {why}")]
+    BadName { fs: &'static str, path: String, why: &'static str },
+    #[error("/{path}: the name has {len} bytes, but {fs} holds at most {max}; use a shorter one")]
+    NameTooLong { fs: &'static str, path: String, len: usize, max: usize },
+    #[error(
+        "/{path}: its {what} {name:?} is not in /adm/users, where {fs} looks numbers up; add it there, or give the file to somebody else"
+    )]
+    UnknownUser { fs: &'static str, path: String, what: &'static str, name: String },
+    #[error("/{path}: {len} bytes are more than the {max} that a file may have")]
+    FileTooBig { path: String, len: u64, max: u64 },
+}
+
+/// Refuses a name that servers or the kernel do not take, or that has more than
+/// `max` bytes.
+///
+/// # Errors
+/// Why it is refused.
+pub fn check_name(fs: &'static str, max: usize, name: &[u8], path: impl Fn() -> String) -> Result<(), Refused> {
+    match bad_name(name) {
+        Some(why) => Err(Refused::BadName { fs, path: path(), why }),
+        None if name.len() > max => Err(Refused::NameTooLong { fs, path: path(), len: name.len(), max }),
+        None => Ok(()),
+    }
+}
+
+/// The numbers of owner, last user and group; `id` knows those of names.
+///
+/// # Errors
+/// When nobody has the name of owner or group.
+pub fn owner<N: Copy>(
+    fs: &'static str,
+    meta: &Meta,
+    id: impl Fn(&str) -> Option<N>,
+    path: impl Fn() -> String,
+) -> Result<[N; 3], Refused> {
+    let known =
+        |what, name: &str| id(name).ok_or_else(|| Refused::UnknownUser { fs, path: path(), what, name: name.into() });
+    let uid = known("owner", &meta.uid)?;
+    // Who changed a file last may be nobody here: a medium tells of others.
+    Ok([uid, id(&meta.muid).unwrap_or(uid), known("group", &meta.gid)?])
+}
