@@ -3,58 +3,29 @@
 use super::format::{BLOCK, DENTRY, FREES, PAYLOAD};
 use super::*;
 use crate::fs::shared::refused::Refused;
+use crate::fs::testing::trees::{
+    self, Files, Long, additions, assert_same_qids, medium_of, node_of, odd_tree, push_users, some_files, two_nodes,
+};
+pub use crate::fs::testing::trees::{MIB, dir, file, tree_of};
+use crate::fs::testing::{
+    assert_parts, assert_shared_or_free, image, image_by_extents, listing_of_fs, listing_of_tree,
+};
 pub use crate::fs::testing::{findings, read_all};
-use crate::fs::testing::{listing_of_fs, listing_of_tree};
 use crate::fs::{FileSystem, alone};
 use crate::read_at::ReadAt;
-use crate::tree::{Addition, Content, DMAPPEND, DMEXCL, DMTMP, EntryId, Meta, Mode, Tree, What};
+use crate::tree::{Addition, Content, EntryId, Meta, Mode, Tree};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-pub const MIB: u64 = 1 << 20;
 /// A cache and a plain device that are large enough, and no larger.
 pub const CACHE: u64 = 815 * BLOCK as u64;
 pub const OTHER: u64 = MIB;
 pub const CONFIG: &str = "service cwfs\nfilsys main c(/dev/sdC0/fscache)(/dev/sdC0/fsworm)\nfilsys dump o\n\
     filsys other (/dev/sdC0/other)\nnewcache\nblocksize 16384\ndaddrbits 64\nindirblks 4\ndirblks 6\nnamelen 144\n";
 
-pub fn dir(perm: u32) -> Meta {
-    Meta::new(Mode::dir(perm), "sys", "sys", 1_000_000)
-}
-
-pub fn file(perm: u32) -> Meta {
-    Meta::new(Mode::file(perm), "sys", "sys", 1_000_001)
-}
-
 /// Bytes that differ from block to block.
 pub fn bytes(len: usize, seed: u8) -> Content {
-    let b: Vec<u8> = (0..len).map(|i| seed ^ (i / PAYLOAD) as u8 ^ (i % 251) as u8).collect();
-    Content::bytes(b)
-}
-
-/// Adds files by path to an otherwise empty medium.
-pub fn tree_of(files: &[(&str, Content)]) -> Arc<Tree> {
-    let empty = Arc::new(Tree::new(dir(0o775)));
-    let additions: Vec<_> = files
-        .iter()
-        .map(|(p, c)| Addition { path: p.as_bytes().to_vec(), what: What::File(file(0o664), c.clone()) })
-        .collect();
-    flat(&Tree::overlay(&empty, &additions, &dir(0o775)))
-}
-
-/// The same tree as a medium of its own.
-pub fn flat(from: &Tree) -> Arc<Tree> {
-    let mut t = Tree::new(from.entry(EntryId::ROOT).meta.clone());
-    copy(from, EntryId::ROOT, &mut t, EntryId::ROOT);
-    Arc::new(t)
-}
-
-fn copy(from: &Tree, at: EntryId, to: &mut Tree, into: EntryId) {
-    for child in from.entry(at).children() {
-        let e = from.entry(*child);
-        let id = to.push(into, &e.name, e.meta.clone(), e.content().cloned());
-        copy(from, *child, to, id);
-    }
+    trees::bytes(len, seed, PAYLOAD)
 }
 
 pub fn base(tree: &Arc<Tree>) -> Arc<Base> {
@@ -67,13 +38,6 @@ pub fn options(worm: u64) -> Options {
 
 pub fn volume(tree: &Arc<Tree>, worm: u64) -> Cwfs {
     Cwfs::layout(&base(tree), tree, &options(worm)).unwrap()
-}
-
-/// All bytes of a partition.
-pub fn image(v: &dyn ReadAt) -> Vec<u8> {
-    let mut b = vec![0; v.len() as usize];
-    v.read_at(0, &mut b).unwrap();
-    b
 }
 
 /// The bytes of the three partitions.
@@ -160,28 +124,17 @@ fn a_small_volume_has_these_bytes() {
 #[test]
 fn modes_owners_and_odd_names_come_back() {
     let list = "-1:adm:adm:\n0:none::\n7:u:u:\n8:g::\n9:b:b:\n10000:sys::\n";
-    let mut t = Tree::new(Meta { muid: "b".into(), ..Meta::new(Mode::dir(0o555), "u", "g", 7) });
-    let long = [0xff; 143];
-    let modes = [0o600 | DMAPPEND, 0o640 | DMEXCL, 0o777 | DMTMP, 0];
-    let names: [&[u8]; 4] = [b" sp a  ce ", b"~\x80", "日本".as_bytes(), &long];
-    let mut both: Vec<_> = names.into_iter().zip(modes).collect();
-    both.sort();
-    let mut both = both.into_iter().peekable();
-    let push = |t: &mut Tree, (name, mode): (&[u8], u32)| {
-        t.push(EntryId::ROOT, name, Meta::new(Mode(mode), "u", "none", u32::MAX), Some(Content::bytes(name)));
-    };
-    push(&mut t, both.next().unwrap());
-    let adm = t.push(EntryId::ROOT, b"adm", Meta::new(Mode::dir(0o775), "adm", "adm", 1), None);
-    t.push(adm, b"users", Meta::new(Mode::file(0o664), "adm", "adm", 1), Some(Content::bytes(list.as_bytes())));
-    let usr = t.push(EntryId::ROOT, b"usr", Meta::new(Mode::dir(0o775), "u", "g", 1), None);
-    for (home, has) in [("b", false), ("u", true)] {
-        let home = t.push(usr, home.as_bytes(), Meta::new(Mode::dir(0o770), home, "g", 2), None);
-        if has {
-            t.push(home, b"tmp", Meta::new(Mode::dir(0o700), "u", "u", 3), None);
+    let root = Meta { muid: "b".into(), ..Meta::new(Mode::dir(0o555), "u", "g", 7) };
+    let t = odd_tree(root, MAX_NAME, "none", &|t| {
+        push_users(t, list);
+        let usr = t.push(EntryId::ROOT, b"usr", Meta::new(Mode::dir(0o775), "u", "g", 1), None);
+        for (home, has) in [("b", false), ("u", true)] {
+            let home = t.push(usr, home.as_bytes(), Meta::new(Mode::dir(0o770), home, "g", 2), None);
+            if has {
+                t.push(home, b"tmp", Meta::new(Mode::dir(0o700), "u", "u", 3), None);
+            }
         }
-    }
-    both.for_each(|f| push(&mut t, f));
-    let t = Arc::new(t);
+    });
     let parts = Parts::of(&volume(&t, 2 * MIB));
     assert_eq!(listing_of_fs(&parts.main()), listing_of_tree(&t));
     assert_eq!(listing_of_fs(&parts.open("fsworm").unwrap()), listing_of_tree(&t));
@@ -243,22 +196,14 @@ fn what_cwfs_cannot_hold_is_refused() {
 #[test]
 fn many_entries_and_pointers_are_found() {
     let mut t = Tree::new(dir(0o775));
-    let d = t.push(EntryId::ROOT, b"d", dir(0o775), None);
-    let name = |i: u32| [format!("{i:05}").into_bytes(), vec![b'n'; 60]].concat();
     // 62 to a block: 8 blocks, two of them reached through pointers.
-    for i in 0..480 {
-        t.push(d, &name(i), file(0o444), Some(Content::bytes(i.to_string().into_bytes())));
-    }
+    let d = Long { files: 480, prefix: 60, content: |i| i.to_string().into_bytes() };
+    d.push(&mut t);
     let long = bytes(8 * PAYLOAD + 5, 3);
     t.push(EntryId::ROOT, b"long", file(0o444), Some(long.clone()));
     let parts = Parts::of(&volume(&Arc::new(t), 16 * MIB));
     let fs = parts.main();
-    let all = fs.children(&fs.find(b"d").unwrap()).unwrap();
-    assert_eq!(all.len(), 480);
-    for (i, n) in all.iter().enumerate().step_by(37) {
-        assert_eq!(n.name, name(i as u32));
-        assert_eq!(read_all(&fs, n).unwrap(), i.to_string().into_bytes());
-    }
+    d.assert_in(&fs);
     assert!(read_all(&fs, &fs.find(b"long").unwrap()).unwrap() == long.read_all().unwrap());
     assert_eq!(parts.findings(), [""; 0]);
 }
@@ -279,7 +224,6 @@ fn a_large_plain_device_has_its_free_blocks_on_a_list_of_blocks() {
 
 #[test]
 fn nodes_share_what_the_medium_has() {
-    let change = |path: &str, what| Addition { path: path.as_bytes().to_vec(), what };
     let medium = tree_of(&[
         ("big", bytes(8 * PAYLOAD, 1)),
         ("d/one", bytes(PAYLOAD + 9, 2)),
@@ -300,80 +244,41 @@ fn nodes_share_what_the_medium_has() {
     // big 16-24 (with one block of pointers), one 25-26, two 27-28, three 29,
     // four 30; then f, e, d and /.
     assert_eq!(shared, (16..35).collect::<Vec<_>>());
-    let (a, shared_a) = node(&[change("d/new", What::File(file(0o600), bytes(100_000, 9)))]);
-    let (b, shared_b) = node(&[
-        change("e/f/three", What::File(file(0o600), bytes(70_000, 8))),
-        change("d/two", What::Remove),
-        change("x/y", What::Dir(dir(0o700))),
-    ]);
+    let [(a, shared_a), (b, shared_b)] = two_nodes(PAYLOAD).map(|changes| node(&changes));
     assert_eq!(shared_a, (16..33).collect::<Vec<_>>());
     assert_eq!(shared_b, (16..27).chain([30]).collect::<Vec<_>>());
-    let block = |p: &Parts, n: u64| p.worm[n as usize * BLOCK..][..BLOCK].to_vec();
     for (parts, shared) in [(&a, &shared_a), (&b, &shared_b)] {
-        for n in 16..35 {
-            match shared.contains(&n) {
-                true => assert!(block(parts, n) == block(&plain, n)),
-                false => assert!(block(parts, n).iter().all(|b| *b == 0), "block {n} is free"),
-            }
-        }
+        assert_shared_or_free(&plain.worm, &parts.worm, BLOCK, 16..35, shared);
         assert_eq!(parts.findings(), [""; 0]);
     }
     let (plain, a, b) = (plain.main(), a.main(), b.main());
-    let qid = |fs: &CwfsReader, path: &str| fs.find(path.as_bytes()).unwrap().qid.unwrap();
-    for path in ["big", "d", "d/one", "e", "e/f", "e/f/three", "e/four", ""] {
-        assert_eq!((qid(&a, path), qid(&b, path)), (qid(&plain, path), qid(&plain, path)), "{path}");
-    }
+    assert_same_qids(&plain, [&a, &b], &["big", "d", "d/one", "e", "e/f", "e/f/three", "e/four", ""]);
 }
 
-fn any_tree() -> impl Strategy<Value = Vec<(Vec<String>, usize)>> {
-    let name = "[a-c]{1,2}";
-    let size = prop_oneof![
+fn any_files() -> impl Strategy<Value = Files> {
+    some_files(prop_oneof![
         Just(0usize),
         1..60_000usize,
         Just(PAYLOAD),
         Just(6 * PAYLOAD),
         Just(6 * PAYLOAD + 1),
         Just(200_000)
-    ];
-    prop::collection::vec((prop::collection::vec(name, 1..4), size), 0..12)
-}
-
-fn additions(files: &[(Vec<String>, usize)], seed: u8) -> Vec<Addition> {
-    let mut all = Vec::new();
-    for (i, (path, len)) in files.iter().enumerate() {
-        let what = match len % 7 {
-            3 => What::Dir(dir(0o700)),
-            4 => What::Remove,
-            _ => What::File(file(0o640), bytes(*len, seed ^ i as u8)),
-        };
-        all.push(Addition { path: path.join("/").into_bytes(), what });
-    }
-    all
+    ])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn what_is_written_is_read(medium in any_tree(), node in any_tree(), odd in 0usize..BLOCK) {
-        let empty = Arc::new(Tree::new(dir(0o775)));
-        let base_tree = flat(&Tree::overlay(&empty, &additions(&medium, 1), &dir(0o775)));
-        let base = base(&base_tree);
-        let node = Arc::new(Tree::overlay(&base_tree, &additions(&node, 100), &dir(0o750)));
+    fn what_is_written_is_read(medium in any_files(), node in any_files(), odd in 0usize..BLOCK) {
+        let medium = medium_of(&additions(&medium, 1, PAYLOAD));
+        let base = base(&medium);
+        let node = node_of(&medium, &node, PAYLOAD);
         let v = Cwfs::layout(&base, &node, &options(12 * MIB)).unwrap();
         let parts = Parts::of(&v);
         for (part, whole) in [(&v.cache as &dyn ReadAt, &parts.cache), (&v.worm, &parts.worm), (&v.other, &parts.other)] {
-            // Extents cover every byte that is not zero.
-            let mut sparse = vec![0; whole.len()];
-            for e in part.extents() {
-                part.read_at(e.offset, &mut sparse[e.offset as usize..e.end() as usize]).unwrap();
-            }
-            prop_assert!(sparse == *whole, "extents hold everything");
-            // Odd ranges are parts of the same bytes.
-            let (from, to) = (2 * BLOCK + odd, 3 * BLOCK + odd / 2);
-            let mut some = vec![9; to - from];
-            part.read_at(from as u64, &mut some).unwrap();
-            prop_assert!(some == whole[from..to]);
+            prop_assert!(image_by_extents(part) == *whole, "extents hold everything");
+            assert_parts(part, 0, whole, &[(2 * BLOCK + odd, BLOCK - odd.div_ceil(2))]);
         }
         prop_assert!(listing_of_fs(&parts.main()) == listing_of_tree(&node));
         prop_assert_eq!(parts.findings(), Vec::<String>::new());

@@ -4,6 +4,7 @@
 use super::format::{BLOCK, BUCKET, DENTRY, Kind, PAYLOAD, State, Tag};
 use super::tests::*;
 use super::*;
+use crate::fs::testing::use_everything;
 use crate::fs::{FileSystem, alone};
 use proptest::prelude::*;
 use std::io;
@@ -312,15 +313,7 @@ proptest! {
         for name in ["fscache", "fsworm", "other"] {
             let Ok(fs) = parts.open(name) else { continue };
             for fs in [fs.dumps(), Some(fs)].into_iter().flatten() {
-                if let Ok(root) = fs.root() {
-                    let _ = crate::fs::walk::<io::Error>(&fs, &root, &mut |_, n| {
-                        let _ = fs.read(n, 0, &mut [0; 5000]);
-                        let _ = fs.read(n, u64::MAX / 2, &mut [0; 5000]);
-                        Ok(())
-                    });
-                }
-                let _ = fs.check(&mut |f| drop(f.to_string()));
-                let _ = fs.dump(&mut io::sink());
+                use_everything(&fs);
             }
         }
     }

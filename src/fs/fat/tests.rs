@@ -348,18 +348,7 @@ proptest! {
             image[at] = value;
         }
         if let Ok(fs) = FatFs::open(Arc::new(image), Some(63)) {
-            let _ = fs.check(&mut |f| drop(f.to_string()));
-            let _ = fs.dump(&mut std::io::sink());
-            let mut todo = vec![fs.root().unwrap()];
-            while let Some(dir) = todo.pop() {
-                for node in fs.children(&dir).unwrap_or_default() {
-                    if node.meta.mode.is_dir() {
-                        todo.push(node);
-                    } else {
-                        let _ = fs.read(&node, node.len / 2, &mut [0; 3000]);
-                    }
-                }
-            }
+            crate::fs::testing::use_everything(&fs);
         }
     }
 }

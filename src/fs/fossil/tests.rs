@@ -2,69 +2,27 @@
 
 use super::*;
 use crate::fs::FileSystem;
-pub use crate::fs::testing::{findings, read_all};
-use crate::fs::testing::{listing_of_fs, listing_of_tree};
-use crate::read_at::ReadAt;
-use crate::tree::{Addition, Content, DMAPPEND, DMEXCL, DMTMP, EntryId, Meta, Mode, Tree, What};
+use crate::fs::testing::trees::{self, Files, additions, medium_of, node_of, odd_tree, some_files};
+pub use crate::fs::testing::trees::{MIB, dir, file, tree_of};
+pub use crate::fs::testing::{findings, image};
+use crate::fs::testing::{image_by_extents, listing_of_fs, listing_of_tree};
+use crate::tree::{Content, Meta, Mode, Tree};
 use proptest::prelude::*;
 use std::sync::Arc;
-
-pub const MIB: u64 = 1 << 20;
 
 pub fn options(len: u64) -> Options {
     let config = "fossil config\nfsys main config *\nfsys main open -V -c 3000\n".to_string();
     Options { len, config, name: "main".into(), epoch: 1_700_000_000 }
 }
 
-pub fn dir(perm: u32) -> Meta {
-    Meta::new(Mode::dir(perm), "sys", "sys", 1_000_000)
-}
-
-pub fn file(perm: u32) -> Meta {
-    Meta::new(Mode::file(perm), "sys", "sys", 1_000_001)
-}
-
 /// Bytes that differ from block to block.
 pub fn bytes(len: usize, seed: u8) -> Content {
-    let b: Vec<u8> = (0..len).map(|i| seed ^ (i / 8192) as u8 ^ (i % 251) as u8).collect();
-    Content::bytes(b)
-}
-
-/// Adds files by path to an otherwise empty medium.
-pub fn tree_of(files: &[(&str, Content)]) -> Arc<Tree> {
-    let empty = Arc::new(Tree::new(dir(0o775)));
-    let additions: Vec<_> = files
-        .iter()
-        .map(|(p, c)| Addition { path: p.as_bytes().to_vec(), what: What::File(file(0o664), c.clone()) })
-        .collect();
-    flat(&Tree::overlay(&empty, &additions, &dir(0o775)))
-}
-
-/// The same tree as a medium of its own.
-pub fn flat(from: &Tree) -> Arc<Tree> {
-    let mut t = Tree::new(from.entry(EntryId::ROOT).meta.clone());
-    copy(from, EntryId::ROOT, &mut t, EntryId::ROOT);
-    Arc::new(t)
-}
-
-fn copy(from: &Tree, at: EntryId, to: &mut Tree, into: EntryId) {
-    for child in from.entry(at).children() {
-        let e = from.entry(*child);
-        let id = to.push(into, &e.name, e.meta.clone(), e.content().cloned());
-        copy(from, *child, to, id);
-    }
+    trees::bytes(len, seed, 8192)
 }
 
 pub fn volume(tree: &Arc<Tree>, len: u64) -> Fossil {
     let base = Arc::new(Base::layout(tree).unwrap());
     Fossil::layout(&base, tree, &options(len)).unwrap()
-}
-
-/// All bytes of a volume.
-pub fn image(v: &Fossil) -> Vec<u8> {
-    let mut b = vec![0; ReadAt::len(v) as usize];
-    v.read_at(0, &mut b).unwrap();
-    b
 }
 
 pub fn reader(bytes: Vec<u8>) -> FossilReader {
@@ -100,16 +58,8 @@ fn a_small_volume_has_these_bytes() {
 
 #[test]
 fn modes_owners_and_odd_names_come_back() {
-    let mut t = Tree::new(Meta { muid: "b".into(), ..Meta::new(Mode::dir(0o555), "a", "c", 7) });
-    let long = [0xff; 255];
-    let modes = [0o600 | DMAPPEND, 0o640 | DMEXCL, 0o777 | DMTMP, 0];
-    let names: [&[u8]; 4] = [b" sp a  ce ", b"~\x80", "日本".as_bytes(), &long];
-    let mut both: Vec<_> = names.into_iter().zip(modes).collect();
-    both.sort();
-    for (name, mode) in both {
-        t.push(EntryId::ROOT, name, Meta::new(Mode(mode), "u", "g", u32::MAX), Some(Content::bytes(name)));
-    }
-    let t = Arc::new(t);
+    let root = Meta { muid: "b".into(), ..Meta::new(Mode::dir(0o555), "a", "c", 7) };
+    let t = odd_tree(root, 255, "g", &|_| {});
     let fs = reader(image(&volume(&t, 2 * MIB)));
     assert_eq!(listing_of_fs(&fs), listing_of_tree(&t));
     assert_eq!(findings(&fs), [""; 0]);
@@ -119,45 +69,22 @@ fn modes_owners_and_odd_names_come_back() {
     assert_eq!(top, [&b"active"[..], b"archive", b"snapshot"]);
 }
 
-fn any_tree() -> impl Strategy<Value = Vec<(Vec<String>, usize)>> {
-    let name = "[a-c]{1,2}";
-    let size = prop_oneof![Just(0usize), 1..20_000usize, Just(8192), Just(16_384), Just(5_000_000)];
-    prop::collection::vec((prop::collection::vec(name, 1..4), size), 0..12)
-}
-
-fn additions(files: &[(Vec<String>, usize)], seed: u8) -> Vec<Addition> {
-    let mut all = Vec::new();
-    for (i, (path, len)) in files.iter().enumerate() {
-        let path = path.join("/").into_bytes();
-        let what = match len % 5 {
-            3 => What::Dir(dir(0o700)),
-            4 => What::Remove,
-            _ => What::File(file(0o640), bytes(*len, seed ^ i as u8)),
-        };
-        all.push(Addition { path, what });
-    }
-    all
+fn any_files() -> impl Strategy<Value = Files> {
+    some_files(prop_oneof![Just(0usize), 1..20_000usize, Just(8192), Just(16_384), Just(5_000_000)])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn what_is_written_is_read(medium in any_tree(), node in any_tree()) {
-        let empty = Arc::new(Tree::new(dir(0o775)));
-        let base_tree = flat(&Tree::overlay(&empty, &additions(&medium, 1), &dir(0o775)));
-        let base = Arc::new(Base::layout(&base_tree).unwrap());
-        let node = Arc::new(Tree::overlay(&base_tree, &additions(&node, 100), &dir(0o750)));
+    fn what_is_written_is_read(medium in any_files(), node in any_files()) {
+        let medium = medium_of(&additions(&medium, 1, 8192));
+        let base = Arc::new(Base::layout(&medium).unwrap());
+        let node = node_of(&medium, &node, 8192);
         let needed = needed_len(&base, &node).unwrap();
         let v = Fossil::layout(&base, &node, &options(needed)).unwrap();
         let whole = image(&v);
-        // Extents cover every byte that is not zero.
-        let mut sparse = vec![0; whole.len()];
-        for e in v.extents() {
-            let range = e.offset as usize..e.end() as usize;
-            v.read_at(e.offset, &mut sparse[range]).unwrap();
-        }
-        prop_assert!(sparse == whole, "extents hold everything");
+        prop_assert!(image_by_extents(&v) == whole, "extents hold everything");
         let fs = reader(whole);
         prop_assert!(listing_of_fs(&fs) == listing_of_tree(&node));
         prop_assert_eq!(findings(&fs), Vec::<String>::new());

@@ -3,42 +3,19 @@
 use super::tests::*;
 use super::*;
 use crate::fs::FileSystem;
+use crate::fs::testing::assert_parts;
+use crate::fs::testing::counted::{self, Counted};
+use crate::fs::testing::trees::{Long, assert_same_qids, two_nodes};
 use crate::read_at::ReadAt;
-use crate::tree::{Addition, Content, EntryId, Mode, Tree, What};
-use std::io;
-use std::sync::{Arc, Mutex};
-
-/// Bytes that depend on the offset, and a list of the reads they were asked
-/// for.
-struct Counted {
-    len: u64,
-    reads: Mutex<Vec<(u64, usize)>>,
-}
-
-impl ReadAt for Counted {
-    fn len(&self) -> u64 {
-        self.len
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.reads.lock().unwrap().push((offset, buf.len()));
-        for (at, b) in (offset..).zip(buf) {
-            *b = value(at);
-        }
-        Ok(())
-    }
-}
+use crate::tree::{Addition, Content, EntryId, Mode, Tree};
+use std::sync::Arc;
 
 fn value(at: u64) -> u8 {
     (at / 8192).wrapping_mul(31).wrapping_add(at) as u8 | 1
 }
 
 fn counted(len: u64) -> (Arc<Counted>, Content) {
-    let source = Arc::new(Counted { len, reads: Mutex::default() });
-    (source.clone(), Content::Part { source, offset: 0, len })
-}
-
-fn change(path: &str, what: What) -> Addition {
-    Addition { path: path.as_bytes().to_vec(), what }
+    counted::counted(len, |at, buf| buf.iter_mut().zip(at..).for_each(|(b, at)| *b = value(at)))
 }
 
 #[test]
@@ -57,12 +34,7 @@ fn nodes_share_what_the_medium_has() {
     };
     let plain = image(&Fossil::layout(&base, &medium, &options(4 * MIB)).unwrap());
     assert_eq!(node(&[]), plain, "an overlay of nothing is the medium");
-    let a = node(&[change("d/new", What::File(file(0o600), bytes(100_000, 9)))]);
-    let b = node(&[
-        change("e/f/three", What::File(file(0o600), bytes(70_000, 8))),
-        change("d/two", What::Remove),
-        change("x/y", What::Dir(dir(0o700))),
-    ]);
+    let [a, b] = two_nodes(8192).map(|changes| node(&changes));
     // Runs of the base: big 0-7, one 8-10, two 11-13, three 14, four 15; then
     // entries and names of f, e, d and /.
     assert_eq!(base.blocks(), 24);
@@ -82,9 +54,7 @@ fn nodes_share_what_the_medium_has() {
     }
     let (plain, a, b) = (reader(plain), reader(a), reader(b));
     let qid = |fs: &FossilReader, path: &str| fs.find(path.as_bytes()).unwrap().qid.unwrap();
-    for path in ["big", "d", "d/one", "e", "e/f", "e/f/three", "e/four", ""] {
-        assert_eq!((qid(&a, path), qid(&b, path)), (qid(&plain, path), qid(&plain, path)), "{path}");
-    }
+    assert_same_qids(&plain, [&a, &b], &["big", "d", "d/one", "e", "e/f", "e/f/three", "e/four", ""]);
     assert_eq!((qid(&a, "d/new"), qid(&b, "x"), qid(&b, "x/y")), (13, 13, 14));
     assert!(findings(&a).is_empty() && findings(&b).is_empty());
 }
@@ -92,20 +62,12 @@ fn nodes_share_what_the_medium_has() {
 #[test]
 fn a_large_directory_with_long_names() {
     let mut t = Tree::new(dir(0o775));
-    let d = t.push(EntryId::ROOT, b"d", dir(0o775), None);
-    let name = |i: u32| [&[0xfe; 245][..], format!(" {i:09}").as_bytes()].concat();
-    for i in 0..20_000 {
-        t.push(d, &name(i), file(0o444), Some(Content::bytes(i.to_string().into_bytes())));
-    }
+    let d = Long { files: 20_000, prefix: 245, content: |i| i.to_string().into_bytes() };
+    d.push(&mut t);
     let t = Arc::new(t);
     let v = Arc::new(volume(&t, 256 * MIB));
     let fs = open(v).unwrap();
-    let all = fs.children(&fs.find(b"d").unwrap()).unwrap();
-    assert_eq!(all.len(), 20_000);
-    for (i, n) in all.iter().enumerate().step_by(997) {
-        assert_eq!(n.name, name(i as u32));
-        assert_eq!(read_all(&fs, n).unwrap(), i.to_string().into_bytes());
-    }
+    d.assert_in(&fs);
     assert!(findings(&fs).is_empty());
 }
 
@@ -145,10 +107,7 @@ fn neighbouring_blocks_are_read_at_once() {
     v.read_at(data + 8192 + 10 * 65_536, &mut b).unwrap();
     assert_eq!(*source.reads.lock().unwrap(), [(655_360, 65_536)]);
     assert!(b.iter().zip(655_360..).all(|(b, at)| *b == value(at)));
-    // Odd ranges are parts of the same bytes.
-    let mut odd = vec![0; 20_000];
-    v.read_at(data + 8192 + 655_360 + 123, &mut odd).unwrap();
-    assert_eq!(odd, b[123..20_123]);
+    assert_parts(&v, data + 8192 + 655_360, &b, &[(123, 20_000)]);
 }
 
 #[test]
@@ -156,11 +115,9 @@ fn any_range_is_a_part_of_the_whole() {
     let t = tree_of(&[("big", bytes(50_000, 1)), ("d/one", bytes(9000, 2))]);
     let v = volume(&t, 2 * MIB + 1000);
     let whole = image(&v);
-    for (at, len) in [(127 * 1024 - 5, 2000), (131_000, 40_000), (18 * 8192 + 1, 30_000), (2 * MIB - 3, 1003)] {
-        let mut b = vec![9; len];
-        v.read_at(at, &mut b).unwrap();
-        assert_eq!(b, whole[at as usize..at as usize + len]);
-    }
+    let end = 2 * MIB as usize;
+    let ranges = [(127 * 1024 - 5, 2000), (131_000, 40_000), (18 * 8192 + 1, 30_000), (end - 3, 1003)];
+    assert_parts(&v, 0, &whole, &ranges);
     assert!(v.read_at(2 * MIB, &mut [0; 1001]).is_err());
 }
 

@@ -5,57 +5,32 @@ use super::format::{BLOCK, BLOCK64};
 use super::*;
 use crate::fs::FileSystem;
 use crate::fs::shared::refused::Refused;
-use crate::fs::testing::{self, Listing, listing_of_fs};
+use crate::fs::testing::counted::{self, Counted};
+use crate::fs::testing::trees::{
+    self, Files, Long, additions, assert_same_qids, change, flat, medium_of, node_of, odd_tree, push_users, some_files,
+};
+pub use crate::fs::testing::trees::{MIB, add, dir, file};
+use crate::fs::testing::{self, Listing, assert_parts, listing_of_fs};
 pub use crate::fs::testing::{findings, read_all};
 use crate::read_at::{ReadAt, check_range};
-use crate::tree::{Addition, Content, DMAPPEND, DMEXCL, DMTMP, EntryId, Meta, Mode, Tree, What};
+use crate::tree::{Addition, Content, EntryId, Meta, Mode, Tree, What};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-pub const MIB: u64 = 1 << 20;
 pub const USERS: &str = "-1:adm:adm:u\n0:none::\n2:u:u:\n10000:sys::u\n";
-
-pub fn dir(perm: u32) -> Meta {
-    Meta::new(Mode::dir(perm), "sys", "sys", 1_000_000)
-}
-
-pub fn file(perm: u32) -> Meta {
-    Meta::new(Mode::file(perm), "sys", "sys", 1_000_001)
-}
 
 /// Bytes that differ from block to block.
 pub fn bytes(len: usize, seed: u8) -> Content {
-    let b: Vec<u8> = (0..len).map(|i| seed ^ (i / BLOCK) as u8 ^ (i % 251) as u8).collect();
-    Content::bytes(b)
-}
-
-pub fn add(path: &str, content: Content) -> Addition {
-    Addition { path: path.as_bytes().to_vec(), what: What::File(file(0o664), content) }
+    trees::bytes(len, seed, BLOCK)
 }
 
 /// A medium with these files and one of users.
 pub fn tree_of(files: &[(&str, Content)]) -> Arc<Tree> {
-    let empty = Arc::new(Tree::new(dir(0o775)));
     let mut additions: Vec<_> = files.iter().map(|(p, c)| add(p, c.clone())).collect();
     additions.push(add("adm/users", Content::bytes(USERS.as_bytes())));
-    flat(&Tree::overlay(&empty, &additions, &dir(0o775)))
-}
-
-/// The same tree as a medium of its own.
-pub fn flat(from: &Tree) -> Arc<Tree> {
-    let mut t = Tree::new(from.entry(EntryId::ROOT).meta.clone());
-    copy(from, EntryId::ROOT, &mut t, EntryId::ROOT);
-    Arc::new(t)
-}
-
-fn copy(from: &Tree, at: EntryId, to: &mut Tree, into: EntryId) {
-    for child in from.entry(at).children() {
-        let e = from.entry(*child);
-        let id = to.push(into, &e.name, e.meta.clone(), e.content().cloned());
-        copy(from, *child, to, id);
-    }
+    medium_of(&additions)
 }
 
 pub fn base(tree: &Arc<Tree>, len: u64) -> Arc<Base> {
@@ -167,21 +142,8 @@ fn a_small_volume_has_these_bytes() {
 
 #[test]
 fn modes_owners_and_odd_names_come_back() {
-    let mut t = Tree::new(Meta { muid: "sys".into(), ..Meta::new(Mode::dir(0o555), "u", "adm", 7) });
-    let long = [0xff; MAX_NAME];
-    let modes = [0o600 | DMAPPEND, 0o640 | DMEXCL, 0o777 | DMTMP, 0];
-    let names: [&[u8]; 4] = [b" sp a  ce ", b"~\x80", "日本".as_bytes(), &long];
-    let mut both: Vec<_> = names.into_iter().zip(modes).collect();
-    both.sort();
-    let mut both = both.into_iter().peekable();
-    let push = |t: &mut Tree, (name, mode): (&[u8], u32)| {
-        t.push(EntryId::ROOT, name, Meta::new(Mode(mode), "u", "12", u32::MAX), Some(Content::bytes(name)));
-    };
-    push(&mut t, both.next().unwrap());
-    let adm = t.push(EntryId::ROOT, b"adm", Meta::new(Mode::dir(0o775), "adm", "adm", 1), None);
-    t.push(adm, b"users", Meta::new(Mode::file(0o664), "adm", "adm", 1), Some(Content::bytes(USERS.as_bytes())));
-    both.for_each(|f| push(&mut t, f));
-    let t = Arc::new(t);
+    let root = Meta { muid: "sys".into(), ..Meta::new(Mode::dir(0o555), "u", "adm", 7) };
+    let t = odd_tree(root, MAX_NAME, "12", &|t| push_users(t, USERS));
     let fs = open(Arc::new(volume(&t, MIN_LEN))).unwrap();
     assert_eq!(listing_of_fs(&fs), listing_of_tree(&t));
     assert_eq!(findings(&fs), [""; 0]);
@@ -247,30 +209,12 @@ fn what_gefs_cannot_hold_is_refused() {
     assert_eq!(other, Some(LayoutError::OtherBase));
 }
 
-/// A file that says what is read of it.
-struct Counted {
-    len: u64,
-    reads: Mutex<Vec<(u64, usize)>>,
-}
-
-impl ReadAt for Counted {
-    fn len(&self) -> u64 {
-        self.len
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.reads.lock().unwrap().push((offset, buf.len()));
-        buf.iter_mut().zip(offset..).for_each(|(b, at)| *b = value(at));
-        Ok(())
-    }
-}
-
 fn value(at: u64) -> u8 {
-    (at / BLOCK64).wrapping_mul(31) as u8 | 1
+    counted::value(at, BLOCK64)
 }
 
 fn counted(len: u64) -> (Arc<Counted>, Content) {
-    let source = Arc::new(Counted { len, reads: Mutex::default() });
-    (source.clone(), Content::Part { source, offset: 0, len })
+    counted::counted(len, |at, buf| counted::fill(at, buf, BLOCK64))
 }
 
 #[test]
@@ -313,40 +257,24 @@ fn neighbouring_blocks_are_read_at_once() {
     v.read_at(4 * BLOCK64, &mut b).unwrap();
     assert_eq!(*source.reads.lock().unwrap(), [(0, (1 << 20) - BLOCK)]);
     assert!(b[BLOCK..].iter().zip(0..).all(|(b, at)| *b == value(at)));
-    // Odd ranges are parts of the same bytes.
-    for (from, len) in [(123, 20_000), (16_383, 2), (16_384, 1), (16_385, 40_000)] {
-        let mut odd = vec![9; len];
-        v.read_at(4 * BLOCK64 + from, &mut odd).unwrap();
-        assert_eq!(odd, b[from as usize..][..len]);
-    }
+    assert_parts(&v, 4 * BLOCK64, &b, &[(123, 20_000), (16_383, 2), (16_384, 1), (16_385, 40_000)]);
 }
 
 #[test]
 fn a_tree_of_many_files_has_pivots() {
     let mut t = Tree::new(dir(0o775));
-    let adm = t.push(EntryId::ROOT, b"adm", dir(0o775), None);
-    t.push(adm, b"users", file(0o664), Some(Content::bytes(USERS.as_bytes())));
-    let d = t.push(EntryId::ROOT, b"d", dir(0o775), None);
-    let name = |i: u32| [&[0xfe; 200][..], format!(" {i:09}").as_bytes()].concat();
-    for i in 0..6000 {
-        let content = if i % 3 == 0 { Content::bytes(i.to_string().into_bytes()) } else { Content::bytes([]) };
-        t.push(d, &name(i), file(0o444), Some(content));
-    }
+    push_users(&mut t, USERS);
+    let content = |i: u32| if i.is_multiple_of(3) { i.to_string().into_bytes() } else { Vec::new() };
+    let d = Long { files: 6000, prefix: 200, content };
+    d.push(&mut t);
     let v = Arc::new(volume(&Arc::new(t), 256 * MIB));
     let fs = open(v).unwrap();
-    let all = fs.children(&fs.find(b"d").unwrap()).unwrap();
-    assert_eq!(all.len(), 6000);
-    for (i, n) in all.iter().enumerate().step_by(997) {
-        assert_eq!(n.name, name(i as u32));
-        let want = if i % 3 == 0 { i.to_string().into_bytes() } else { Vec::new() };
-        assert_eq!(read_all(&fs, n).unwrap(), want);
-    }
+    d.assert_in(&fs);
     assert_eq!(findings(&fs), [""; 0]);
 }
 
 #[test]
 fn nodes_share_what_the_medium_has() {
-    let change = |path: &str, what| Addition { path: path.as_bytes().to_vec(), what };
     let names: Vec<String> = (0..900).map(|i| format!("many/{i:04}")).collect();
     let mut files = vec![("big", bytes(600_000, 1)), ("d/one", bytes(50_000, 2)), ("d/two", bytes(5000, 3))];
     files.extend(names.iter().map(|n| (n.as_str(), bytes(0, 0))));
@@ -379,41 +307,23 @@ fn nodes_share_what_the_medium_has() {
         assert!(plain.blocks[x] == longer.blocks[y] && x % 4 == y % 4);
     }
     let (plain, a, b) = (open(Arc::new(plain)).unwrap(), open(Arc::new(a)).unwrap(), open(Arc::new(b)).unwrap());
-    let qid = |fs: &GefsReader, path: &str| fs.find(path.as_bytes()).unwrap().qid.unwrap();
-    for path in ["big", "d", "d/one", "many", "many/0001", "adm", ""] {
-        assert_eq!((qid(&a, path), qid(&b, path)), (qid(&plain, path), qid(&plain, path)), "{path}");
-    }
+    assert_same_qids(&plain, [&a, &b], &["big", "d", "d/one", "many", "many/0001", "adm", ""]);
     assert_eq!((findings(&a), findings(&b)), (Vec::new(), Vec::new()));
 }
 
-fn any_tree() -> impl Strategy<Value = Vec<(Vec<String>, usize)>> {
-    let name = "[a-c]{1,2}";
-    let size = prop_oneof![Just(0usize), 1..60_000usize, Just(16_384), Just(16_385), Just(2_000_000)];
-    prop::collection::vec((prop::collection::vec(name, 1..4), size), 0..12)
-}
-
-fn additions(files: &[(Vec<String>, usize)], seed: u8) -> Vec<Addition> {
-    let mut all = Vec::new();
-    for (i, (path, len)) in files.iter().enumerate() {
-        let what = match len % 7 {
-            3 => What::Dir(dir(0o700)),
-            4 => What::Remove,
-            _ => What::File(file(0o640), bytes(*len, seed ^ i as u8)),
-        };
-        all.push(Addition { path: path.join("/").into_bytes(), what });
-    }
-    all
+fn any_files() -> impl Strategy<Value = Files> {
+    some_files(prop_oneof![Just(0usize), 1..60_000usize, Just(16_384), Just(16_385), Just(2_000_000)])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn what_is_written_is_read(medium in any_tree(), node in any_tree()) {
-        let base_tree = flat(&Tree::overlay(&tree_of(&[]), &additions(&medium, 1), &dir(0o775)));
+    fn what_is_written_is_read(medium in any_files(), node in any_files()) {
+        let medium = flat(&Tree::overlay(&tree_of(&[]), &additions(&medium, 1, BLOCK), &dir(0o775)));
         let len = MIN_LEN + 1000;
-        let base = base(&base_tree, len);
-        let node = Arc::new(Tree::overlay(&base_tree, &additions(&node, 100), &dir(0o750)));
+        let base = base(&medium, len);
+        let node = node_of(&medium, &node, BLOCK);
         let v = Gefs::layout(&base, &node, &Options { len }).unwrap();
         let sparse = Sparse::of(&v);
         // Extents cover every byte that is not zero.

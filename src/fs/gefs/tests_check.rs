@@ -9,6 +9,7 @@ use super::hash::hash;
 use super::tests::*;
 use super::*;
 use crate::fs::FileSystem;
+use crate::fs::testing::use_everything;
 use proptest::prelude::*;
 use std::io;
 use std::sync::Arc;
@@ -339,15 +340,7 @@ proptest! {
             image.blocks.extend(right);
         }
         if let Ok(fs) = open(Arc::new(image)) {
-            if let Ok(root) = fs.root() {
-                let _ = crate::fs::walk::<io::Error>(&fs, &root, &mut |_, n| {
-                    let mut b = [0; 5000];
-                    let _ = fs.read(n, 0, &mut b);
-                    Ok(())
-                });
-            }
-            let _ = fs.check(&mut |f| drop(f.to_string()));
-            let _ = fs.dump(&mut io::sink());
+            use_everything(&fs);
         }
     }
 }

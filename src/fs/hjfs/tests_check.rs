@@ -4,6 +4,7 @@ use super::format::{BLOCK, DENTRY};
 use super::tests::*;
 use super::*;
 use crate::fs::FileSystem;
+use crate::fs::testing::use_everything;
 use proptest::prelude::*;
 use std::io;
 use std::sync::Arc;
@@ -205,16 +206,7 @@ proptest! {
             bytes[at] = new;
         }
         if let Ok(fs) = open(Arc::new(bytes)) {
-            let root = fs.root();
-            if let Ok(root) = root {
-                let _ = crate::fs::walk::<io::Error>(&fs, &root, &mut |_, n| {
-                    let mut b = [0; 5000];
-                    let _ = fs.read(n, 0, &mut b);
-                    Ok(())
-                });
-            }
-            let _ = fs.check(&mut |f| drop(f.to_string()));
-            let _ = fs.dump(&mut io::sink());
+            use_everything(&fs);
         }
     }
 }
