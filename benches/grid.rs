@@ -10,14 +10,17 @@
 //! *cold* when its output folder is empty.
 //!
 //! `incremental` measures what need not be done again, and the cold build
-//! against what it cannot avoid; `forms` other forms of the medium. `--only`
-//! takes one of the words `grid`, `incremental` and `forms`; `--iso` an image
-//! of the medium that Plan 9 made.
+//! against what it cannot avoid; `forms` other forms of the medium; `volumes` one
+//! tree on each file system. `--only` takes one of the words `grid`,
+//! `incremental`, `forms` and `volumes`; `--iso` an image of the medium that
+//! Plan 9 made.
 
 #[path = "grid/forms.rs"]
 mod forms;
 #[path = "grid/incremental.rs"]
 mod incremental;
+#[path = "grid/volumes.rs"]
+mod volumes;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -228,7 +231,7 @@ fn sample(bench: &Bench, table: &mut Table) -> io::Result<()> {
     Ok(())
 }
 
-const PARTS: [&str; 3] = ["grid", "incremental", "forms"];
+const PARTS: [&str; 4] = ["grid", "incremental", "forms", "volumes"];
 
 fn usage() -> ! {
     eprintln!("usage: just bench [--rounds N] [--quick] [--only PART] [--media 9LEGACY-TREE] [--iso IMAGE]");
@@ -263,6 +266,9 @@ fn main() {
         }
         if wanted("forms") {
             forms::rows(&bench, medium, iso.as_deref(), table)?;
+        }
+        if wanted("volumes") {
+            volumes::rows(&bench, medium, table)?;
         }
         if wanted("grid") { grid(&bench, medium, table) } else { Ok(()) }
     };
