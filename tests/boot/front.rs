@@ -5,6 +5,7 @@
 //! The medium is the folder `9front`; a kernel, `amd64/9pc64`, must be in it.
 
 use crate::built::{Artifact, Lab, Node};
+use crate::front_own;
 use crate::have;
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::{good, medium};
@@ -74,6 +75,14 @@ pub fn read(fs: &dyn FileSystem, path: &str) -> Vec<u8> {
 /// Runs a command in a guest, which must succeed.
 pub type Run<'a> = dyn FnMut(&str) -> String + 'a;
 
+/// The guest is the node of the plan, by its names and its network; `volume`
+/// holds its root.
+pub fn is_the_node(run: &mut Run<'_>, lab: &Lab, node: &Node, volume: &str) {
+    assert_eq!(run("cat /dev/sysname; echo").trim_end(), node.name);
+    assert_eq!(run("cat /dev/hostowner; echo").trim_end(), "bootes");
+    assert_eq!(run("cat /lib/ndb/local"), lab.cat(&node.name, &format!("{volume}:/lib/ndb/local")));
+}
+
 /// What the guest reads of three folders is what the medium has, but for what
 /// roles replaced.
 pub fn equal_to_the_medium(run: &mut Run<'_>, node: &Node, media: &Path) {
@@ -128,9 +137,7 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
     {
         let mut sh = shell(&mut guest, "plan9n1");
         let mut run = |command: &str| good(sh.run(command, WORK));
-        assert_eq!(run("cat /dev/sysname; echo").trim_end(), "plan9n1");
-        assert_eq!(run("cat /dev/hostowner; echo").trim_end(), "bootes");
-        assert_eq!(run("cat /lib/ndb/local"), lab.cat("plan9n1", "fs:/lib/ndb/local"));
+        is_the_node(&mut run, &lab, node, "fs");
         // The medium's files read back as they are on it.
         equal_to_the_medium(&mut run, node, &media);
         work(&mut run);
@@ -178,10 +185,7 @@ fn an_hjfs_that_9front_made_is_read() {
     let Some(media) = ready("an_hjfs_that_9front_made_is_read") else { return };
     let lab = lab(&media, "hjfs");
     let node = lab.node("plan9n2");
-    let own = lab.path("own.img");
-    std::fs::File::create(&own).unwrap().set_len(400 << 20).unwrap();
-    let mut machine = plain(lab.disk("plan9n2", Artifact::Qcow2), node);
-    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&own, DiskFormat::Raw) });
+    let (own, machine) = front_own::machine(&lab, node, 400);
     let mut guest = machine.start().unwrap();
     {
         let mut sh = shell(&mut guest, "plan9n2");
@@ -189,9 +193,7 @@ fn an_hjfs_that_9front_made_is_read() {
         run("hjfs -n own -Srf /dev/sdC1/data; sleep 2");
         run("for(c in bootes bob 'sys +bootes +bob') {echo newuser $c >>/srv/own.cmd; sleep 1}");
         run("mount -c /srv/own /n/own");
-        run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
-        run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
-        run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
+        front_own::fill(&mut run);
         // A dump, and changes behind it.
         run("echo dump >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
         run("{echo sync; sleep 15; echo sync; sleep 5; echo halt; sleep 3} >>/srv/own.cmd");
@@ -200,27 +202,9 @@ fn an_hjfs_that_9front_made_is_read() {
     let file: Arc<dyn ReadAt> = Arc::new(HostFile::new(std::fs::File::open(&own).unwrap()).unwrap());
     let fs = fs::hjfs::open(file).unwrap();
     assert_eq!(findings(&fs), []);
-    let mut count = 0;
-    for top in ["rc", "lib"] {
-        let dir = fs.find(top.as_bytes()).unwrap();
-        fs::walk::<std::io::Error>(&fs, &dir, &mut |path, n| {
-            let path = format!("{top}/{}", String::from_utf8_lossy(path));
-            let rendered = node.files.iter().any(|f| f["path"] == path.as_str());
-            if !n.meta.mode.is_dir() && !rendered {
-                let there = std::fs::read(media.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-                assert!(read(&fs, &path) == there, "{path} differs from the medium's");
-                count += 1;
-            }
-            Ok(())
-        })
-        .unwrap();
-    }
+    let count = front_own::copied(&fs, node, &media);
     assert!(count > 500, "{count} files");
-    assert_eq!(read(&fs, "changed"), b"is\n");
-    assert_eq!(&*fs.find(b"changed").unwrap().meta.uid, "bob");
-    let mode = |path: &str| fs.find(path.as_bytes()).unwrap().meta.mode;
-    assert!(mode("many/7").is_temporary() && mode("many/8").is_append() && mode("many/8").is_exclusive());
-    assert_eq!(read(&fs, "many/300"), b"300\n");
+    front_own::filled(&fs);
     // The dump has what was, but no temporary file.
     let dumps = fs.dumps();
     let step = |dir: &p9img::fs::Node| dumps.children(dir).unwrap().pop().expect("a dump");

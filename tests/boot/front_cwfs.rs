@@ -4,13 +4,14 @@
 //!
 //! The medium is that of `front`.
 
-use crate::built::{Artifact, Lab};
-use crate::front::{WORK, equal_to_the_medium, findings, lab, partition, raw, read, ready, work, worked};
+use crate::built::Lab;
+use crate::front::{WORK, equal_to_the_medium, findings, is_the_node, lab, partition, raw, read, ready, work, worked};
+use crate::front_own;
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::good;
 use crate::running::{NODES, Running, only_thorough};
 use p9img::fs::{FileSystem, cwfs};
-use p9img::guest::{Disk, DiskFormat, Shell};
+use p9img::guest::Shell;
 use p9img::read_at::{HostFile, ReadAt};
 use std::path::Path;
 use std::process::Command;
@@ -76,9 +77,7 @@ fn a_node_comes_up_on_cwfs64x_and_leaves_it_sound() {
         let mut sh = shell(&mut guest, "plan9n1");
         check(&mut sh, "cwfs", &["main", "other"]);
         let mut run = |command: &str| good(sh.run(command, WORK));
-        assert_eq!(run("cat /dev/sysname; echo").trim_end(), "plan9n1");
-        assert_eq!(run("cat /dev/hostowner; echo").trim_end(), "bootes");
-        assert_eq!(run("cat /lib/ndb/local"), lab.cat("plan9n1", "fscache:/lib/ndb/local"));
+        is_the_node(&mut run, &lab, node, "fscache");
         equal_to_the_medium(&mut run, node, &media);
         work(&mut run);
         run("9fs other; echo here >/n/other/usr/bootes/tmp/x; 9fs dump; ls /n/dump");
@@ -140,10 +139,7 @@ fn a_cwfs64x_that_9front_made_is_read() {
     let Some(media) = ready("a_cwfs64x_that_9front_made_is_read") else { return };
     let lab = lab(&media, "cwfs64x");
     let node = lab.node("plan9n2");
-    let own = lab.path("own.img");
-    std::fs::File::create(&own).unwrap().set_len(1000 << 20).unwrap();
-    let mut machine = plain(lab.disk("plan9n2", Artifact::Qcow2), node);
-    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&own, DiskFormat::Raw) });
+    let (own, machine) = front_own::machine(&lab, node, 1000);
     let mut guest = machine.start().unwrap();
     {
         let mut sh = shell(&mut guest, "plan9n2");
@@ -161,9 +157,7 @@ fn a_cwfs64x_that_9front_made_is_read() {
         run("say 'create /adm/users adm adm 664' 'newuser bob' 'newuser sys +bob' 'cfs other'");
         run("say 'create /usr sys sys 775 d' 'create /usr/bob bob bob 750 d' 'cfs main'");
         run("mount -c /srv/own /n/own; mount -c /srv/own /n/oo other");
-        run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
-        run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
-        run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
+        front_own::fill(&mut run);
         run("dd -if /rc/bin/cpurc -of /n/own/holes -bs 512 -count 1 -oseek 1000 >[2]/dev/null");
         run("dd -if /dev/zero -of /n/own/large -bs 65536 -count 800 >[2]/dev/null");
         run("cd /n/oo/usr/bob; mkdir d; for(i in `{seq 200}) echo $i >d/$i; rm d/1?; cd /");
@@ -178,12 +172,8 @@ fn a_cwfs64x_that_9front_made_is_read() {
     let (main, worm, other) = (open_cwfs(&own, "fscache"), open_cwfs(&own, "fsworm"), open_cwfs(&own, "other"));
     assert_eq!([main.kind(), worm.kind(), other.kind()], ["cwfs64x", "cwfs64x-worm", "cwfs64x-other"]);
     extracted(&lab, node, &media);
-    assert_eq!(read(&main, "changed"), b"is\n");
-    assert_eq!(&*main.find(b"changed").unwrap().meta.uid, "bob");
+    front_own::filled(&main);
     assert_eq!(&*main.find(b"adm").unwrap().meta.uid, "adm");
-    let mode = |path: &str| main.find(path.as_bytes()).unwrap().meta.mode;
-    assert!(mode("many/7").is_temporary() && mode("many/8").is_append() && mode("many/8").is_exclusive());
-    assert_eq!(read(&main, "many/300"), b"300\n");
     assert!(main.find(b"large").is_err());
     let holes = read(&main, "holes");
     assert!(

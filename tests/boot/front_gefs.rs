@@ -5,11 +5,12 @@
 //! The medium is that of `front`.
 
 use crate::built::{Artifact, Lab};
-use crate::front::{WORK, equal_to_the_medium, findings, lab, partition, raw, read, ready, work, worked};
+use crate::front::{WORK, equal_to_the_medium, findings, is_the_node, lab, partition, raw, read, ready, work, worked};
+use crate::front_own;
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::good;
 use p9img::fs::{self, FileSystem};
-use p9img::guest::{Disk, DiskFormat, Shell};
+use p9img::guest::{Disk, Shell};
 use p9img::read_at::{HostFile, ReadAt};
 use std::sync::Arc;
 
@@ -49,9 +50,7 @@ fn a_node_comes_up_on_gefs_and_leaves_it_sound() {
     {
         let mut sh = shell(&mut guest, "plan9n1");
         let mut run = |command: &str| good(sh.run(command, WORK));
-        assert_eq!(run("cat /dev/sysname; echo").trim_end(), "plan9n1");
-        assert_eq!(run("cat /dev/hostowner; echo").trim_end(), "bootes");
-        assert_eq!(run("cat /lib/ndb/local"), lab.cat("plan9n1", "fs:/lib/ndb/local"));
+        is_the_node(&mut run, &lab, node, "fs");
         // Temporary files are in the snapshot that no snapshots are made of.
         run("ns | grep -s '/n/other/usr/bootes/tmp'");
         // The medium's files read back as they are on it.
@@ -75,10 +74,7 @@ fn a_gefs_that_9front_made_is_read() {
     let Some(media) = ready("a_gefs_that_9front_made_is_read") else { return };
     let lab = lab(&media, "gefs");
     let node = lab.node("plan9n2");
-    let own = lab.path("own.img");
-    std::fs::File::create(&own).unwrap().set_len(400 << 20).unwrap();
-    let mut machine = plain(lab.disk("plan9n2", Artifact::Qcow2), node);
-    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&own, DiskFormat::Raw) });
+    let (own, machine) = front_own::machine(&lab, node, 400);
     let mut guest = machine.start().unwrap();
     {
         let mut sh = shell(&mut guest, "plan9n2");
@@ -90,9 +86,7 @@ fn a_gefs_that_9front_made_is_read() {
         run("mount -c /srv/own /n/own %main; mount -c /srv/own /n/adm %adm");
         run("{echo -1:adm:adm:bootes; echo 0:none::; echo 1:bootes:bootes:; echo 2:bob:bob:; \
              echo 10000:sys::bootes,bob} >/n/adm/users; echo users >>/srv/own.cmd; sleep 2");
-        run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
-        run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
-        run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
+        front_own::fill(&mut run);
         // A snapshot, and changes behind it.
         run("echo snap main kept >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
         run("mv /n/own/many/10 /n/own/many/ten; rm -r /n/own/lib/font; echo sync >>/srv/own.cmd; sleep 5");
@@ -103,30 +97,11 @@ fn a_gefs_that_9front_made_is_read() {
     let fs = fs::gefs::open(file).unwrap();
     assert_eq!(findings(&fs), []);
     let kept = fs.snapshot("kept").unwrap();
-    let same = |fs: &fs::gefs::GefsReader, top: &str| {
-        let dir = fs.find(top.as_bytes()).unwrap();
-        let mut count = 0;
-        fs::walk::<std::io::Error>(fs, &dir, &mut |path, n| {
-            let path = format!("{top}/{}", String::from_utf8_lossy(path));
-            let rendered = node.files.iter().any(|f| f["path"] == path.as_str());
-            if !n.meta.mode.is_dir() && !rendered {
-                let there = std::fs::read(media.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-                assert!(read(fs, &path) == there, "{path} differs from the medium's");
-                count += 1;
-            }
-            Ok(())
-        })
-        .unwrap();
-        count
-    };
-    let now = same(&fs, "rc") + same(&fs, "lib");
-    let then = same(&kept, "rc") + same(&kept, "lib");
+    let copied = |fs: &fs::gefs::GefsReader| front_own::copied(fs, node, &media);
+    let (now, then) = (copied(&fs), copied(&kept));
     assert!(now > 300 && then > now, "{now} files, {then} before");
-    assert_eq!((read(&fs, "changed"), read(&kept, "changed")), (b"is\n".to_vec(), b"was\n".to_vec()));
-    assert_eq!(&*fs.find(b"changed").unwrap().meta.uid, "bob");
-    let mode = |path: &str| fs.find(path.as_bytes()).unwrap().meta.mode;
-    assert!(mode("many/7").is_temporary() && mode("many/8").is_append() && mode("many/8").is_exclusive());
-    assert_eq!(read(&fs, "many/300"), b"300\n");
+    assert_eq!(read(&kept, "changed"), b"was\n");
+    front_own::filled(&fs);
     assert_eq!(read(&fs, "many/ten"), b"10\n");
     assert!(fs.find(b"many/9").is_err() && fs.find(b"many/10").is_err() && fs.find(b"lib/font").is_err());
     assert_eq!(read(&kept, "many/9"), b"9\n");

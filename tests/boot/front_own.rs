@@ -1,0 +1,55 @@
+//! A second disk, on which 9front makes a file system itself and fills it; and
+//! what p9img must find there. The tests of the file systems use it.
+
+use crate::built::{Artifact, Lab, Node};
+use crate::front::{Run, read};
+use crate::legacy::plain;
+use p9img::fs::{self, FileSystem};
+use p9img::guest::{Disk, DiskFormat, Machine};
+use std::path::{Path, PathBuf};
+
+/// A node of the lab, and a disk of so many MiB of zeros beside its own.
+pub fn machine(lab: &Lab, node: &Node, mib: u64) -> (PathBuf, Machine) {
+    let own = lab.path("own.img");
+    std::fs::File::create(&own).unwrap().set_len(mib << 20).unwrap();
+    let mut machine = plain(lab.disk(&node.name, Artifact::Qcow2), node);
+    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&own, DiskFormat::Raw) });
+    (own, machine)
+}
+
+/// Fills the file system, which is at `/n/own`.
+pub fn fill(run: &mut Run<'_>) {
+    run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
+    run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
+    run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
+}
+
+/// What [`fill`] left is there, with `is` in the file `changed`.
+pub fn filled(fs: &dyn FileSystem) {
+    assert_eq!(read(fs, "changed"), b"is\n");
+    assert_eq!(&*fs.find(b"changed").unwrap().meta.uid, "bob");
+    let mode = |path: &str| fs.find(path.as_bytes()).unwrap().meta.mode;
+    assert!(mode("many/7").is_temporary() && mode("many/8").is_append() && mode("many/8").is_exclusive());
+    assert_eq!(read(fs, "many/300"), b"300\n");
+}
+
+/// Both folders that were copied have what the medium has, but for what roles
+/// replaced. Returns how many files that are.
+pub fn copied(fs: &dyn FileSystem, node: &Node, media: &Path) -> usize {
+    let mut count = 0;
+    for top in ["rc", "lib"] {
+        let dir = fs.find(top.as_bytes()).unwrap();
+        fs::walk::<std::io::Error>(fs, &dir, &mut |path, n| {
+            let path = format!("{top}/{}", String::from_utf8_lossy(path));
+            let rendered = node.files.iter().any(|f| f["path"] == path.as_str());
+            if !n.meta.mode.is_dir() && !rendered {
+                let there = std::fs::read(media.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+                assert!(read(fs, &path) == there, "{path} differs from the medium's");
+                count += 1;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    count
+}
