@@ -132,6 +132,28 @@ pub struct Node {
     pub handle: [u64; 4],
 }
 
+impl Node {
+    /// Refuses a file where a directory is asked for.
+    fn need_dir(&self) -> io::Result<()> {
+        match self.meta.mode.is_dir() {
+            true => Ok(()),
+            false => Err(self.other(io::ErrorKind::NotADirectory, "a file")),
+        }
+    }
+
+    /// Refuses a directory where a file is asked for.
+    fn need_file(&self) -> io::Result<()> {
+        match self.meta.mode.is_dir() {
+            true => Err(self.other(io::ErrorKind::IsADirectory, "a directory")),
+            false => Ok(()),
+        }
+    }
+
+    fn other(&self, kind: io::ErrorKind, what: &str) -> io::Error {
+        io::Error::new(kind, format!("{} is {what}", String::from_utf8_lossy(&self.name)))
+    }
+}
+
 /// Something wrong that a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

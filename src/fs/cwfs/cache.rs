@@ -2,6 +2,7 @@
 //! and empty buckets.
 
 use super::format::{BLOCK, HEADER_AT, Header, Kind, Tag};
+use crate::fs::shared::front;
 use crate::read_at::{Extent, ReadAt, check_range};
 use std::io;
 
@@ -35,16 +36,7 @@ impl ReadAt for Cache {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("fscache", offset, buf.len(), self.len)?;
-        let used = self.header.caddr * BLOCK as u64;
-        let mut done = 0;
-        while done < buf.len() && offset + (done as u64) < used {
-            let at = offset + done as u64;
-            let block = self.block(at / BLOCK as u64);
-            let within = (at % BLOCK as u64) as usize;
-            let n = (buf.len() - done).min(BLOCK - within);
-            buf[done..done + n].copy_from_slice(&block[within..within + n]);
-            done += n;
-        }
+        let done = front(offset, buf, self.header.caddr, |n| self.block(n));
         buf[done..].fill(0);
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::marks::Marks;
 use super::volume::{Part, Side, Volume, differs};
 use crate::fs::Finding;
 use crate::fs::shared::pointers::follow;
-use crate::fs::shared::{bad_name, join};
+use crate::fs::shared::{join, name_flaws};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
@@ -260,15 +260,7 @@ impl Checker<'_> {
                 continue;
             }
             let path = join(dir, &d.name);
-            if d.name.len() > MAX_NAME {
-                self.find("name", format!("{path}: no zero ends the name in slot {slot} of block {address}"));
-            } else if let Some(why) = bad_name(&d.name) {
-                let m = format!("{path:?}: the name in slot {slot} of block {address} cannot be: {why}");
-                self.find("name", m);
-            }
-            if !names.insert(d.name.clone()) {
-                self.find("name", format!("{path}: there are two files of this name"));
-            }
+            name_flaws(&path, &d.name, MAX_NAME, (address, slot), names, &mut |m| self.find("name", m));
             let last = self.volume.superblock.qidgen;
             if d.path() > last {
                 self.find("qid", format!("{path}: qid path {} is above the last one given out, {last}", d.path()));

@@ -148,10 +148,7 @@ impl FileSystem for CwfsReader {
     }
 
     fn children(&self, dir: &Node) -> io::Result<Vec<Node>> {
-        if !dir.meta.mode.is_dir() {
-            let what = format!("{} is a file", String::from_utf8_lossy(&dir.name));
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
-        }
+        dir.need_dir()?;
         let d = self.entry(dir)?;
         let all = list(&self.volume, self.side, &d)?;
         // Temporary files are in no dump, whatever their entries say.
@@ -162,10 +159,7 @@ impl FileSystem for CwfsReader {
     }
 
     fn read(&self, file: &Node, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        if file.meta.mode.is_dir() {
-            let what = format!("{} is a directory", String::from_utf8_lossy(&file.name));
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, what));
-        }
+        file.need_file()?;
         let d = self.entry(file)?;
         if offset >= d.size {
             return Ok(0);

@@ -5,6 +5,7 @@
 
 use super::format::{BLOCK, DENTRY, Form, Kind, ROOT_PATH, SUPER_AT, Super, Tag};
 use crate::fs::shared::entries::Overlaid;
+use crate::fs::shared::front;
 use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use std::io;
 
@@ -55,16 +56,7 @@ impl ReadAt for Worm {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("fsworm", offset, buf.len(), self.len)?;
-        let data = self.blocks.start() * BLOCK as u64;
-        let mut done = 0;
-        while done < buf.len() && offset + (done as u64) < data {
-            let at = offset + done as u64;
-            let block = self.front_block(at / BLOCK as u64);
-            let within = (at % BLOCK as u64) as usize;
-            let n = (buf.len() - done).min(BLOCK - within);
-            buf[done..done + n].copy_from_slice(&block[within..within + n]);
-            done += n;
-        }
+        let done = front(offset, buf, self.blocks.start(), |n| self.front_block(n));
         self.blocks.layers().read(offset + done as u64, &mut buf[done..])
     }
 

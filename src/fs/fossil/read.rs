@@ -247,22 +247,12 @@ impl FileSystem for FossilReader {
     }
 
     fn children(&self, dir: &Node) -> io::Result<Vec<Node>> {
-        if !dir.meta.mode.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotADirectory,
-                format!("{} is a file", String::from_utf8_lossy(&dir.name)),
-            ));
-        }
+        dir.need_dir()?;
         self.list(dir)
     }
 
     fn read(&self, file: &Node, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        if file.meta.mode.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                format!("{} is a directory", String::from_utf8_lossy(&file.name)),
-            ));
-        }
+        file.need_file()?;
         if file.handle[0] == NONE {
             return Err(damaged(format!("{} has no source", String::from_utf8_lossy(&file.name))));
         }

@@ -6,6 +6,7 @@
 
 use super::format::{BLOCK, CONFIG, HEADER_AT, HEADER_LEN, LABEL_LEN, Label};
 use super::layout::Fossil;
+use crate::fs::shared::front;
 use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use std::io;
 
@@ -65,15 +66,7 @@ impl ReadAt for Fossil {
         check_range("fossil", offset, buf.len(), self.len)?;
         let data = self.header.byte(self.header.data);
         let end = self.header.byte(self.header.end);
-        let mut done = 0;
-        while done < buf.len() && offset + (done as u64) < data {
-            let at = offset + done as u64;
-            let block = self.front_block((at / BLOCK as u64) as u32);
-            let within = (at % BLOCK as u64) as usize;
-            let n = (buf.len() - done).min(BLOCK - within);
-            buf[done..done + n].copy_from_slice(&block[within..within + n]);
-            done += n;
-        }
+        let done = front(offset, buf, self.header.data.into(), |n| self.front_block(n as u32));
         let at = offset + done as u64;
         let n = (buf.len() - done).min(end.saturating_sub(at) as usize);
         if n > 0 {

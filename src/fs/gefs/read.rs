@@ -190,10 +190,7 @@ impl FileSystem for GefsReader {
     }
 
     fn children(&self, dir: &Node) -> io::Result<Vec<Node>> {
-        if !dir.meta.mode.is_dir() {
-            let what = format!("{} is a file", String::from_utf8_lossy(&dir.name));
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
-        }
+        dir.need_dir()?;
         let [qid, ..] = dir.handle;
         let snap = self.snap()?;
         let values = self.volume().scan(&snap.root, snap.height, &number_key(K_ENTRY, qid))?;
@@ -209,10 +206,7 @@ impl FileSystem for GefsReader {
     }
 
     fn read(&self, file: &Node, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        if file.meta.mode.is_dir() {
-            let what = format!("{} is a directory", String::from_utf8_lossy(&file.name));
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, what));
-        }
+        file.need_file()?;
         if offset >= file.len {
             return Ok(0);
         }

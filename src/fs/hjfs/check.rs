@@ -12,7 +12,7 @@ use super::limits::MAX_NAME;
 use super::volume::Volume;
 use crate::fs::Finding;
 use crate::fs::shared::pointers::follow;
-use crate::fs::shared::{bad_name, join};
+use crate::fs::shared::{join, name_flaws};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
@@ -175,15 +175,7 @@ impl Checker<'_> {
                 }
                 (false, _) => continue,
             }
-            if d.name.len() > MAX_NAME {
-                self.find("name", format!("{path}: no zero ends the name in slot {slot} of block {address}"));
-            } else if let Some(why) = bad_name(&d.name) {
-                let m = format!("{path:?}: the name in slot {slot} of block {address} cannot be: {why}");
-                self.find("name", m);
-            }
-            if !names.insert(d.name.clone()) {
-                self.find("name", format!("{path}: there are two files of this name"));
-            }
+            name_flaws(&path, &d.name, MAX_NAME, (address, slot), names, &mut |m| self.find("name", m));
             let next = self.volume.superblock.qid;
             if d.qid >= next {
                 self.find("qid", format!("{path}: qid path {} is not below the next one to give out, {next}", d.qid));

@@ -123,10 +123,7 @@ impl FileSystem for HjfsReader {
     }
 
     fn children(&self, dir: &Node) -> io::Result<Vec<Node>> {
-        if !dir.meta.mode.is_dir() {
-            let what = format!("{} is a file", String::from_utf8_lossy(&dir.name));
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
-        }
+        dir.need_dir()?;
         let all = self.list(&self.dentry(dir)?)?;
         // Temporary files are in no dump, whatever their dentries say.
         let there = all.into_iter().filter(|(.., d)| self.slot == 0 || !d.is_temporary());
@@ -136,10 +133,7 @@ impl FileSystem for HjfsReader {
     }
 
     fn read(&self, file: &Node, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        if file.meta.mode.is_dir() {
-            let what = format!("{} is a directory", String::from_utf8_lossy(&file.name));
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, what));
-        }
+        file.need_file()?;
         let d = self.dentry(file)?;
         if offset >= d.size {
             return Ok(0);

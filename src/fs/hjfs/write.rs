@@ -6,6 +6,7 @@
 
 use super::format::{BLOCK, COUNTS, REFS, SENTINEL, SUPER_AT};
 use super::layout::Hjfs;
+use crate::fs::shared::front;
 use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use std::io;
 
@@ -47,16 +48,7 @@ impl ReadAt for Hjfs {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("hjfs", offset, buf.len(), self.len)?;
-        let data = self.superblock.fend * BLOCK as u64;
-        let mut done = 0;
-        while done < buf.len() && offset + (done as u64) < data {
-            let at = offset + done as u64;
-            let block = self.front_block(at / BLOCK as u64);
-            let within = (at % BLOCK as u64) as usize;
-            let n = (buf.len() - done).min(BLOCK - within);
-            buf[done..done + n].copy_from_slice(&block[within..within + n]);
-            done += n;
-        }
+        let done = front(offset, buf, self.superblock.fend, |n| self.front_block(n));
         self.blocks.layers().read(offset + done as u64, &mut buf[done..])
     }
 

@@ -11,6 +11,8 @@ pub mod refused;
 pub mod shape;
 pub mod users;
 
+use std::collections::BTreeSet;
+
 /// Most bytes of a path that a finding shows.
 const PATH: usize = 200;
 
@@ -35,6 +37,42 @@ pub fn bad_name(name: &[u8]) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// What is wrong with a name that a field of a directory's block holds, and
+/// with whom it shares it: `at` is the block and the slot, `names` has those of
+/// the directory before it.
+pub fn name_flaws(
+    path: &str,
+    name: &[u8],
+    max: usize,
+    at: (u64, usize),
+    names: &mut BTreeSet<Vec<u8>>,
+    report: &mut dyn FnMut(String),
+) {
+    let (address, slot) = at;
+    if name.len() > max {
+        report(format!("{path}: no zero ends the name in slot {slot} of block {address}"));
+    } else if let Some(why) = bad_name(name) {
+        report(format!("{path:?}: the name in slot {slot} of block {address} cannot be: {why}"));
+    }
+    if !names.insert(name.to_vec()) {
+        report(format!("{path}: there are two files of this name"));
+    }
+}
+
+/// Fills `buf`, which begins at byte `offset`, with blocks that are made one by
+/// one, as far as those before `end` reach. Returns how many bytes that were.
+pub fn front<const BLOCK: usize>(offset: u64, buf: &mut [u8], end: u64, block: impl Fn(u64) -> [u8; BLOCK]) -> usize {
+    let mut done = 0;
+    while done < buf.len() && offset + (done as u64) < end * BLOCK as u64 {
+        let at = offset + done as u64;
+        let within = (at % BLOCK as u64) as usize;
+        let n = (buf.len() - done).min(BLOCK - within);
+        buf[done..done + n].copy_from_slice(&block(at / BLOCK as u64)[within..within + n]);
+        done += n;
+    }
+    done
 }
 
 /// The bytes of a field.
