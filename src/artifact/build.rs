@@ -46,6 +46,26 @@ pub struct NodeIdentity {
     pub network: String,
 }
 
+#[cfg(test)]
+impl NodeIdentity {
+    /// A node for tests.
+    pub fn sample(name: &str) -> Self {
+        Self {
+            lab: "lab".into(),
+            name: name.into(),
+            annotation: String::new(),
+            arch: Arch::I386,
+            cpus: 1,
+            memory: 512 << 20,
+            mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
+            nic: Nic::E1000,
+            controller: Controller::Ide,
+            firmware: PcFirmware::Bios,
+            network: "net".into(),
+        }
+    }
+}
+
 /// One node's disk and the artifacts to make of it.
 #[derive(Clone)]
 pub struct Job {

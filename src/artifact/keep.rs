@@ -219,7 +219,6 @@ mod tests {
     use super::super::build::{NodeIdentity, Quiet, build};
     use super::super::folder::Wait;
     use super::*;
-    use crate::lab::{Arch, Controller, Mac, Nic, PcFirmware};
     use std::sync::Arc;
 
     const FORMATS: [(Format, &str); 4] = [
@@ -230,19 +229,7 @@ mod tests {
     ];
 
     fn job() -> Job {
-        let node = NodeIdentity {
-            lab: "lab".into(),
-            name: "n".into(),
-            annotation: "a".into(),
-            arch: Arch::I386,
-            cpus: 1,
-            memory: 512 << 20,
-            mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
-            nic: Nic::E1000,
-            controller: Controller::Ide,
-            firmware: PcFirmware::Bios,
-            network: "net".into(),
-        };
+        let node = NodeIdentity { annotation: "a".into(), ..NodeIdentity::sample("n") };
         let mut disk = vec![0u8; 5 * CLUSTER];
         for at in [0, 3 * CLUSTER] {
             disk[at..at + 5000].iter_mut().zip(0u32..).for_each(|(b, i)| *b = (i * i / 7) as u8);

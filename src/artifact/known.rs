@@ -155,7 +155,7 @@ mod tests {
     use super::super::build::{Job, NodeIdentity, Quiet, Settings, build, build_counted};
     use super::super::folder::{Folder, Wait};
     use super::*;
-    use crate::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
+    use crate::lab::Format;
     use crate::read_at::ReadAt;
     use std::fs;
     use std::io;
@@ -203,21 +203,8 @@ mod tests {
     }
 
     fn job(name: &str, disk: &Arc<Disk>, formats: &[Format]) -> Job {
-        let node = NodeIdentity {
-            lab: "lab".into(),
-            name: name.into(),
-            annotation: String::new(),
-            arch: Arch::I386,
-            cpus: 1,
-            memory: 512 << 20,
-            mac: Mac([0x52, 0x54, 0, 9, 0, 1]),
-            nic: Nic::E1000,
-            controller: Controller::Ide,
-            firmware: PcFirmware::Bios,
-            network: "net".into(),
-        };
         let outputs = formats.iter().map(|f| (*f, format!("{name}.{f:?}"))).collect();
-        Job { node, disk: disk.clone(), outputs, key: None }
+        Job { node: NodeIdentity::sample(name), disk: disk.clone(), outputs, key: None }
     }
 
     /// A folder that is built into again and again.
