@@ -1,6 +1,9 @@
 //! Bad input gives one clear error and the designed exit code, and leaves
 //! nothing behind.
 
+#[expect(dead_code, reason = "shared with other tests")]
+mod folder;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -12,9 +15,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
-        Self { dir }
+        Self { dir: folder::default_lab() }
     }
     fn path(&self) -> &Path {
         self.dir.path()

@@ -1,75 +1,30 @@
 //! Cards of Raspberry Pis, built by the program from a medium of a few files
 //! and from firmware that is none, and judged by other people's tools.
 
+mod cards;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const LAB: &str = r#"
-[lab]
-name = "cards"
-medium = "tiny"
-formats = ["raw", "sd", "sd-xz", "sd-zst"]
-
-[media.tiny]
-path = "tiny"
-
-[media.pi-firmware]
-path = "firmware"
-
-[defaults]
-card = "96 MB"
-
-[[node]]
-name = "n1"
-roles = ["cpu", "auth"]
-board = "pi1"
-
-[[node]]
-name = "n2"
-roles = ["cpu"]
-board = "pi2"
-
-[[node]]
-name = "n3"
-roles = ["terminal"]
-board = "pi3"
-
-[[node]]
-name = "n4"
-roles = ["cpu"]
-board = "pi4"
-"#;
-
-/// What the boards load, and their kernels: of which size does not matter.
-const FIRMWARE: [&str; 6] = ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "LICENCE.broadcom"];
-const MEDIUM: [&str; 9] = [
-    "386/9load",
-    "386/pbslba",
-    "386/mbr",
-    "rc/bin/cpurc",
-    "adm/timezone/GMT",
-    "arm/9picpu",
-    "arm/9pi2cpu",
-    "arm/9pi2",
-    "arm/9pi4cpu",
-];
+/// A lab with a card for each board.
+fn every_board() -> String {
+    let nodes = [
+        ("\"cpu\", \"auth\"", Some("pi1")),
+        ("\"cpu\"", Some("pi2")),
+        ("\"terminal\"", Some("pi3")),
+        ("\"cpu\"", Some("pi4")),
+    ];
+    cards::text("\"raw\", \"sd\", \"sd-xz\", \"sd-zst\"", "96 MB", &nodes)
+}
 
 struct Lab(tempfile::TempDir);
 
 impl Lab {
     fn new(text: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let put = |path: PathBuf| {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, path.file_name().unwrap().as_encoded_bytes().repeat(1000)).unwrap();
-        };
-        MEDIUM.iter().for_each(|f| put(dir.path().join("tiny").join(f)));
-        FIRMWARE.iter().for_each(|f| put(dir.path().join("firmware").join(f)));
-        fs::write(dir.path().join("lab.toml"), text).unwrap();
-        Self(dir)
+        Self(cards::folder(text))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -129,7 +84,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 
 #[test]
 fn every_board_gets_a_card_that_tools_read() {
-    let lab = Lab::new(LAB);
+    let lab = Lab::new(&every_board());
     lab.build("output");
     for (node, kernel, start, roles) in [
         ("n1", "9picpu", "start.elf", "cpu auth"),
@@ -183,7 +138,7 @@ fn every_board_gets_a_card_that_tools_read() {
 
 #[test]
 fn compressed_cards_open_everywhere_and_are_listed_for_the_imager() {
-    let lab = Lab::new(LAB);
+    let lab = Lab::new(&every_board());
     lab.build("output");
     let out = |name: &str| lab.path("output").join(name);
     let image = fs::read(out("n2.img")).unwrap();
@@ -224,7 +179,7 @@ fn compressed_cards_open_everywhere_and_are_listed_for_the_imager() {
 
 #[test]
 fn a_second_build_elsewhere_gives_the_same_bytes() {
-    let text = LAB.replace(", \"sd-xz\", \"sd-zst\"", "");
+    let text = every_board().replace(", \"sd-xz\", \"sd-zst\"", "");
     let (a, b) = (Lab::new(&text), Lab::new(&text));
     a.build("output");
     fs::copy(a.path("secrets.toml"), b.path("secrets.toml")).unwrap();
@@ -250,9 +205,9 @@ fn a_second_build_elsewhere_gives_the_same_bytes() {
 
 #[test]
 fn bad_firmware_and_small_cards_are_refused() {
-    let lab = Lab::new(&LAB.replace("[media.pi-firmware]\npath = \"firmware\"\n", ""));
+    let lab = Lab::new(&every_board().replace("[media.pi-firmware]\npath = \"firmware\"\n", ""));
     lab.refuses(&["n1 is a Raspberry Pi", "[media.pi-firmware]", "raspi-firmware", "github.com/raspberrypi/firmware"]);
-    let lab = Lab::new(LAB);
+    let lab = Lab::new(&every_board());
     fs::remove_file(lab.path("firmware/fixup4.dat")).unwrap();
     lab.refuses(&["has no fixup4.dat, which a pi4 loads", "start4.elf, fixup4.dat"]);
     fs::write(lab.path("firmware/fixup4.dat"), b"").unwrap();
@@ -260,18 +215,18 @@ fn bad_firmware_and_small_cards_are_refused() {
     fs::write(lab.path("firmware/fixup4.dat"), b"x").unwrap();
     fs::remove_file(lab.path("firmware/LICENCE.broadcom")).unwrap();
     lab.refuses(&["has no licence, which must go with it", "LICENCE.broadcom"]);
-    let lab = Lab::new(LAB);
+    let lab = Lab::new(&every_board());
     fs::remove_dir_all(lab.path("firmware")).unwrap();
     lab.refuses(&["There is no medium at", "firmware"]);
-    let lab = Lab::new(LAB);
+    let lab = Lab::new(&every_board());
     fs::write(lab.path("tiny/sys-large"), vec![7; 90_000_000]).unwrap();
     fs::create_dir(lab.path("tiny/sys")).unwrap();
     fs::rename(lab.path("tiny/sys-large"), lab.path("tiny/sys/large")).unwrap();
     lab.refuses(&["The disk of n1 is too small for its tree", "enlarge disk by"]);
-    let lab = Lab::new(LAB);
+    let lab = Lab::new(&every_board());
     fs::remove_file(lab.path("tiny/arm/9pi4cpu")).unwrap();
     lab.refuses(&["has no file arm/9pi4cpu, which n4 needs to start"]);
-    let lab = Lab::new(&LAB.replace("medium = \"tiny\"", "medium = \"sample\""));
+    let lab = Lab::new(&every_board().replace("medium = \"tiny\"", "medium = \"sample\""));
     lab.refuses(&["The medium sample has no file arm/9picpu, which n1 needs to start"]);
 }
 
@@ -289,14 +244,14 @@ fn mistakes_about_boards_have_their_place() {
             &["has no partition `9fat`", "`dos`"],
         ),
     ] {
-        let lab = Lab::new(&LAB.replacen(from, to, 1));
+        let lab = Lab::new(&every_board().replacen(from, to, 1));
         let output = lab.run(&["check"]);
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(1), "{to}: {said}");
         words.iter().for_each(|w| assert!(said.contains(w), "{to} should say {w:?}:\n{said}"));
     }
     // A role of the lab's own that only PCs can have.
-    let lab = Lab::new(&LAB.replacen("[\"cpu\"]", "[\"cpu\", \"floppy\"]", 1));
+    let lab = Lab::new(&every_board().replacen("[\"cpu\"]", "[\"cpu\", \"floppy\"]", 1));
     fs::create_dir_all(lab.path("roles/floppy")).unwrap();
     fs::write(lab.path("roles/floppy/role.toml"), "description = \"Reads floppy disks\"\nboards = [\"pc\"]\n").unwrap();
     let output = lab.run(&["check"]);

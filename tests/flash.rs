@@ -1,36 +1,13 @@
 //! `p9img flash` on files that stand for cards, and on loop devices where the
 //! tests may make some.
 
+mod cards;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-
-const LAB: &str = r#"
-[lab]
-name = "cards"
-medium = "tiny"
-formats = ["sd"]
-
-[media.tiny]
-path = "tiny"
-
-[media.pi-firmware]
-path = "firmware"
-
-[defaults]
-card = "80 MB"
-
-[[node]]
-name = "n1"
-roles = ["cpu"]
-board = "pi2"
-
-[[node]]
-name = "n2"
-roles = ["cpu"]
-"#;
 
 const LEN: u64 = 80_000_000;
 
@@ -39,16 +16,8 @@ struct Lab(tempfile::TempDir);
 
 impl Lab {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let files = ["386/9load", "386/pbslba", "386/mbr", "rc/bin/cpurc", "adm/timezone/GMT", "arm/9pi2cpu"];
-        let firmware = ["bootcode.bin", "start.elf", "fixup.dat", "LICENCE.broadcom"];
-        let medium = files.iter().map(|f| format!("tiny/{f}")).chain(firmware.iter().map(|f| format!("firmware/{f}")));
-        for path in medium.map(|f| dir.path().join(f)) {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, path.file_name().unwrap().as_encoded_bytes()).unwrap();
-        }
-        fs::write(dir.path().join("lab.toml"), LAB).unwrap();
-        let lab = Self(dir);
+        let nodes = [("\"cpu\"", Some("pi2")), ("\"cpu\"", None)];
+        let lab = Self(cards::folder(&cards::text("\"sd\"", "80 MB", &nodes)));
         let built = lab.run(&["build", "n1"], "");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         lab

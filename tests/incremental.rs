@@ -1,6 +1,8 @@
 //! A build writes what has changed and nothing else; and never calls a file
 //! right that is not. `p9img secrets` and what it makes to be built again.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -11,14 +13,12 @@ struct Lab(tempfile::TempDir);
 
 impl Lab {
     fn new() -> Self {
-        let lab = Self(tempfile::tempdir().unwrap());
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), lab.path("lab.toml")).unwrap();
-        lab
+        Self(folder::default_lab())
     }
     /// A lab with a medium that is a folder.
     fn with_medium() -> Self {
         let lab = Self::new();
-        copy_tree(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/media/sample")), &lab.path("medium"));
+        folder::copy_tree(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/media/sample")), &lab.path("medium"));
         fs::write(lab.path("medium/lib/words"), "one two three\n".repeat(20_000)).unwrap();
         lab.edit("lab.toml", "# [media.9legacy]\n# path = \"../9legacy\"", "[media.own]\npath = \"medium\"");
         lab.edit("lab.toml", "medium    = \"sample\"", "medium    = \"own\"");
@@ -97,19 +97,6 @@ impl Lab {
 /// So long that what was written before can be told from what comes after.
 fn later() {
     std::thread::sleep(std::time::Duration::from_millis(60));
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn images(nodes: &[u8]) -> Vec<String> {
@@ -262,7 +249,7 @@ fn what_was_remembered_may_be_damaged_or_gone() {
 #[test]
 fn a_changed_role_file_makes_only_its_nodes_to_be_built() {
     let lab = Lab::with_medium();
-    copy_tree(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/roles/venti")), &lab.path("roles/venti"));
+    folder::copy_tree(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/roles/venti")), &lab.path("roles/venti"));
     let toml = lab.path("roles/venti/role.toml");
     let mut text = fs::read_to_string(&toml).unwrap();
     text += "\n[[file]]\npath = \"lib/note\"\nsource = \"note\"\n";

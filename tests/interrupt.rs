@@ -2,6 +2,9 @@
 //! next build works: killed, interrupted, two at once, disk full, no right to
 //! write.
 
+#[expect(dead_code, reason = "shared with other tests")]
+mod folder;
+
 use p9img::digest::Digest;
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +27,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bench = Self { dir };
-        copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("media/sample"), &bench.path("medium"));
+        folder::copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("media/sample"), &bench.path("medium"));
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let bulk: Vec<u8> = (0..MEGABYTES << 17).flat_map(|_| random.next().to_le_bytes()).collect();
         fs::write(bench.path("medium/lib/bulk"), bulk).unwrap();
@@ -85,19 +88,6 @@ impl Bench {
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .filter(|n| n.ends_with(".p9img-partial"))
             .collect()
-    }
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 
@@ -171,7 +161,7 @@ fn killed_at_many_moments() {
         fs::create_dir(bench.path(&out)).unwrap();
         if !empty {
             fs::remove_dir(bench.path(&out)).unwrap();
-            copy_tree(&bench.path("old"), &bench.path(&out));
+            folder::copy_tree(&bench.path("old"), &bench.path(&out));
         }
         let mut child = bench.build("new.toml", &out).spawn().unwrap();
         let moment = whole.mul_f64((random.next() % 1100) as f64 / 1000.0);

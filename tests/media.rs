@@ -1,6 +1,9 @@
 //! One tree in every form that people have it in: the images are the same, bit
 //! for bit, and what must be unpacked is unpacked once.
 
+#[expect(dead_code, reason = "shared with other tests")]
+mod folder;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -29,9 +32,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
-        Self { dir }
+        Self { dir: folder::default_lab() }
     }
 
     fn path(&self, name: &str) -> PathBuf {

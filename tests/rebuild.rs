@@ -1,6 +1,9 @@
 //! `p9img build --rebuild`: nothing differs from a build of the same inputs,
 //! and everything that does is named. It writes nothing where artifacts are.
 
+#[expect(dead_code, reason = "shared with other tests")]
+mod folder;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +13,7 @@ struct Lab(tempfile::TempDir);
 
 impl Lab {
     fn built() -> Self {
-        let lab = Self(tempfile::tempdir().unwrap());
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), lab.path("lab.toml")).unwrap();
+        let lab = Self(folder::default_lab());
         assert!(lab.run(&["build", "plan9n1", "plan9n2"]).status.success());
         lab
     }

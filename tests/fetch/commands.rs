@@ -19,9 +19,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
-        Self { dir }
+        Self { dir: crate::folder::default_lab() }
     }
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -2,6 +2,9 @@
 //! never a wrong file in the store.
 
 mod commands;
+#[expect(dead_code, reason = "shared with other tests")]
+#[path = "../folder/mod.rs"]
+mod folder;
 mod tls;
 mod transfer;
 mod web;

@@ -2,6 +2,9 @@
 //! medium of a few files that p9img takes for 9legacy, and with a QEMU that
 //! only notes what it is told.
 
+#[expect(dead_code, reason = "shared with other tests")]
+#[path = "../folder/mod.rs"]
+mod folder;
 mod secrets;
 mod up;
 
@@ -21,7 +24,7 @@ impl Lab {
     fn new() -> Self {
         let lab = Self { dir: tempfile::Builder::new().prefix("p9").tempdir().unwrap() };
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-        copy_tree(&repository.join("media/sample"), &lab.path("medium"));
+        folder::copy_tree(&repository.join("media/sample"), &lab.path("medium"));
         // What is left is a 9legacy without its sources.
         fs::remove_file(lab.path("medium/sys/README.sample")).unwrap();
         fs::write(lab.path("medium/rc/bin/cpurc"), "#!/bin/rc\n").unwrap();
@@ -106,17 +109,5 @@ impl Lab {
         all.filter(|p| fs::read_link(p.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&here)))
             .map(|p| fs::read_to_string(p.join("cmdline")).unwrap_or_default().replace('\0', " "))
             .collect()
-    }
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.unwrap();
-        let target = to.join(entry.path().strip_prefix(from).unwrap());
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(target).unwrap();
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

@@ -1,0 +1,24 @@
+//! What the folders that tests work in begin with.
+
+use std::fs;
+use std::path::Path;
+
+/// A copy of a folder and all that is in it.
+pub fn copy_tree(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A folder with the default lab.
+pub fn default_lab() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
+    dir
+}
