@@ -14,6 +14,7 @@ pub mod tree;
 pub mod venti;
 mod walk;
 
+pub use shared::refused::Refused;
 pub use walk::walk;
 
 use crate::read_at::ReadAt;

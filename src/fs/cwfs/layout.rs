@@ -60,7 +60,7 @@ impl Entries for Form {
 
 /// The part of a layout that depends on the medium alone; shared by all nodes
 /// with the same users.
-pub type Base = entries::Base<Form>;
+pub struct Base(Arc<entries::Base<Form>>);
 
 /// What a volume is told beside its files. Lengths are those of partitions, in
 /// bytes.
@@ -96,7 +96,12 @@ impl Base {
     /// # Errors
     /// When cwfs64x cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users) -> Result<Self, LayoutError> {
-        Ok(Self::place(tree, users, START)?)
+        Ok(Self(Arc::new(entries::Base::layout(tree, users, START)?)))
+    }
+
+    /// Tells bases of one process apart; see [`crate::read_at::Origin`].
+    pub fn number(&self) -> u64 {
+        self.0.number()
     }
 }
 
@@ -109,6 +114,7 @@ impl Cwfs {
     /// small, or the configuration is not one for them.
     pub fn layout(base: &Arc<Base>, tree: &Arc<Tree>, options: &Options) -> Result<Self, LayoutError> {
         check_config(&options.config)?;
+        let base = &base.0;
         if !place::is_over(tree, &base.tree) {
             return Err(LayoutError::OtherBase);
         }

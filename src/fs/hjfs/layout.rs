@@ -47,7 +47,7 @@ impl Entries for Form {
 
 /// The part of a layout that depends on the medium alone; shared by all nodes
 /// with disks of about a size and with the same users.
-pub type Base = entries::Base<Form>;
+pub struct Base(Arc<entries::Base<Form>>);
 
 /// What a volume is told beside its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +90,16 @@ impl Base {
     /// # Errors
     /// When hjfs cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, LayoutError> {
-        let base = Self::place(tree, users, start)?;
+        let base = entries::Base::layout(tree, users, start)?;
         if base.area.end() > MAX_BLOCKS {
             return Err(LayoutError::TooManyBlocks);
         }
-        Ok(base)
+        Ok(Self(Arc::new(base)))
+    }
+
+    /// Tells bases of one process apart; see [`crate::read_at::Origin`].
+    pub fn number(&self) -> u64 {
+        self.0.number()
     }
 }
 
@@ -110,13 +115,13 @@ impl Hjfs {
         if blocks > MAX_BLOCKS {
             return Err(LayoutError::PartitionTooBig { len: options.len, max: MAX_BLOCKS * BLOCK as u64 });
         }
-        let (area, qid, root) = build_node(base, tree, options.epoch)?;
+        let (area, qid, root) = build_node(&base.0, tree, options.epoch)?;
         let needed = area.end() * BLOCK as u64;
         if needed > options.len {
             return Err(LayoutError::TooSmall { needed, available: options.len });
         }
         let superblock = Super { blocks, fstart: COUNTS_AT, fend: counts_end(blocks), root, qid };
-        Ok(Self { blocks: Overlaid::new(base, tree, area), superblock, len: options.len })
+        Ok(Self { blocks: Overlaid::new(&base.0, tree, area), superblock, len: options.len })
     }
 
     /// Blocks in use.
@@ -131,7 +136,7 @@ impl Hjfs {
 }
 
 /// The node's blocks, the next free qid and the address of the roots.
-fn build_node(base: &Arc<Base>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area<Form>, u64, u64), LayoutError> {
+fn build_node(base: &entries::Base<Form>, tree: &Arc<Tree>, epoch: u32) -> Result<(Area<Form>, u64, u64), LayoutError> {
     if !place::is_over(tree, &base.tree) {
         return Err(LayoutError::OtherBase);
     }

@@ -77,9 +77,9 @@ impl Placed {
 /// The part of a layout that depends on the medium alone; shared by all nodes
 /// with the same users whose bases start alike.
 pub struct Base<F: Entries> {
-    pub(in crate::fs) tree: Arc<Tree>,
-    pub(in crate::fs) area: Area<F>,
-    pub(in crate::fs) users: Users,
+    pub tree: Arc<Tree>,
+    pub area: Area<F>,
+    pub users: Users,
     placed: Vec<Placed>,
     number: u64,
 }
@@ -90,7 +90,7 @@ impl<F: Entries> Base<F> {
     ///
     /// # Errors
     /// What the format cannot hold.
-    pub(in crate::fs) fn place(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, Refused> {
+    pub fn layout(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, Refused> {
         let mut b = Builder::new(tree, users, start);
         let placed = place::medium(&mut b, tree, F::qid)?;
         b.area.finish();
@@ -108,7 +108,7 @@ impl<F: Entries> Base<F> {
     ///
     /// # Errors
     /// What the format cannot hold.
-    pub(in crate::fs) fn node<'a>(&'a self, tree: &'a Arc<Tree>, align: u64) -> Result<(Builder<'a, F>, u64), Refused> {
+    pub fn node<'a>(&'a self, tree: &'a Arc<Tree>, align: u64) -> Result<(Builder<'a, F>, u64), Refused> {
         let mut b = Builder::new(tree, &self.users, self.area.end().next_multiple_of(align));
         let next = place::node(&mut b, (&self.tree, &self.placed), tree, F::qid)?;
         Ok((b, next))
