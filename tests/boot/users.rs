@@ -1,6 +1,7 @@
 //! What people do with a lab that runs: log in from the host, change their
 //! password, sit at a terminal.
 
+use crate::front;
 use crate::have;
 use crate::legacy::SHORT;
 use crate::running::{NODES, Running, run};
@@ -109,6 +110,51 @@ fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
     for login in [["bootes", "not the password"], ["mallory", &password]] {
         assert!(!drawterm(&lab, &screen, "plan9n2", login, &command, &path("done")), "{login:?}");
         assert!(!path("who").exists());
+    }
+}
+
+/// Debian's packages of the two drawterms bring a program of one name, so this
+/// one is named by `P9IMG_DRAWTERM_9FRONT`.
+#[test]
+#[ignore = "some minutes: cargo test --test boot -- --ignored"]
+fn the_drawterm_of_9front_logs_in_to_9front() {
+    let test = "the_drawterm_of_9front_logs_in_to_9front";
+    let Some(program) = std::env::var_os("P9IMG_DRAWTERM_9FRONT") else {
+        return eprintln!("SKIPPED {test}: P9IMG_DRAWTERM_9FRONT names no drawterm (Debian: drawterm-9front)");
+    };
+    let Some(media) = front::ready(test) else { return };
+    let lab = Running::of(|| front::lab(&media, "cwfs64x"));
+    lab.up(&[]);
+    let folder = tempfile::Builder::new().prefix("p9").tempdir().unwrap();
+    std::fs::write(folder.path().join("in"), "from the host\n".repeat(1000)).unwrap();
+    let here = format!("/mnt/term{}", folder.path().display());
+    let command = format!("cat /dev/user /dev/sysname; cp {here}/in /tmp/in; cp /tmp/in {here}/back");
+    let login = |node: &str, user: &str, password: &str| {
+        let mut client = Command::new(&program);
+        client.args(["-G", "-a", &lab.port("plan9n1", "auth"), "-s", &lab.port("plan9n1", "secstore")]);
+        client.args(["-h", &lab.port(node, "rcpu"), "-u", user, "-c", &command]).env("PASS", password);
+        let output = client.stdin(Stdio::null()).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let password = lab.password("glenda");
+    for node in NODES {
+        // The listener may come some seconds after the prompt.
+        let said = (0..5).map(|n| {
+            std::thread::sleep(Duration::from_secs(n * 3));
+            login(node, "glenda", &password)
+        });
+        let said: Vec<_> = said.take_while(|(out, _)| !out.starts_with(&format!("glenda{node}"))).collect();
+        assert!(said.len() < 5, "{node}: {said:?}");
+        assert_eq!(
+            std::fs::read(folder.path().join("back")).unwrap(),
+            std::fs::read(folder.path().join("in")).unwrap()
+        );
+        std::fs::remove_file(folder.path().join("back")).unwrap();
+    }
+    for (user, password) in [("glenda", "not the password"), ("mallory", &*password)] {
+        let (out, err) = login("plan9n2", user, password);
+        assert!(!out.contains("plan9n2") && format!("{out}{err}").contains("password"), "{user}: {out}{err}");
+        assert!(!folder.path().join("back").exists());
     }
 }
 
