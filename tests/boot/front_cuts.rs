@@ -18,10 +18,14 @@ fn sync(sh: &mut Shell, fs: &str) {
     let (commands, service, answer) = match fs {
         // It tells only the console.
         "hjfs" => {
-            sh.console().send_line("echo sync >>/srv/hjfs.cmd").unwrap();
-            sh.console().wait_for("hjfs: sync", SHORT).unwrap_or_else(|e| panic!("{e}"));
-            good(sh.run("echo", SHORT));
-            return;
+            let mut said = good(sh.run("echo sync >>/srv/hjfs.cmd; sleep 2", SHORT));
+            for _ in 0..60 {
+                if said.contains("hjfs: sync") {
+                    return;
+                }
+                said += &good(sh.run("sleep 2", SHORT));
+            }
+            panic!("no answer to sync: {said}");
         }
         // It says nothing of a sync, but answers what comes behind it.
         "cwfs64x" => ("{echo sync; echo cfs main}", "cwfs", "current"),
