@@ -94,7 +94,10 @@ impl Gather {
     /// # Errors
     /// What the operating system says.
     pub fn file(&self) -> io::Result<&File> {
-        self.tail().flush(&self.file)?;
+        let tail = &mut *self.tail();
+        tail.flush(&self.file)?;
+        // Whoever asks has come to the end; the files of many nodes stay open.
+        tail.bytes = Vec::new();
         Ok(&self.file)
     }
 
