@@ -44,8 +44,8 @@ pub enum AssembleError {
     Layout(#[from] LayoutError),
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
-    #[error("The medium {medium} has no file {path}, which {node} needs to start")]
-    NoBootFile { medium: String, path: String, node: String },
+    #[error("The medium {medium} has no file {path}, which {node} needs to start: {instead}")]
+    NoBootFile { medium: String, path: String, node: String, instead: String },
     #[error("The file {path} of the medium {medium} has {len} bytes, but the MBR has room for {MBR_CODE}")]
     MbrCode { medium: String, path: String, len: u64 },
     #[error("Cannot read {path} of the medium")]
@@ -609,7 +609,30 @@ impl<'a> Assembler<'a> {
             medium: self.medium.name.clone(),
             path: path.into(),
             node: node.name.clone(),
+            instead: self.instead(node, path),
         })
+    }
+
+    /// What would do in place of a boot file that the medium lacks.
+    fn instead(&self, node: &Node, path: &str) -> String {
+        let mut ways = Vec::new();
+        let kind = self.catalog.kernel(node).ok().flatten();
+        let kernel = |machine: &str| {
+            let distribution = self.medium.distribution.name();
+            kind.and_then(|kind| self.catalog.kernel_file(distribution, kind, machine).ok().flatten())
+        };
+        let has = |path: &str| self.medium.tree.find(path.as_bytes()).is_some();
+        if kernel(node.machine()) == Some(path) {
+            let others = Arch::WORDS.iter().filter(|(_, arch)| !node.board.is_pi() && *arch != node.arch);
+            for (word, there) in others.filter_map(|(word, _)| Some((word, kernel(word).filter(|p| has(p))?))) {
+                ways.push(format!("set arch = \"{word}\", for which it has {there}"));
+            }
+            if has("sys/src/9") {
+                ways.push("build it from its sys/src/9".into());
+            }
+        }
+        ways.push("take a medium that has it, such as a release's ISO or disk image".into());
+        ways.join(", or ")
     }
 
     fn read(&self, path: &str, content: &Content) -> Result<Vec<u8>, AssembleError> {

@@ -4,7 +4,8 @@ use super::args::{Cli, Fsck};
 use super::image::{self, Place};
 use super::progress::Spinner;
 use super::{Outcome, say};
-use crate::fs::{FileSystem, Finding, OpenError, venti};
+use crate::fs::{FileSystem, Finding, OpenError, PARTITIONS, venti};
+use crate::read_at::ReadAt;
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -25,9 +26,10 @@ pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
             for p in disk.partitions().iter().filter(|p| !image::is_container(&disk, p)) {
                 let bytes = image::partition(&disk, &p.name)?;
                 ventis.extend(venti::open(bytes.clone()).ok().map(|v| (p.name.clone(), v)));
-                match crate::fs::open(bytes, Some(p.lba()), &|name| disk.beside(name)) {
+                match crate::fs::open(bytes.clone(), Some(p.lba()), &|name| disk.beside(name)) {
                     Ok(fs) => run.file_system(&p.name, &*fs)?,
-                    Err(OpenError::Unknown { .. }) => {}
+                    // swap, nvram and the like; and what nobody has formatted.
+                    Err(OpenError::Unknown { .. }) if !PARTITIONS.contains(&&*p.name) || blank(&*bytes)? => {}
                     Err(e) => {
                         let why = std::error::Error::source(&e).map(|why| format!(": {why}"));
                         let message = format!("{e}{}", why.unwrap_or_default());
@@ -39,6 +41,14 @@ pub fn run(cli: &Cli, args: &Fsck) -> anyhow::Result<Outcome> {
         }
     }
     Ok(if run.findings == 0 { Outcome::Good } else { Outcome::Differs })
+}
+
+/// Whether a partition begins with nothing but zeros, behind the place of the
+/// last magic that a file system has.
+fn blank(partition: &dyn ReadAt) -> anyhow::Result<bool> {
+    let mut start = vec![0; partition.len().min(512 << 10) as usize];
+    partition.read_at(0, &mut start).context("Cannot read a partition")?;
+    Ok(start.iter().all(|b| *b == 0))
 }
 
 struct Run<'a> {

@@ -53,6 +53,10 @@ pub enum OpenError {
     Cwfs(#[source] cwfs::OpenError),
 }
 
+/// Partitions that Plan 9's installers name after the file system in them: one
+/// of these without any is damaged, or was never formatted.
+pub const PARTITIONS: [&str; 6] = ["9fat", "fossil", "fs", "fscache", "fsworm", "other"];
+
 /// Finds another partition of the same disk by its name.
 pub type Beside<'a> = dyn Fn(&str) -> Option<Arc<dyn ReadAt>> + 'a;
 

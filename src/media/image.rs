@@ -114,13 +114,15 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
     let parts = match &opened {
         Ok(opened) => {
             let names: Vec<_> = opened.partitions().iter().map(|p| (p.name.clone(), p.lba())).collect();
-            names.into_iter().filter_map(|(name, lba)| Some((opened.beside(&name)?, Some(lba)))).collect()
+            names.into_iter().filter_map(|(name, lba)| Some((opened.beside(&name)?, Some(lba), name))).collect()
         }
-        Err(OpenDiskError::NoPartitions) => vec![(disk, None)],
+        Err(OpenDiskError::NoPartitions) => vec![(disk, None, String::new())],
         Err(e) => return Err(read(io::Error::new(io::ErrorKind::InvalidData, e.to_string()))),
     };
     let mut fat: Option<Arc<dyn FileSystem>> = None;
-    for (part, lba) in parts {
+    // What by its name should have been the root.
+    let mut damaged = None;
+    for (part, lba, name) in parts {
         match fs::open(part, lba, &beside) {
             Ok(fs) if ROOTS.contains(&fs.kind()) => return Ok(fs.into()),
             Ok(fs) if fs.kind() == "fat" && fat.is_none() => {
@@ -138,10 +140,13 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
             ) => {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
             }
+            Err(e) if name != "9fat" && fs::PARTITIONS.contains(&&*name) => {
+                damaged.get_or_insert_with(|| format!("partition {name}: {e}"));
+            }
             _ => {}
         }
     }
-    fat.ok_or_else(unknown)
+    fat.ok_or_else(|| damaged.map_or_else(unknown, |why| read(io::Error::new(io::ErrorKind::InvalidData, why))))
 }
 
 /// The release's records, if they are in the image.
