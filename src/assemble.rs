@@ -18,7 +18,7 @@ use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError, Start};
 use crate::plan::{FilePlan, Holds, Layout, MediumPlan, NodePlan, Part, Plan, Wanted, node_uuid};
 use crate::read_at::{ReadAt, SECTOR};
-use crate::render::{self, Catalog, PiFiles, RenderError, Rendered, RenderedFile};
+use crate::render::{self, Catalog, PiFiles, RenderError, Rendered, RenderedFile, Systems};
 use crate::tree::{Content, Meta, Mode, Tree};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ const CWFS_BLOCK: u64 = 16_384;
 /// Why a node's disk cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
+    #[error("The medium {medium}, which {node} is built from, is not at hand")]
+    NoMedium { node: String, medium: String },
     #[error(transparent)]
     Pattern(#[from] PatternError),
     #[error("Cannot render {node}")]
@@ -94,15 +96,19 @@ struct Shared {
     data: Arc<gefs::Data>,
 }
 
+/// A medium by its number among the lab's, and an architecture: nodes with the
+/// same have a tree in common.
+type TreeKey = (usize, Arch);
+
 /// What bases of hjfs depend on: the tree, where they start, and who is who.
-type HjfsKey = (Arch, u64, hjfs::Users);
+type HjfsKey = (TreeKey, u64, hjfs::Users);
 
 /// What bases of gefs depend on: the tree, how the partition is divided, and
 /// who is who.
-type GefsKey = (Arch, gefs::Arenas, gefs::Users);
+type GefsKey = (TreeKey, gefs::Arenas, gefs::Users);
 
 /// What bases of cwfs64x depend on: the tree, and who is who.
-type CwfsKey = (Arch, cwfs::Users);
+type CwfsKey = (TreeKey, cwfs::Users);
 
 /// A node's root, laid out.
 struct Root {
@@ -113,14 +119,15 @@ struct Root {
     capacity: u64,
 }
 
-/// Assembles the nodes of a lab from one medium.
+/// Assembles the nodes of a lab from its media.
 pub struct Assembler<'a> {
     lab: &'a Lab,
-    medium: &'a Medium,
+    media: &'a [Medium],
+    systems: Systems,
     catalog: &'a Catalog,
     secrets: &'a Secrets,
     firmware: Option<Firmware>,
-    shared: BTreeMap<Arch, Shared>,
+    shared: BTreeMap<TreeKey, Shared>,
     /// Made when the first node needs one: only then are the users known.
     hjfs: Mutex<BTreeMap<HjfsKey, Arc<hjfs::Base>>>,
     gefs: Mutex<BTreeMap<GefsKey, Arc<gefs::Base>>>,
@@ -128,21 +135,26 @@ pub struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    /// Lays out what the nodes have in common.
+    /// Lays out what the nodes have in common. `media` are those that nodes of
+    /// the lab are built from, each once, under its name in the lab.
     ///
     /// # Errors
-    /// When a pattern of the lab is not valid or fossil cannot hold the tree.
+    /// When a pattern of the lab is not valid, fossil cannot hold a tree, or the
+    /// medium of a node is not there.
     pub fn new(
         lab: &'a Lab,
-        medium: &'a Medium,
+        media: &'a [Medium],
         catalog: &'a Catalog,
         secrets: &'a Secrets,
     ) -> Result<Self, AssembleError> {
-        let mut shared: BTreeMap<Arch, Shared> = BTreeMap::new();
+        let systems = systems(lab, media);
+        let mut shared: BTreeMap<TreeKey, Shared> = BTreeMap::new();
         for node in &lab.nodes {
+            let number = number(lab, media, node)?;
+            let (medium, key) = (&media[number], (number, node.arch));
             // What is wrong with it shows when the node is rendered.
             let fossil = catalog.fs(medium.distribution.name(), node).is_ok_and(|fs| fs == Fs::Fossil);
-            if shared.get(&node.arch).is_some_and(|s| s.fossil.is_some() || !fossil) {
+            if shared.get(&key).is_some_and(|s| s.fossil.is_some() || !fossil) {
                 continue;
             }
             let default = || medium.distribution.default_include(node.arch);
@@ -151,11 +163,12 @@ impl<'a> Assembler<'a> {
             let base = || fossil::Base::layout(&tree).map(Arc::new).map_err(AssembleError::Base);
             let fossil = fossil.then(base).transpose()?;
             let data = Arc::new(gefs::Data::new(&tree));
-            shared.insert(node.arch, Shared { tree, fossil, data });
+            shared.insert(key, Shared { tree, fossil, data });
         }
         Ok(Self {
             lab,
-            medium,
+            media,
+            systems,
             catalog,
             secrets,
             firmware: None,
@@ -183,28 +196,35 @@ impl<'a> Assembler<'a> {
 
     /// The plan of `nodes` without building anything.
     pub fn plan(&self, nodes: &[Assembled]) -> Plan {
+        let medium = |medium: &Medium| MediumPlan {
+            name: medium.name.clone(),
+            distribution: medium.distribution.name(),
+            entries: medium.tree.len(),
+            metadata: medium.metadata_source.clone(),
+            left_out: medium.left_out.clone(),
+        };
+        let (one, several) = match self.media {
+            [one] => (Some(medium(one)), Vec::new()),
+            several => (None, several.iter().map(medium).collect()),
+        };
         Plan {
             p9img: env!("CARGO_PKG_VERSION"),
             lab: self.lab.clone(),
-            medium: MediumPlan {
-                name: self.medium.name.clone(),
-                distribution: self.medium.distribution.name(),
-                entries: self.medium.tree.len(),
-                metadata: self.medium.metadata_source.clone(),
-                left_out: self.medium.left_out.clone(),
-            },
+            medium: one,
+            media: several,
             nodes: nodes.iter().map(|n| n.plan.clone()).collect(),
         }
     }
 
     /// What the nodes' common parts are remembered by, by their numbers
     /// ([`crate::read_at::Origin`]): digests of all that they are made of.
-    /// `seen` stands for the bytes of the medium's files, `program` for this
-    /// program.
-    pub fn bases(&self, seen: &[u8; 32], program: &[u8]) -> BTreeMap<u64, [u8; 32]> {
-        let key = |s: &Shared, layout: &str| -> [u8; 32] {
+    /// `seen` stands for the bytes of each medium's files, by its name, `program`
+    /// for this program. Nothing of a medium that is not in `seen`.
+    pub fn bases(&self, seen: &BTreeMap<String, [u8; 32]>, program: &[u8]) -> BTreeMap<u64, [u8; 32]> {
+        let key = |tree: &TreeKey, layout: &str| -> Option<[u8; 32]> {
+            let s = self.shared.get(tree)?;
             let mut hash = Sha256::new();
-            hash.update(seen);
+            hash.update(seen.get(&self.media[tree.0].name)?);
             hash.update(Sha256::digest(program));
             hash.update(layout);
             s.tree.walk(|path, _, e| {
@@ -212,36 +232,39 @@ impl<'a> Assembler<'a> {
                 hash.update(path);
                 hash.update(format!("\0{:o} {} {} {} {}\n", m.mode.0, m.uid, m.gid, m.mtime, e.len()));
             });
-            hash.finalize().into()
+            Some(hash.finalize().into())
         };
         let mut out = BTreeMap::new();
-        for s in self.shared.values() {
-            out.extend(s.fossil.as_ref().map(|base| (base.number(), key(s, ""))));
+        for (tree, s) in &self.shared {
+            out.extend(s.fossil.as_ref().and_then(|base| Some((base.number(), key(tree, "")?))));
         }
-        for ((arch, start, users), base) in &*self.hjfs.lock().unwrap_or_else(PoisonError::into_inner) {
-            out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &format!("hjfs {start} {users:?}\0")))));
+        for ((tree, start, users), base) in &*self.hjfs.lock().unwrap_or_else(PoisonError::into_inner) {
+            out.extend(key(tree, &format!("hjfs {start} {users:?}\0")).map(|key| (base.number(), key)));
         }
-        for ((arch, arenas, users), base) in &*self.gefs.lock().unwrap_or_else(PoisonError::into_inner) {
-            let shape = format!("gefs {arenas:?} {users:?}\0");
-            out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &shape))));
+        for ((tree, arenas, users), base) in &*self.gefs.lock().unwrap_or_else(PoisonError::into_inner) {
+            out.extend(key(tree, &format!("gefs {arenas:?} {users:?}\0")).map(|key| (base.number(), key)));
         }
-        for ((arch, users), base) in &*self.cwfs.lock().unwrap_or_else(PoisonError::into_inner) {
-            out.extend(self.shared.get(arch).map(|s| (base.number(), key(s, &format!("cwfs64x {users:?}\0")))));
+        for ((tree, users), base) in &*self.cwfs.lock().unwrap_or_else(PoisonError::into_inner) {
+            out.extend(key(tree, &format!("cwfs64x {users:?}\0")).map(|key| (base.number(), key)));
         }
         out
     }
 
-    /// A digest of everything of the medium that goes into images, in
+    /// For each medium, a digest of everything of it that goes into images, in
     /// hexadecimal; `jobs` threads compute it.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn digest(&self, jobs: NonZeroUsize) -> io::Result<String> {
-        let trees: Vec<_> = self.shared.values().map(|s| s.tree.digest(jobs)).collect::<Result<_, _>>()?;
-        Ok(match &trees[..] {
-            [one] => one.clone(),
-            many => hex(&Sha256::digest(many.join("\n"))),
-        })
+    pub fn digests(&self, jobs: NonZeroUsize) -> io::Result<Vec<String>> {
+        let of = |number: usize| -> io::Result<String> {
+            let own = self.shared.iter().filter(|((n, _), _)| *n == number);
+            let trees: Vec<_> = own.map(|(_, s)| s.tree.digest(jobs)).collect::<Result<_, _>>()?;
+            Ok(match &trees[..] {
+                [one] => one.clone(),
+                many => hex(&Sha256::digest(many.join("\n"))),
+            })
+        };
+        (0..self.media.len()).map(of).collect()
     }
 
     /// Every node's disk, in the order of `nodes`; several at a time.
@@ -270,19 +293,20 @@ impl<'a> Assembler<'a> {
     /// is too small.
     pub fn node(&self, node: &Node, formats: &[Format]) -> Result<Assembled, AssembleError> {
         let name = || node.name.clone();
-        let rendered = render::render(self.lab, node, self.catalog, self.medium.distribution.name(), self.secrets)
+        let rendered = render::render(self.lab, node, self.catalog, &self.systems, self.secrets)
             .map_err(|source| AssembleError::Render { node: name(), source })?;
-        let Some(shared) = self.shared.get(&node.arch) else {
-            unreachable!("every architecture of the lab was laid out");
+        let key = (number(self.lab, self.media, node)?, node.arch);
+        let Some(shared) = self.shared.get(&key) else {
+            unreachable!("every architecture of the lab was laid out, for each medium");
         };
         let tree = self.overlay(&shared.tree, &rendered, node)?;
         let layout = self.partitions(node, &rendered)?;
         let root = match (rendered.fs, &shared.fossil) {
             (Fs::Fossil, Some(base)) => self.fossil(base, &tree, &layout, &rendered, node)?,
             (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
-            (Fs::Hjfs, _) => self.hjfs(&shared.tree, &tree, &layout, node)?,
-            (Fs::Cwfs64x, _) => self.cwfs(&shared.tree, &tree, &layout, &rendered, node)?,
-            (Fs::Gefs, _) => self.gefs(&shared.data, &tree, &layout, node)?,
+            (Fs::Hjfs, _) => self.hjfs((key, &shared.tree), &tree, &layout, node)?,
+            (Fs::Cwfs64x, _) => self.cwfs((key, &shared.tree), &tree, &layout, &rendered, node)?,
+            (Fs::Gefs, _) => self.gefs((key, &shared.data), &tree, &layout, node)?,
         };
         let mut volumes = self.venti(node, &layout)?;
         volumes.extend(root.volumes);
@@ -301,6 +325,7 @@ impl<'a> Assembler<'a> {
         let plan = NodePlan {
             name: name(),
             uuid: node_uuid(&self.lab.name, &node.name),
+            medium: (self.media.len() > 1).then(|| self.lab.medium_of(node).to_owned()),
             roles: node.roles.clone(),
             ip: node.ip,
             mac: node.mac.to_string(),
@@ -317,20 +342,23 @@ impl<'a> Assembler<'a> {
             pi: rendered.pi.clone(),
             fossil_config: rendered.fossil_config.clone(),
             cwfs_config: rendered.cwfs_config.clone(),
-            files: rendered.files.iter().filter(|f| !self.keeps(f)).map(file_plan).collect(),
+            files: rendered.files.iter().filter(|f| !keeps(self.medium(node), f)).map(file_plan).collect(),
         };
         let secret = !rendered.nvram.is_empty() || rendered.files.iter().any(|f| f.secret);
         Ok(Assembled { plan, disk: Arc::new(disk), secret })
     }
 
-    /// Whether the medium's own file stays in place of a rendered one.
-    fn keeps(&self, file: &RenderedFile) -> bool {
-        file.keep && self.medium.tree.find(file.path.as_bytes()).is_some()
+    /// What a node of the lab is built from.
+    fn medium(&self, node: &Node) -> &Medium {
+        let Some(medium) = self.media.iter().find(|m| m.name == self.lab.medium_of(node)) else {
+            unreachable!("the media of all nodes were looked for");
+        };
+        medium
     }
 
     fn overlay(&self, base: &Arc<Tree>, rendered: &Rendered, node: &Node) -> Result<Arc<Tree>, AssembleError> {
         let additions = rendered
-            .additions(&self.medium.tree, self.lab.epoch)
+            .additions(&self.medium(node).tree, self.lab.epoch)
             .map_err(|source| AssembleError::Render { node: node.name.clone(), source })?;
         let parent = Meta::new(Mode::dir(0o775), "sys", "sys", self.lab.epoch);
         Ok(Arc::new(Tree::overlay(base, &additions, &parent)))
@@ -379,7 +407,13 @@ impl<'a> Assembler<'a> {
         Ok(Root { volumes: vec![("fossil", Arc::new(fossil))], used, capacity })
     }
 
-    fn hjfs(&self, medium: &Arc<Tree>, tree: &Arc<Tree>, layout: &Layout, node: &Node) -> Result<Root, AssembleError> {
+    fn hjfs(
+        &self,
+        (number, medium): (TreeKey, &Arc<Tree>),
+        tree: &Arc<Tree>,
+        layout: &Layout,
+        node: &Node,
+    ) -> Result<Root, AssembleError> {
         let failed = |source| match source {
             hjfs::LayoutError::TooSmall { needed, available } => {
                 AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Hjfs.word(), needed, available }
@@ -391,7 +425,7 @@ impl<'a> Assembler<'a> {
         let users = hjfs::users(tree).map_err(failed)?;
         let base = {
             let mut bases = self.hjfs.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = (node.arch, start, users);
+            let key = (number, start, users);
             match bases.get(&key) {
                 Some(base) => base.clone(),
                 None => {
@@ -408,7 +442,7 @@ impl<'a> Assembler<'a> {
 
     fn cwfs(
         &self,
-        medium: &Arc<Tree>,
+        (number, medium): (TreeKey, &Arc<Tree>),
         tree: &Arc<Tree>,
         layout: &Layout,
         rendered: &Rendered,
@@ -423,7 +457,7 @@ impl<'a> Assembler<'a> {
         let users = cwfs::users(tree).map_err(failed)?;
         let base = {
             let mut bases = self.cwfs.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = (node.arch, users);
+            let key = (number, users);
             match bases.get(&key) {
                 Some(base) => base.clone(),
                 None => {
@@ -450,7 +484,7 @@ impl<'a> Assembler<'a> {
 
     fn gefs(
         &self,
-        data: &Arc<gefs::Data>,
+        (number, data): (TreeKey, &Arc<gefs::Data>),
         tree: &Arc<Tree>,
         layout: &Layout,
         node: &Node,
@@ -462,7 +496,7 @@ impl<'a> Assembler<'a> {
             source => AssembleError::Gefs { node: node.name.clone(), source },
         };
         let len = layout.part(Fs::Gefs.partition()).map_or(0, layout::Part::len);
-        let key = (node.arch, gefs::arenas(len).map_err(failed)?, gefs::users(tree).map_err(failed)?);
+        let key = (number, gefs::arenas(len).map_err(failed)?, gefs::users(tree).map_err(failed)?);
         let base = {
             let mut bases = self.gefs.lock().unwrap_or_else(PoisonError::into_inner);
             match bases.get(&key) {
@@ -590,7 +624,7 @@ impl<'a> Assembler<'a> {
         let path = &rendered.boot.mbr;
         let (_, code) = self.boot_content(node, path)?;
         if code.len() > MBR_CODE {
-            let medium = self.medium.name.clone();
+            let medium = self.medium(node).name.clone();
             return Err(AssembleError::MbrCode { medium, path: path.clone(), len: code.len() });
         }
         self.read(path, &code)
@@ -604,9 +638,10 @@ impl<'a> Assembler<'a> {
 
     /// Boot files come from the whole medium, whatever goes into the images.
     fn boot_content(&self, node: &Node, path: &str) -> Result<(u32, Content), AssembleError> {
-        let entry = self.medium.tree.find(path.as_bytes()).map(|id| self.medium.tree.entry(id));
+        let medium = self.medium(node);
+        let entry = medium.tree.find(path.as_bytes()).map(|id| medium.tree.entry(id));
         entry.and_then(|e| Some((e.meta.mtime, e.content()?.clone()))).ok_or_else(|| AssembleError::NoBootFile {
-            medium: self.medium.name.clone(),
+            medium: medium.name.clone(),
             path: path.into(),
             node: node.name.clone(),
             instead: self.instead(node, path),
@@ -615,13 +650,14 @@ impl<'a> Assembler<'a> {
 
     /// What would do in place of a boot file that the medium lacks.
     fn instead(&self, node: &Node, path: &str) -> String {
+        let medium = self.medium(node);
         let mut ways = Vec::new();
         let kind = self.catalog.kernel(node).ok().flatten();
         let kernel = |machine: &str| {
-            let distribution = self.medium.distribution.name();
+            let distribution = medium.distribution.name();
             kind.and_then(|kind| self.catalog.kernel_file(distribution, kind, machine).ok().flatten())
         };
-        let has = |path: &str| self.medium.tree.find(path.as_bytes()).is_some();
+        let has = |path: &str| medium.tree.find(path.as_bytes()).is_some();
         if kernel(node.machine()) == Some(path) {
             let others = Arch::WORDS.iter().filter(|(_, arch)| !node.board.is_pi() && *arch != node.arch);
             for (word, there) in others.filter_map(|(word, _)| Some((word, kernel(word).filter(|p| has(p))?))) {
@@ -638,6 +674,25 @@ impl<'a> Assembler<'a> {
     fn read(&self, path: &str, content: &Content) -> Result<Vec<u8>, AssembleError> {
         content.read_all().map_err(|source| AssembleError::Read { path: path.into(), source })
     }
+}
+
+/// The distributions of the lab's nodes.
+fn systems(lab: &Lab, media: &[Medium]) -> Systems {
+    let distribution = |name: &str| media.iter().find(|m| m.name == name).map_or("", |m| m.distribution.name());
+    let own = media.iter().map(|m| (m.name.clone(), m.distribution.name().to_owned()));
+    Systems::new(distribution(&lab.medium), own.collect())
+}
+
+/// The number among `media` of what a node is built from.
+fn number(lab: &Lab, media: &[Medium], node: &Node) -> Result<usize, AssembleError> {
+    let name = lab.medium_of(node);
+    let missing = || AssembleError::NoMedium { node: node.name.clone(), medium: name.to_owned() };
+    media.iter().position(|m| m.name == name).ok_or_else(missing)
+}
+
+/// Whether the medium's own file stays in place of a rendered one.
+fn keeps(medium: &Medium, file: &RenderedFile) -> bool {
+    file.keep && medium.tree.find(file.path.as_bytes()).is_some()
 }
 
 /// A FAT partition of the MBR, which no boot sector starts from.

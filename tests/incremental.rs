@@ -245,6 +245,31 @@ fn what_was_remembered_may_be_damaged_or_gone() {
     }
 }
 
+/// A file of a medium: only the nodes that are built from it are written.
+#[test]
+fn a_changed_medium_makes_only_its_nodes_to_be_built() {
+    let lab = Lab::with_medium();
+    folder::copy_tree(&lab.path("medium"), &lab.path("second"));
+    lab.edit("lab.toml", "[media.own]", "[media.second]\npath = \"second\"\n\n[media.own]");
+    lab.edit("lab.toml", "name  = \"plan9n2\"", "name  = \"plan9n2\"\nmedium = \"second\"");
+    later();
+    assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
+    assert!(lab.does_nothing());
+    let words = "two three one\n".repeat(20_000);
+    lab.write_hidden("second/lib/words", words.as_bytes());
+    assert_eq!(lab.written(), images(&[2]));
+    later();
+    assert!(lab.written().is_empty() && lab.does_nothing());
+    lab.write_hidden("medium/lib/words", words.as_bytes());
+    assert_eq!(lab.written(), images(&[1, 3, 4]));
+    later();
+    assert!(lab.written().is_empty() && lab.does_nothing());
+    // Both are equal now: it makes no difference which one a node is built from.
+    lab.edit("lab.toml", "name  = \"plan9n2\"\nmedium = \"second\"", "name  = \"plan9n2\"");
+    assert!(!lab.does_nothing());
+    assert!(lab.written().iter().all(|file| file.starts_with("plan9n2")));
+}
+
 /// A role's file: only the nodes that have the role are written.
 #[test]
 fn a_changed_role_file_makes_only_its_nodes_to_be_built() {

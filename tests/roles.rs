@@ -21,7 +21,7 @@ fn rendered(lab: &Lab, node: &Node) -> Rendered {
 }
 
 fn rendered_for(distribution: &str, lab: &Lab, node: &Node) -> Rendered {
-    render(lab, node, catalog(), distribution, &secrets()).unwrap_or_else(|e| panic!("{e}"))
+    render(lab, node, catalog(), &distribution.into(), &secrets()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Everything but secrets, as text.
@@ -138,7 +138,7 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
     let lab = lab();
     let with = |distribution: &str, fs| {
         let node = Node { fs: Some(fs), ..node(2, &["cpu"]) };
-        render(&lab, &node, catalog(), distribution, &secrets()).map(|r| r.fs).map_err(|e| e.to_string())
+        render(&lab, &node, catalog(), &distribution.into(), &secrets()).map(|r| r.fs).map_err(|e| e.to_string())
     };
     assert_eq!(with("9legacy", Fs::Fossil), Ok(Fs::Fossil));
     assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
@@ -167,7 +167,7 @@ fn a_cwfs_is_configured_for_its_disk_and_its_roles() {
     let lab = lab();
     let with = |roles: &[&str], controller| {
         let node = Node { fs: Some(Fs::Cwfs64x), arch: Arch::Amd64, controller, ..node(2, roles) };
-        let r = render(&lab, &node, catalog(), "9front", &secrets()).unwrap_or_else(|e| panic!("{e}"));
+        let r = render(&lab, &node, catalog(), &"9front".into(), &secrets()).unwrap_or_else(|e| panic!("{e}"));
         (r.plan9_ini, r.cwfs_config)
     };
     let (ini, config) = with(&["cpu"], Controller::Ide);
@@ -228,7 +228,7 @@ fn rc_scripts_begin_right_and_have_unix_lines() {
 fn the_sample_is_put_together_like_9legacy() {
     let lab = lab();
     for node in &lab.nodes {
-        let r = render(&lab, node, catalog(), "sample", &secrets()).unwrap();
+        let r = render(&lab, node, catalog(), &"sample".into(), &secrets()).unwrap();
         assert_eq!(r.plan9_ini, rendered(&lab, node).plan9_ini);
         assert_eq!(r.boot, rendered(&lab, node).boot);
     }
@@ -263,7 +263,7 @@ fn complaint(files: &[(&str, &str)]) -> String {
     let lab = lab();
     let own = node(2, &["cpu", "own"]);
     let said = Catalog::load(dir.path())
-        .and_then(|c| render(&lab, &own, &c, "9legacy", &secrets()))
+        .and_then(|c| render(&lab, &own, &c, &"9legacy".into(), &secrets()))
         .map(|_| "nothing".to_owned())
         .unwrap_or_else(|e| e.to_string());
     said.replace(&format!("{}/", dir.path().display()), "")
@@ -304,7 +304,7 @@ fn a_new_role_is_a_folder() {
     let catalog = Catalog::load(dir.path()).unwrap();
     let mut lab = lab();
     lab.nodes[1].roles.push("own".into());
-    let r = render(&lab, &lab.nodes[1], &catalog, "9legacy", &secrets()).unwrap();
+    let r = render(&lab, &lab.nodes[1], &catalog, &"9legacy".into(), &secrets()).unwrap();
     let file = |path: &str| r.files.iter().find(|f| f.path == path).unwrap_or_else(|| panic!("no {path}"));
     let text = |path: &str| match &file(path).what {
         What::Bytes(b) => String::from_utf8(b.clone()).unwrap(),
@@ -363,7 +363,7 @@ fn mistakes_of_authors_name_file_line_and_column() {
 fn nodes_that_make_no_sense_are_refused() {
     let lab = lab();
     let said = |roles: &[&str], distribution: &str| {
-        render(&lab, &node(2, roles), catalog(), distribution, &secrets()).map(|_| ()).unwrap_err().to_string()
+        render(&lab, &node(2, roles), catalog(), &distribution.into(), &secrets()).map(|_| ()).unwrap_err().to_string()
     };
     assert_eq!(said(&["cpuu"], "9legacy"), "There is no role \"cpuu\"; did you mean \"cpu\"?");
     assert!(said(&["venti"], "9legacy").contains("add one of cpu, terminal"));
@@ -371,7 +371,7 @@ fn nodes_that_make_no_sense_are_refused() {
     assert!(said(&["cpu"], "inferno").contains("templates/ has 9front, 9legacy, sample"));
     let mut other = lab.clone();
     other.users[0].name = "nobody".into();
-    let e = render(&other, &other.nodes[0], catalog(), "9legacy", &secrets()).unwrap_err();
+    let e = render(&other, &other.nodes[0], catalog(), &"9legacy".into(), &secrets()).unwrap_err();
     assert!(matches!(e, RenderError::Node(_)) && e.to_string().contains("no password for nobody"), "{e}");
 }
 
@@ -382,7 +382,7 @@ fn the_binary_carries_what_the_repository_has() {
     let here = Catalog::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     let lab = lab();
     for node in &lab.nodes {
-        let from = |c: &Catalog| show(&render(&lab, node, c, "9legacy", &secrets()).unwrap());
+        let from = |c: &Catalog| show(&render(&lab, node, c, &"9legacy".into(), &secrets()).unwrap());
         assert_eq!(from(catalog()), from(&here));
     }
 }
@@ -397,8 +397,11 @@ fn checks_come_with_their_role_and_know_passwords_in_replies_alone() {
         lab.nodes[1].roles.push("x".into());
         lab.nodes.push(node(5, &["terminal"]));
         let ports = [("plan9n2".to_owned(), [("x".to_owned(), 4711)].into())].into();
-        assert_eq!(catalog.ports("9legacy", &lab.nodes[1])?.iter().map(|p| p.tcp).collect::<Vec<_>>(), [17010, 99]);
-        let checks = catalog.checks(&lab, "9legacy", &secrets(), &ports)?;
+        assert_eq!(
+            catalog.ports(&"9legacy".into(), &lab.nodes[1])?.iter().map(|p| p.tcp).collect::<Vec<_>>(),
+            [17010, 99]
+        );
+        let checks = catalog.checks(&lab, &"9legacy".into(), &secrets(), &ports)?;
         Ok::<Vec<Check>, RenderError>(checks.into_iter().filter(|c| c.role == "x").collect())
     };
     let checks = role(

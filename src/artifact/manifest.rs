@@ -6,11 +6,16 @@ use super::build::ArtifactReport;
 use super::folder::Folder;
 use super::{CLUSTER, DEFLATE_LEVEL, Error, ZSTD_LEVEL, zlib_version, zstd_version};
 use crate::lab::Word as _;
+use crate::render::Systems;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Name of the file.
 pub const FILE: &str = "manifest.json";
+/// The one medium among the inputs, or several.
+pub const MEDIUM: &str = "medium";
+pub const MEDIA: &str = "media";
 /// Number of this layout; a reader refuses what it does not know.
 pub const SCHEMA: u32 = 1;
 
@@ -21,7 +26,8 @@ pub struct Manifest {
     /// Seconds since 1970.
     pub epoch: u32,
     pub tools: Tools,
-    /// Media, role files, templates: their digests by what the lab calls them.
+    /// The lab; the medium, or the media by name where nodes are built from
+    /// several.
     pub inputs: BTreeMap<String, serde_json::Value>,
     /// The plan of each node by its name, partitions included.
     pub nodes: BTreeMap<String, serde_json::Value>,
@@ -91,6 +97,17 @@ impl Manifest {
             nodes: BTreeMap::new(),
             artifacts: BTreeMap::new(),
         }
+    }
+
+    /// Which distribution each node of the lab is, as far as it is said.
+    pub fn systems(&self) -> Systems {
+        let distribution = |medium: &Value| medium["distribution"].as_str().unwrap_or_default().to_owned();
+        let Some(media) = self.inputs.get(MEDIA).and_then(Value::as_object) else {
+            return Systems::new(self.inputs.get(MEDIUM).map(distribution).unwrap_or_default(), BTreeMap::new());
+        };
+        let common = self.inputs.get("lab").and_then(|lab| lab["medium"].as_str()).unwrap_or_default();
+        let own = media.iter().map(|(name, medium)| (name.clone(), distribution(medium)));
+        Systems::new(media.get(common).map(distribution).unwrap_or_default(), own.collect())
     }
 
     /// Adds what a build reported.

@@ -107,7 +107,7 @@ pub struct Memory {
     pub streams: BTreeMap<Tag, Stream>,
     /// By the key of a base: [`crate::assemble::Assembler::bases`].
     pub bases: BTreeMap<[u8; 32], Clusters>,
-    /// The digest of a medium by what was seen of it.
+    /// Digests of media, with a blank between, by what was seen of them.
     medium: Option<(String, String)>,
     pub last: Option<Last>,
     /// Artifacts written and not looked at since: name, SHA-256, and the stamp
@@ -148,15 +148,16 @@ impl Memory {
         self.on
     }
 
-    /// The digest of a medium of which `bases` are the parts that images have.
-    pub fn medium(&self, bases: &BTreeMap<u64, [u8; 32]>) -> Option<String> {
-        let (of, digest) = self.medium.as_ref()?;
-        (!bases.is_empty() && *of == self.bases_tag(bases)).then(|| digest.clone())
+    /// The digests of media of which `bases` are the parts that images have.
+    pub fn media(&self, bases: &BTreeMap<u64, [u8; 32]>) -> Option<Vec<String>> {
+        let (of, digests) = self.medium.as_ref()?;
+        let known = !bases.is_empty() && *of == self.bases_tag(bases);
+        known.then(|| digests.split(' ').map(str::to_owned).collect())
     }
 
-    /// Remembers what [`Memory::medium`] returns.
-    pub fn remember_medium(&mut self, bases: &BTreeMap<u64, [u8; 32]>, digest: &str) {
-        self.medium = Some((self.bases_tag(bases), digest.to_owned()));
+    /// Remembers what [`Memory::media`] returns.
+    pub fn remember_media(&mut self, bases: &BTreeMap<u64, [u8; 32]>, digests: &[String]) {
+        self.medium = Some((self.bases_tag(bases), digests.join(" ")));
     }
 
     fn bases_tag(&self, bases: &BTreeMap<u64, [u8; 32]>) -> String {
@@ -301,7 +302,7 @@ mod tests {
         memory.streams =
             BTreeMap::from([([1; TAG], stream("a.qcow2")), ([2; TAG], stream("")), ([3; TAG], stream("gone"))]);
         memory.bases = BTreeMap::from([([4; 32], vec![[5; 32], [6; 32]]), ([7; 32], vec![])]);
-        memory.remember_medium(&BTreeMap::from([(1, [4; 32])]), "digest");
+        memory.remember_media(&BTreeMap::from([(1, [4; 32])]), &["one".into(), "two".into()]);
         memory
     }
 
@@ -317,8 +318,8 @@ mod tests {
         assert!(!found.is_whole(dir.path(), "a.qcow2", "01") && !found.is_whole(dir.path(), "b", "00"));
         assert_eq!((found.streams.len(), &found.streams), (2, &memory.streams));
         assert_eq!(found.bases, memory.bases);
-        assert_eq!(found.medium(&BTreeMap::from([(8, [4; 32])])).as_deref(), Some("digest"));
-        assert_eq!(found.medium(&BTreeMap::from([(8, [5; 32])])), None);
+        assert_eq!(found.media(&BTreeMap::from([(8, [4; 32])])), Some(vec!["one".into(), "two".into()]));
+        assert_eq!(found.media(&BTreeMap::from([(8, [5; 32])])), None);
         let mode = std::fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(Memory::load(dir.path(), [2; 32]).artifacts.is_empty());

@@ -24,8 +24,8 @@ const LISTS: [&str; 4] = [manifest::FILE, sums::FILE, page::FILE, imager::FILE];
 
 /// What stands for the inputs that are not read.
 pub struct Look {
-    /// Stands for the bytes of the medium's files.
-    seen: [u8; 32],
+    /// Stands for the bytes of the files of each medium, by its name.
+    seen: BTreeMap<String, [u8; 32]>,
     /// The same for the firmware of Pis.
     firmware: Option<[u8; 32]>,
     /// `p9img.lock`, which may refuse the medium.
@@ -35,7 +35,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// Looks at the medium, before it is read, and at this program. Nothing
+    /// Looks at the media, before they are read, and at this program. Nothing
     /// when one of them cannot be told from a changed one: then a build does
     /// everything, and leaves nothing for the next one.
     pub fn at(lab: &Lab) -> Option<Self> {
@@ -43,10 +43,12 @@ impl Look {
         let stamp = Stamp::of(&std::env::current_exe().ok()?.metadata().ok()?);
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         let program = stamp.settled(taken).then(|| [version, &stamp.bytes()].concat())?;
-        let seen = match lab.media.get(&lab.medium) {
-            _ if lab.medium == SAMPLE => [0; 32],
-            medium => super::medium::seen(&lab.dir, &lab.medium, medium?)?,
+        let look = |name: &str| match lab.media.get(name) {
+            _ if name == SAMPLE => Some([0; 32]),
+            medium => super::medium::seen(&lab.dir, name, medium?),
         };
+        let seen = lab.media_in_use().into_iter().map(|name| Some((name.to_owned(), look(name)?)));
+        let seen = seen.collect::<Option<_>>()?;
         // Of firmware, too, if there is any.
         let firmware = match lab.media.get(firmware::MEDIUM) {
             Some(medium) => Some(super::medium::seen(&lab.dir, firmware::MEDIUM, medium)?),
@@ -73,7 +75,9 @@ impl<'a> Before<'a> {
         let text = format!("{lab:?} {nodes:?}");
         let firmware = look.firmware.as_ref().map_or(&[][..], |f| f);
         let (catalog, secrets) = (catalog.digest(), secrets.fingerprint());
-        for part in [text.as_bytes(), &catalog, &secrets, &look.seen, firmware, &look.pins, &look.program] {
+        // Their names are in the lab.
+        let seen: Vec<u8> = look.seen.values().flatten().copied().collect();
+        for part in [text.as_bytes(), &catalog, &secrets, &seen, firmware, &look.pins, &look.program] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }

@@ -6,7 +6,7 @@ use super::medium::Record;
 use super::progress::Progress;
 use super::{Outcome, Usage, interrupt, rebuild, say, setup};
 use crate::artifact::imager;
-use crate::artifact::manifest::Manifest;
+use crate::artifact::manifest::{MEDIA, MEDIUM, Manifest};
 use crate::artifact::memory::{self, Memory};
 use crate::artifact::{self, ArtifactReport, Folder, Job, NodeIdentity, Recorded, Settings, Wait};
 use crate::assemble::{Assembled, Assembler};
@@ -45,12 +45,12 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
         }
         held = Some((folder, memory));
     }
-    let medium = setup::medium(cli, &lab, if args.rebuild { Record::No } else { Record::Yes })?;
+    let record = if args.rebuild { Record::No } else { Record::Yes };
+    let media = setup::media(cli, &lab, record)?;
     // Until here an interrupt ends p9img at once: what was fetched so far is kept.
     let stop = interrupt::flag()?;
-    let record = if args.rebuild { Record::No } else { Record::Yes };
     let firmware = setup::firmware(cli, &lab, &nodes, record)?;
-    let mut assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?.with_firmware(firmware);
+    let mut assembler = Assembler::new(&lab, &media, &catalog, &secrets.value)?.with_firmware(firmware);
     let variants: Vec<_> = nodes.iter().flat_map(|n| lab.variants(n)).collect();
     if variants.is_empty() {
         return Err(Usage("None of these nodes is a Raspberry Pi, and no format is for PCs".into()).into());
@@ -96,12 +96,12 @@ pub fn run(cli: &Cli, args: &Build) -> anyhow::Result<Outcome> {
     let reports = artifact::build_from(&folder, &jobs, &settings, &mut memory, &progress);
     progress.finish();
     let reports = reports?;
-    let digest = match memory.medium(&settings.bases) {
-        Some(digest) => digest,
-        None => assembler.digest(settings.jobs).context("Cannot read the medium")?,
+    let digests = match memory.media(&settings.bases).filter(|digests| digests.len() == media.len()) {
+        Some(digests) => digests,
+        None => assembler.digests(settings.jobs).context("Cannot read the medium")?,
     };
-    memory.remember_medium(&settings.bases, &digest);
-    let manifest = manifest(&lab, &assembler, &assembled, &reports, &digest)?;
+    memory.remember_media(&settings.bases, &digests);
+    let manifest = manifest(&lab, &assembler, &assembled, &reports, &digests)?;
     manifest.save(&folder)?;
     if let Some(work) = work {
         return rebuild::compare(cli, args, &lab.out, work, &reports, &manifest);
@@ -170,7 +170,7 @@ fn manifest(
     assembler: &Assembler<'_>,
     assembled: &[Assembled],
     reports: &[ArtifactReport],
-    digest: &str,
+    digests: &[String],
 ) -> anyhow::Result<Manifest> {
     let plan = assembler.plan(assembled);
     let mut manifest = Manifest::new(&lab.name, lab.epoch);
@@ -181,9 +181,16 @@ fn manifest(
         let there = |name: &String| lab.out.join(name).exists();
         manifest.artifacts = old.artifacts.into_iter().filter(|(name, a)| known(&a.node) && there(name)).collect();
     }
-    let mut medium = serde_json::to_value(&plan.medium)?;
-    medium["sha256"] = json!(digest);
-    manifest.inputs.insert("medium".into(), medium);
+    let mut media = BTreeMap::new();
+    for (medium, digest) in plan.media().zip(digests) {
+        let mut value = serde_json::to_value(medium)?;
+        value["sha256"] = json!(digest);
+        media.insert(medium.name.clone(), value);
+    }
+    match plan.medium {
+        Some(_) => manifest.inputs.extend(media.into_values().map(|medium| (MEDIUM.to_owned(), medium))),
+        None => drop(manifest.inputs.insert(MEDIA.into(), json!(media))),
+    }
     manifest.inputs.insert("lab".into(), serde_json::to_value(lab)?);
     manifest.nodes.retain(|name, _| lab.nodes.iter().any(|n| Some(n.name.as_str()) == name.split('@').next()));
     let built = |name: &String| plan.nodes.iter().any(|n| n.name == *name.split('@').next().unwrap_or(name));
@@ -231,7 +238,7 @@ fn report(cli: &Cli, args: &Build, lab: &Lab, reports: &[ArtifactReport]) -> any
         let n = reports.len();
         say::note(&format!("{kept} of {n} artifacts were there already, unchanged and whole: not written again"));
     }
-    if lab.medium == SAMPLE {
+    if lab.media_in_use().contains(&SAMPLE) {
         say::note("built from the embedded sample, which is not Plan 9: --media PATH builds from a real medium");
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::guest::DiskFormat;
 use crate::guest::grid::{Grid, GridSpec, NodeSpec};
 use crate::hex::hex;
 use crate::lab::{Format, Lab, Node, PcFirmware, SAMPLE};
-use crate::render::{Catalog, Kernel};
+use crate::render::{Catalog, Kernel, Systems};
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -28,8 +28,7 @@ pub struct Runnable {
     pub catalog: Catalog,
     pub spec: GridSpec,
     pub grid: Grid,
-    /// Such as `9legacy`.
-    pub distribution: String,
+    pub systems: Systems,
 }
 
 /// Reads the lab and makes sure that what lies in its output folder was built
@@ -45,24 +44,24 @@ pub fn load(cli: &Cli, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
         bail!("Nothing is built in {}: run `p9img build --all` first", lab.out.display());
     };
     same_lab(&lab, &manifest)?;
-    let distribution = manifest.inputs.get("medium").and_then(|m| m["distribution"].as_str()).unwrap_or_default();
-    if distribution == SAMPLE {
+    let systems = manifest.systems();
+    let sample: Vec<_> = lab.nodes.iter().filter(|n| systems.of(n) == SAMPLE).map(|n| n.name.as_str()).collect();
+    if !sample.is_empty() {
+        let which =
+            if sample.len() < lab.nodes.len() { format!("images of {}", sample.join(", ")) } else { "images".into() };
         bail!(
-            "The images in {} are built from the embedded sample, which is not Plan 9: they print a line and power \
+            "The {which} in {} are built from the embedded sample, which is not Plan 9: they print a line and power \
              off. Build from a real medium: `p9img build --all --media PATH`",
             lab.out.display()
         );
     }
-    let nodes = lab
-        .nodes
-        .iter()
-        .map(|node| node_spec(&lab, &catalog, &manifest, distribution, node))
-        .collect::<Result<_, _>>()?;
+    let nodes =
+        lab.nodes.iter().map(|node| node_spec(&lab, &catalog, &manifest, &systems, node)).collect::<Result<_, _>>()?;
     let program = std::env::current_exe().context("Cannot find this program's own file")?;
     let spec =
         GridSpec { lab: lab.name.clone(), program, subnet: lab.network.subnet, gateway: lab.network.gateway, nodes };
     let grid = Grid::new(&lab.out);
-    Ok(Runnable { distribution: distribution.to_owned(), lab, catalog, spec, grid })
+    Ok(Runnable { systems, lab, catalog, spec, grid })
 }
 
 /// The images must be those of the lab as it is described now, as far as
@@ -91,7 +90,7 @@ fn node_spec(
     lab: &Lab,
     catalog: &Catalog,
     manifest: &Manifest,
-    distribution: &str,
+    systems: &Systems,
     node: &Node,
 ) -> anyhow::Result<NodeSpec> {
     let artifact = |word: &str| -> Option<(&String, &Artifact)> {
@@ -120,7 +119,7 @@ fn node_spec(
         ready: if cpu { format!("\n{}# ", node.name) } else { "\ninit: starting /bin/rc".to_owned() },
         shell: cpu,
         // QEMU's Pi has no network.
-        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(distribution, node)? },
+        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(systems, node)? },
     })
 }
 

@@ -86,7 +86,7 @@ fn row(lab: &Lab, name: &str, medium: Option<&Medium>, pin: Option<&Pin>, store:
     Ok(json!({
         "name": name,
         "state": state,
-        "used": lab.medium == name,
+        "used": lab.media_in_use().contains(&name),
         "length": length.or(medium.and_then(|m| m.len)),
         "sha256": sha256,
         "tree": tree,

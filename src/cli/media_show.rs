@@ -78,7 +78,7 @@ fn open(cli: &Cli, name: &str) -> anyhow::Result<(Medium, Vec<String>)> {
             Some(Origin::Urls(urls)) => called.extend(urls.iter().cloned()),
             None => {}
         }
-        return Ok((setup::medium(cli, &lab, Record::No)?, called));
+        return Ok((setup::medium(cli, &lab, &lab.medium, Record::No)?, called));
     }
     let medium = Medium::open(name, Path::new(name), 0, Store::platform().ok().as_ref())?;
     if !cli.quiet {

@@ -10,11 +10,11 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
     let catalog = setup::catalog(cli)?;
     let lab = setup::lab(cli, &catalog, &args.overrides)?;
     let nodes = setup::nodes(&lab, &args.nodes)?;
-    let medium = setup::medium(cli, &lab, Record::No)?;
+    let media = setup::media(cli, &lab, Record::No)?;
     // A plan writes nothing: secrets that do not exist yet are stood in for.
     let secrets = setup::secrets(&lab)?;
     let firmware = setup::firmware(cli, &lab, &nodes, Record::No)?;
-    let assembler = Assembler::new(&lab, &medium, &catalog, &secrets.value)?.with_firmware(firmware);
+    let assembler = Assembler::new(&lab, &media, &catalog, &secrets.value)?.with_firmware(firmware);
     let variants: Vec<_> = nodes.into_iter().flat_map(|n| lab.variants(n)).collect();
     let assembled = assembler.nodes(&variants)?;
     let plan = assembler.plan(&assembled);
@@ -27,13 +27,15 @@ pub fn run(cli: &Cli, args: &Plan) -> anyhow::Result<Outcome> {
 }
 
 fn show(cli: &Cli, plan: &plan::Plan) -> anyhow::Result<()> {
-    let (lab, medium) = (&plan.lab, &plan.medium);
+    let lab = &plan.lab;
     say::line(format_args!("lab       {} (authentication domain {})", lab.name, lab.authdom))?;
-    say::line(format_args!(
-        "medium    {} ({}, {} files and folders)",
-        medium.name, medium.distribution, medium.entries
-    ))?;
-    say::line(format_args!("metadata  {}", medium.metadata))?;
+    for medium in plan.media() {
+        say::line(format_args!(
+            "medium    {} ({}, {} files and folders)",
+            medium.name, medium.distribution, medium.entries
+        ))?;
+        say::line(format_args!("metadata  {}", medium.metadata))?;
+    }
     say::line(format_args!("network   {} {}", lab.network.name, lab.network.subnet))?;
     for node in &plan.nodes {
         show_node(cli, node)?;
@@ -42,7 +44,8 @@ fn show(cli: &Cli, plan: &plan::Plan) -> anyhow::Result<()> {
 }
 
 fn show_node(cli: &Cli, n: &NodePlan) -> anyhow::Result<()> {
-    say::line(format_args!("\n{}  {}  {} {}  disk {}", n.name, n.roles.join(" + "), n.ip, n.mac, n.device))?;
+    let from = n.medium.as_ref().map_or(String::new(), |name| format!("  from {name}"));
+    say::line(format_args!("\n{}  {}  {} {}  disk {}{from}", n.name, n.roles.join(" + "), n.ip, n.mac, n.device))?;
     if let Some(p) = &n.layout.fat {
         say::line(format_args!(
             "  {:<8} {:>10}..{:<10} {:>10}  of the disk",

@@ -92,20 +92,38 @@ pub fn nodes<'a>(lab: &'a Lab, names: &[String]) -> anyhow::Result<Vec<&'a Node>
     Ok(lab.nodes.iter().filter(|n| names.is_empty() || names.contains(&n.name)).collect())
 }
 
-/// Opens the lab's medium, and says what is to be known about it.
+/// Opens every medium that nodes of the lab are built from, once. Those of nodes
+/// that are not to be built are needed, too: what a node is given depends on
+/// what the others are.
+///
+/// # Errors
+/// When one is not there or holds no Plan 9.
+pub fn media(cli: &Cli, lab: &Lab, record: Record) -> anyhow::Result<Vec<Medium>> {
+    let names = lab.media_in_use();
+    let several = names.len() > 1;
+    names.into_iter().map(|name| open(cli, lab, name, record, several)).collect()
+}
+
+/// Opens a medium of the lab, and says what is to be known about it.
 ///
 /// # Errors
 /// When it is not there or holds no Plan 9.
-pub fn medium(cli: &Cli, lab: &Lab, record: Record) -> anyhow::Result<Medium> {
-    if lab.medium == SAMPLE {
+pub fn medium(cli: &Cli, lab: &Lab, name: &str, record: Record) -> anyhow::Result<Medium> {
+    open(cli, lab, name, record, false)
+}
+
+/// As [`medium`]; `named` says which medium a note is about.
+fn open(cli: &Cli, lab: &Lab, name: &str, record: Record, named: bool) -> anyhow::Result<Medium> {
+    if name == SAMPLE {
         return Ok(Medium::sample());
     }
-    let Some(medium) = lab.media.get(&lab.medium) else {
-        return Err(Usage(format!("The lab knows no medium {:?}", lab.medium)).into());
+    let Some(medium) = lab.media.get(name) else {
+        return Err(Usage(format!("The lab knows no medium {name:?}")).into());
     };
-    let medium = medium::open(cli, lab, &lab.medium, medium, record)?;
+    let medium = medium::open(cli, lab, name, medium, record)?;
     if !cli.quiet {
-        medium.notes.iter().for_each(|note| say::note(note));
+        let whose = if named { format!("{name}: ") } else { String::new() };
+        medium.notes.iter().for_each(|note| say::note(&format!("{whose}{note}")));
     }
     Ok(medium)
 }

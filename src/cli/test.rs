@@ -59,7 +59,7 @@ fn run_all(
     state: &State,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Outcome> {
-    let mut checks = lab.catalog.checks(&lab.lab, &lab.distribution, secrets, &state.ports)?;
+    let mut checks = lab.catalog.checks(&lab.lab, &lab.systems, secrets, &state.ports)?;
     checks.retain(|c| wanted.contains(&c.node) && can_be_tried(lab, c));
     let passwords = secrets.names().filter_map(|name| Some(secrets.password(name)?.to_owned())).collect();
     let mut runner = Runner::new(&lab.grid, &lab.spec, passwords);
@@ -106,8 +106,11 @@ fn can_be_tried(lab: &grid::Runnable, check: &Check) -> bool {
     }
 }
 
-/// What keeps a check from being tried in QEMU.
+/// What keeps a check from being tried, in QEMU or at all.
 fn why_not(lab: &grid::Runnable, check: &Check) -> Option<String> {
+    if check.left_out.is_some() {
+        return check.left_out.clone();
+    }
     let node = |name: &str| lab.spec.nodes.iter().find(|n| n.name == name);
     let ends: Vec<_> = [node(check.at()), node(&check.node)].into_iter().flatten().collect();
     if let Some(n) = ends.iter().find(|n| !n.board.is_emulated()) {
@@ -156,9 +159,9 @@ fn summary(
         });
         say::line(format_args!("{}", serde_json::to_string_pretty(&report)?))?;
     } else if !cli.quiet {
+        let (all, left_out) = (results.len(), skipped);
         let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-        let all = results.len();
-        say::line(format_args!("{} of {all} checks passed{skipped}, {seconds:.0} s", all - failed))?;
+        say::line(format_args!("{} of {all} checks passed{skipped}, {seconds:.0} s", all - failed - left_out))?;
         if failed > 0 {
             say::line(format_args!("what the consoles said: {}", files.join(" ")))?;
         }

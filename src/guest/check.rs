@@ -280,6 +280,7 @@ mod tests {
             timeout: Duration::from_secs(10),
             network: false,
             order: 50,
+            left_out: None,
         }
     }
 

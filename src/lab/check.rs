@@ -15,7 +15,7 @@ use std::path::Path;
 pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     check_names(draft, notes);
     addresses::check(draft, notes);
-    check_medium(draft, notes);
+    check_media(draft, notes);
     for node in &draft.nodes {
         check_roles(node, facts, notes);
         check_board(node, facts, notes);
@@ -68,12 +68,14 @@ fn check_names(draft: &Draft, notes: &Notes<'_>) {
     }
 }
 
-fn check_medium(draft: &Draft, notes: &Notes<'_>) {
-    let Some(medium) = &draft.medium else { return };
+fn check_media(draft: &Draft, notes: &Notes<'_>) {
     let names = draft.media.iter().map(|(name, _)| name.value.as_str()).filter(|name| *name != SAMPLE);
     let known: Vec<&str> = names.chain([SAMPLE]).collect();
-    if !known.contains(&medium.value.as_str()) && releases::find(&medium.value).is_none() {
-        notes.note(&medium.span, unknown_medium(&medium.value, &known));
+    let of_nodes = draft.nodes.iter().map(|n| &n.hardware.medium);
+    for medium in [&draft.medium, &draft.defaults.medium].into_iter().chain(of_nodes).flatten() {
+        if !known.contains(&medium.value.as_str()) && releases::find(&medium.value).is_none() {
+            notes.note(&medium.span, unknown_medium(&medium.value, &known));
+        }
     }
 }
 
@@ -175,6 +177,9 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
                 notes.note(&first.span, problem);
             }
         }
+        for need in &fact.needs_on_medium {
+            check_medium_of_need(draft, fact, need, notes);
+        }
         if fact.at_most_one {
             for role in holders {
                 let what = format!("Role `{}` can be on one node only", fact.name);
@@ -182,6 +187,28 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
                 notes.note_beside(&role.span, problem, Some(&first.span));
             }
         }
+    }
+}
+
+/// Notes each node with a role whose medium has no node with a role that it
+/// needs; that the whole lab has none is noted elsewhere.
+fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &str, notes: &Notes<'_>) {
+    let medium = |node: &NodeDraft| -> String {
+        let own = node.hardware.medium.as_ref().or(draft.defaults.medium.as_ref()).or(draft.medium.as_ref());
+        own.map_or_else(|| SAMPLE.to_owned(), |at| at.value.clone())
+    };
+    let has = |node: &NodeDraft| satisfied(need, node.roles.iter().map(|r| r.value.as_str()));
+    let with: Vec<String> = draft.nodes.iter().filter(|n| has(n)).map(medium).collect();
+    for node in draft.nodes.iter().filter(|n| !with.is_empty() && !with.contains(&medium(n))) {
+        let Some(role) = node.roles.iter().find(|r| r.value == fact.name) else { continue };
+        let what = format!(
+            "Role `{}` needs {} on some node built from the same medium, which is {}",
+            role.value,
+            alternatives(need),
+            quote(&medium(node))
+        );
+        let problem = Problem::new(Kind::Conflict, what);
+        notes.note(&role.span, problem.help("build both from one medium, or add the role to such a node"));
     }
 }
 
@@ -260,16 +287,20 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
     let media = draft.media.into_iter().filter_map(|(name, medium)| Some((name.value, located(medium?))));
     let mut media: BTreeMap<String, Medium> = media.collect();
     let medium = text(draft.medium, SAMPLE);
-    if let (false, Some(release)) = (media.contains_key(&medium), releases::find(&medium)) {
-        media.insert(medium.clone(), release.medium());
-    }
     let common = draft.defaults;
+    let of_nodes = draft.nodes.iter().filter_map(|n| n.hardware.medium.as_ref()).chain(&common.medium);
+    for name in of_nodes.map(|at| &at.value).chain([&medium]) {
+        if let (false, Some(release)) = (media.contains_key(name), releases::find(name)) {
+            media.insert(name.clone(), release.medium());
+        }
+    }
     let node = |(node, address): (NodeDraft, addresses::Assigned)| {
         let disk = disk_of(&node, &common);
         let board = node.board.map_or(Board::Pc, |b| b.value);
         let pc = Node {
             name: text(node.name, ""),
             roles: plain(node.roles),
+            medium: node.hardware.medium.or_else(|| common.medium.clone()).map(|at| at.value),
             cpus: node.hardware.cpus.or(common.cpus).unwrap_or(1),
             memory: node.hardware.memory.or(common.memory).unwrap_or(MEMORY),
             disk,

@@ -68,6 +68,8 @@ pub(crate) struct NetworkDraft {
 /// What a node has and [defaults] may say for all.
 #[derive(Clone, Default)]
 pub(crate) struct Hardware {
+    /// What it is built from.
+    pub medium: Option<At<String>>,
     pub arch: Option<Arch>,
     pub cpus: Option<u32>,
     pub memory: Option<u64>,
@@ -227,6 +229,7 @@ fn read_hardware(section: &Section<'_, '_>) -> Hardware {
         Some(found.value)
     };
     Hardware {
+        medium: value("medium").and_then(|v| v.parse("a text in quotes", |t| Ok(t.to_owned()))),
         arch: word(value("arch")),
         cpus: value("cpus").and_then(|v| Some(v.integer("an integer from 1 to 32", cpus)?.value)),
         memory: size("memory", memory),

@@ -78,7 +78,8 @@ impl Lab {
     /// The lab built from another medium: a name that it knows, the path of one,
     /// relative to the working directory, or the name of a release that p9img
     /// knows. The medium of a path is called by the path's last part, so that the
-    /// same tree elsewhere gives the same plan.
+    /// same tree elsewhere gives the same plan. Nodes that name a medium of their
+    /// own keep it, and it its name.
     ///
     /// # Errors
     /// Neither a known name nor a path: nothing is there and it has no slash.
@@ -98,8 +99,11 @@ impl Lab {
             return Err(check::unknown_medium(medium, &known).help("give a medium of the lab, or the path of one"));
         }
         let last = path.components().next_back().and_then(|part| part.as_os_str().to_str());
-        let name = last.filter(|name| *name != SAMPLE && names::label("", name).is_ok()).unwrap_or("medium");
-        self.medium = name.to_owned();
+        let last = last.filter(|name| *name != SAMPLE && names::label("", name).is_ok()).unwrap_or("medium");
+        let kept = |name: &str| self.nodes.iter().any(|n| n.medium.as_deref() == Some(name));
+        let others = (2..).map(|n| format!("medium-{n}"));
+        let mut names = [last.to_owned(), "medium".to_owned()].into_iter().chain(others);
+        self.medium = names.find(|name| !kept(name)).unwrap_or_default();
         self.media.insert(self.medium.clone(), Medium::at(path));
         Ok(self)
     }

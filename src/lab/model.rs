@@ -11,8 +11,8 @@ use std::path::PathBuf;
 pub struct Lab {
     /// Name of the lab: part of every derived identity (UUIDs).
     pub name: String,
-    /// Name of the medium that nodes are built from: a key of `media`, or
-    /// `sample` for the embedded one.
+    /// Name of the medium that nodes are built from which name none of their
+    /// own: a key of `media`, or `sample` for the embedded one.
     pub medium: String,
     /// Authentication domain of the whole lab.
     pub authdom: String,
@@ -51,6 +51,23 @@ impl Lab {
             (Controller::Virtio, Format::Ova) => Controller::Ide,
             (controller, _) => controller,
         }
+    }
+
+    /// Name of the medium that a node is built from.
+    pub fn medium_of<'a>(&'a self, node: &'a Node) -> &'a str {
+        node.medium.as_deref().unwrap_or(&self.medium)
+    }
+
+    /// Names of the media that some node is built from, each once: in the order
+    /// of the nodes.
+    pub fn media_in_use(&self) -> Vec<&str> {
+        let mut out: Vec<&str> = Vec::new();
+        for name in self.nodes.iter().map(|n| self.medium_of(n)) {
+            if !out.contains(&name) {
+                out.push(name);
+            }
+        }
+        out
     }
 
     /// A node once for each controller that its formats need, with those
@@ -159,6 +176,9 @@ pub struct Node {
     pub name: String,
     /// Names of folders in `roles/`, in the order of the file.
     pub roles: Vec<String>,
+    /// Name of the medium that it is built from instead of the lab's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub medium: Option<String>,
     pub cpus: u32,
     /// Bytes.
     pub memory: u64,

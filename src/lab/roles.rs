@@ -11,6 +11,9 @@ pub struct RoleFacts {
     pub needs: Vec<String>,
     /// Roles that some node of the lab must have; `|` as in `needs`.
     pub needs_in_lab: Vec<String>,
+    /// Roles that some node built from the same medium must have; `|` as in
+    /// `needs`.
+    pub needs_on_medium: Vec<String>,
     /// Whether only one node of the lab may have it.
     pub at_most_one: bool,
     /// Boards it can be on; empty: on all.

@@ -17,7 +17,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out", "url"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
-    ("[defaults]", &["arch", "cpus", "memory", "disk", "card", "firmware", "fs", "controller", "nic"]),
+    ("[defaults]", &["medium", "arch", "cpus", "memory", "disk", "card", "firmware", "fs", "controller", "nic"]),
     (
         "[[node]]",
         &[
@@ -26,6 +26,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "board",
             "mac",
             "ip",
+            "medium",
             "arch",
             "cpus",
             "memory",

@@ -9,8 +9,8 @@
 mod picture;
 
 use crate::artifact::Folder;
-use crate::artifact::manifest::{Artifact, Manifest};
-use crate::lab::{Controller, Format, Lab, Nic, Node, PcFirmware};
+use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
+use crate::lab::{Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::plan::Part;
 use crate::read_at::SECTOR;
 use crate::render::{Catalog, Link, RenderError};
@@ -44,7 +44,9 @@ struct Page<'a> {
     mask: String,
     p9img: &'a str,
     medium: &'a Value,
-    /// Built from the sample medium, which is not Plan 9.
+    /// The same of each, where nodes are built from several.
+    media: Vec<&'a Value>,
+    /// Something is built from the sample medium, which is not Plan 9.
     sample: bool,
     /// Something is built.
     built: bool,
@@ -174,7 +176,10 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
     let bundles = bundle(&catalog.links(lab));
     let nodes: Vec<NodeView<'_>> =
         lab.nodes.iter().map(|n| node_view(lab, n, catalog, manifest, &plans)).collect::<Result<_, _>>()?;
-    let medium = manifest.inputs.get("medium").unwrap_or(&Value::Null);
+    let medium = manifest.inputs.get(MEDIUM).unwrap_or(&Value::Null);
+    let media = manifest.inputs.get(MEDIA).and_then(Value::as_object).into_iter().flatten();
+    let media: Vec<_> = media.map(|(_, medium)| medium).collect();
+    let sample = media.iter().chain([&medium]).any(|m| m["distribution"] == SAMPLE);
     let artifacts = manifest.artifacts.iter().map(|(file, a)| ArtifactView { file, artifact: a, size: size(a.len) });
     let wide = Picture::draw(&nodes, &bundles, 4);
     let narrow = (lab.nodes.len() > 2).then(|| Picture::draw(&nodes, &bundles, 2));
@@ -184,7 +189,8 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
         mask: lab.network.subnet.netmask().to_string(),
         p9img: &manifest.tools.p9img,
         medium,
-        sample: medium["distribution"] == "sample",
+        media,
+        sample,
         built: !manifest.artifacts.is_empty(),
         wide,
         narrow,
@@ -225,8 +231,7 @@ fn node_view<'a>(
     let images = [("qcow2", Format::Qcow2), ("qcow2-zstd", Format::Qcow2Zstd), ("raw", Format::Raw)];
     let image = images.into_iter().find_map(|(word, format)| Some((find(word)?, format)));
     // Before the first build nobody knows the medium, and a manifest may be anybody's.
-    let medium = manifest.inputs.get("medium").and_then(|m| m["distribution"].as_str()).unwrap_or_default();
-    let ports = catalog.ports(medium, node).or_else(|_| catalog.ports("9legacy", node))?;
+    let ports = catalog.ports(&manifest.systems(), node).or_else(|_| catalog.ports(&"9legacy".into(), node))?;
     let ports = ports.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
     Ok(NodeView {
         node,

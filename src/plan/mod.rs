@@ -15,11 +15,23 @@ pub struct Plan {
     /// Version of p9img, which decides the bytes with everything below.
     pub p9img: &'static str,
     pub lab: Lab,
-    pub medium: MediumPlan,
+    /// The medium of all nodes, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub medium: Option<MediumPlan>,
+    /// Several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediumPlan>,
     pub nodes: Vec<NodePlan>,
 }
 
-/// The medium as far as it shapes the images.
+impl Plan {
+    /// Every medium that nodes are built from.
+    pub fn media(&self) -> impl Iterator<Item = &MediumPlan> {
+        self.medium.iter().chain(&self.media)
+    }
+}
+
+/// A medium as far as it shapes the images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MediumPlan {
     pub name: String,
@@ -39,6 +51,9 @@ pub struct NodePlan {
     pub name: String,
     /// Derived from the lab's and the node's name.
     pub uuid: Uuid,
+    /// What it is built from, where that is not the same for all nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub medium: Option<String>,
     pub roles: Vec<String>,
     pub ip: std::net::Ipv4Addr,
     pub mac: String,

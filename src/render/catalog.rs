@@ -4,10 +4,11 @@ use super::RenderError;
 use super::check;
 use super::engine::Engine;
 use super::error::suggest;
-use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, line_and_column, text};
+use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, Secret, line_and_column, text};
 use super::source::{self, Source, Sources};
+use super::systems::Systems;
 use crate::lab::words::{self, Word as _};
-use crate::lab::{Board, Fs, Node, RoleFacts};
+use crate::lab::{Board, Fs, Lab, Node, RoleFacts};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -139,6 +140,20 @@ impl Catalog {
         self.distribution(distribution)?.kernel(kind, arch)
     }
 
+    /// Whether everybody who holds the lab's keys knows dp9ik: an authentication
+    /// server that does not has no keys for it, and answers nobody who asks.
+    pub(super) fn servers_know_dp9ik(&self, lab: &Lab, systems: &Systems) -> Result<bool, RenderError> {
+        for node in &lab.nodes {
+            for role in &node.roles {
+                let server = self.role(role)?.secrets.contains(&Secret::Keys);
+                if server && !self.distribution(systems.of(node))?.dp9ik() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// What `p9img check` needs to know, sorted by name.
     pub fn facts(&self) -> Vec<RoleFacts> {
         let facts = |r: &Role| RoleFacts {
@@ -146,6 +161,7 @@ impl Catalog {
             conflicts: r.conflicts.clone(),
             needs: r.needs.clone(),
             needs_in_lab: r.needs_in_lab.clone(),
+            needs_on_medium: r.needs_on_medium.clone(),
             at_most_one: r.at_most_one,
             boards: r.boards.iter().map(|b| b.get_ref().clone()).collect(),
             partitions: r.partitions.iter().map(|p| p.name.clone()).collect(),
@@ -203,7 +219,12 @@ impl Catalog {
     /// Roles name each other right.
     fn check_roles(&self) -> Result<(), RenderError> {
         for role in self.roles.values() {
-            let lists = [("conflicts", &role.conflicts), ("needs", &role.needs), ("needs_in_lab", &role.needs_in_lab)];
+            let lists = [
+                ("conflicts", &role.conflicts),
+                ("needs", &role.needs),
+                ("needs_in_lab", &role.needs_in_lab),
+                ("needs_on_medium", &role.needs_on_medium),
+            ];
             for (key, list) in lists {
                 let names = list.iter().flat_map(|n| n.split('|'));
                 if let Some(unknown) = names.into_iter().find(|n| !self.roles.contains_key(*n)) {

@@ -7,11 +7,12 @@
 //! typed when a program asks for them and are never printed.
 
 use super::RenderError;
-use super::catalog::{Catalog, Resolved};
+use super::catalog::Catalog;
 use super::engine::{Engine, Scene};
 use super::node::{scene, view};
 use super::role::Kernel;
 use super::source::Source;
+use super::systems::Systems;
 use crate::lab::{Lab, Node, Secrets};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -56,8 +57,13 @@ pub(super) struct CheckToml {
     /// It deals with other nodes, though it is typed on the node itself.
     #[serde(default)]
     pub network: bool,
-    /// For this distribution alone, and those that are like it.
+    /// For nodes of this distribution alone, and those that are like it.
     pub only: Option<String>,
+    /// Typed on nodes of this distribution alone, and those that are like it.
+    pub only_at: Option<String>,
+    /// It needs two nodes of one distribution: why, as a template. Where they are
+    /// of two, the check is left out and says this.
+    pub alike: Option<Spanned<String>>,
 }
 
 /// Where a check is tried.
@@ -94,6 +100,8 @@ pub struct Check {
     pub network: bool,
     /// Smaller runs first.
     pub order: i64,
+    /// Why it cannot be tried, whatever runs.
+    pub left_out: Option<String>,
 }
 
 /// Where a check runs.
@@ -127,8 +135,8 @@ impl Catalog {
     ///
     /// # Errors
     /// When a role or the distribution is not known.
-    pub fn ports(&self, distribution: &str, node: &Node) -> Result<Vec<Port>, RenderError> {
-        let distribution = self.distribution(distribution)?;
+    pub fn ports(&self, systems: &Systems, node: &Node) -> Result<Vec<Port>, RenderError> {
+        let distribution = self.distribution(systems.of(node))?;
         let mut out: Vec<Port> = Vec::new();
         for role in &node.roles {
             for port in self.role(role)?.ports.iter().filter(|p| distribution.is_for(&p.only)) {
@@ -161,21 +169,21 @@ impl Catalog {
     pub fn checks(
         &self,
         lab: &Lab,
-        distribution: &str,
+        systems: &Systems,
         secrets: &Secrets,
         ports: &HostPorts,
     ) -> Result<Vec<Check>, RenderError> {
-        let distribution = self.distribution(distribution)?;
         let mut out = Vec::new();
         for node in &lab.nodes {
+            let distribution = self.distribution(systems.of(node))?;
             for d in distribution.chain.iter().rev() {
                 let toml = self.distribution_toml(d);
-                self.checks_of(&d.checks, toml, &d.name, lab, node, &distribution, (secrets, ports), &mut out)?;
+                self.checks_of(&d.checks, toml, &d.name, lab, node, systems, (secrets, ports), &mut out)?;
             }
             for role in &node.roles {
                 let role = self.role(role)?;
                 let toml = self.role_toml(role);
-                self.checks_of(&role.checks, toml, &role.name, lab, node, &distribution, (secrets, ports), &mut out)?;
+                self.checks_of(&role.checks, toml, &role.name, lab, node, systems, (secrets, ports), &mut out)?;
             }
         }
         out.sort_by_key(|c| c.order);
@@ -190,20 +198,26 @@ impl Catalog {
         role: &str,
         lab: &Lab,
         node: &Node,
-        distribution: &Resolved<'_>,
+        systems: &Systems,
         (secrets, ports): (&Secrets, &HostPorts),
         out: &mut Vec<Check>,
     ) -> Result<(), RenderError> {
+        let distribution = self.distribution(systems.of(node))?;
         for check in checks.iter().filter(|c| distribution.is_for(&c.only)) {
             for at in self.places(check.at, lab, node)? {
-                let mut scene = scene(lab, node, self, distribution)?;
                 let here = at.unwrap_or(node);
-                scene.set("at", serde_json::to_value(view(lab, here, self, distribution)?).unwrap_or_default());
+                let there = self.distribution(systems.of(here))?;
+                if !there.is_for(&check.only_at) {
+                    continue;
+                }
+                let mut scene = scene(lab, node, self, systems)?;
+                scene.set("at", serde_json::to_value(view(lab, here, self, systems)?).unwrap_or_default());
                 scene.set("ports", json!(ports));
                 let text = |v: &Spanned<String>, scene: &Scene| self.engine.render(&self.place(toml, v), scene);
                 let mut private = scene.clone();
                 private.set("password", passwords(lab, secrets));
                 let answers = check.answers.iter();
+                let left_out = check.alike.as_ref().filter(|_| there.name != distribution.name);
                 out.push(Check {
                     role: role.to_owned(),
                     node: node.name.clone(),
@@ -217,6 +231,7 @@ impl Catalog {
                     timeout: Duration::from_secs(check.timeout.unwrap_or(TIMEOUT)),
                     network: check.network,
                     order: check.order,
+                    left_out: left_out.map(|why| text(why, &scene)).transpose()?,
                 });
             }
         }
@@ -245,7 +260,7 @@ impl Catalog {
 pub(super) fn compile(engine: &mut Engine, toml: &Source, checks: &[CheckToml]) -> Result<(), RenderError> {
     for check in checks {
         let answers = check.answers.iter().flatten();
-        for value in [&check.name, &check.run].into_iter().chain(&check.expect).chain(answers) {
+        for value in [&check.name, &check.run].into_iter().chain(&check.expect).chain(&check.alike).chain(answers) {
             engine.add_value(toml, value)?;
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct NodeView {
     pub name: String,
     /// Full DNS name.
     pub dom: String,
+    /// What it is built from, such as `9legacy`.
+    pub distribution: String,
     pub roles: Vec<String>,
     /// Every role there is, true for those of the node.
     pub is: BTreeMap<String, bool>,
@@ -54,6 +56,7 @@ pub(super) struct NodeView {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct LabView {
     pub name: String,
+    /// Of the node that is rendered.
     pub distribution: String,
     pub authdom: String,
     pub hostowner: String,
@@ -65,6 +68,9 @@ pub(super) struct LabView {
     pub nodes: Vec<NodeView>,
     /// For every role there is, the nodes that have it.
     pub with: BTreeMap<String, Vec<NodeView>>,
+    /// The same of those that are built from the medium of the node that is
+    /// rendered.
+    pub alike: BTreeMap<String, Vec<NodeView>>,
     pub network: NetworkView,
 }
 
@@ -102,6 +108,7 @@ pub(super) struct Account {
 
 /// What a role adds to a node's view.
 pub(super) struct NodeFacts<'a> {
+    pub distribution: &'a str,
     pub kind: Option<Kernel>,
     pub kernel: &'a str,
     pub services: Vec<String>,
@@ -118,6 +125,7 @@ pub(super) fn node_view<'a>(
     NodeView {
         name: node.name.clone(),
         dom: format!("{}.{}", node.name, lab.network.domain),
+        distribution: facts.distribution.into(),
         roles: node.roles.clone(),
         is: roles.map(|r| (r.to_owned(), node.roles.iter().any(|n| n == r))).collect(),
         ip: node.ip.to_string(),
@@ -138,8 +146,11 @@ pub(super) fn node_view<'a>(
     }
 }
 
+/// The lab as templates about `node` see it; `nodes` are the views of all nodes,
+/// in their order.
 pub(super) fn lab_view<'a>(
     lab: &Lab,
+    node: &Node,
     distribution: &str,
     nodes: Vec<NodeView>,
     roles: impl Iterator<Item = &'a str>,
@@ -151,7 +162,14 @@ pub(super) fn lab_view<'a>(
         .cloned()
         .unwrap_or_else(|| UserView { name: lab.hostowner.clone(), groups: OWNER_GROUPS.map(Into::into).to_vec() });
     let others = users.iter().filter(|u| u.name != lab.hostowner).cloned();
-    let with = roles.map(|r| (r.to_owned(), nodes.iter().filter(|n| n.is.get(r) == Some(&true)).cloned().collect()));
+    let medium = lab.medium_of(node);
+    let (mut with, mut alike) = (BTreeMap::new(), BTreeMap::new());
+    for role in roles {
+        let having = lab.nodes.iter().zip(&nodes).filter(|(_, view)| view.is.get(role) == Some(&true));
+        let same = having.clone().filter(|(n, _)| lab.medium_of(n) == medium);
+        alike.insert(role.to_owned(), same.map(|(_, view)| view.clone()).collect());
+        with.insert(role.to_owned(), having.map(|(_, view)| view.clone()).collect());
+    }
     LabView {
         name: lab.name.clone(),
         distribution: distribution.into(),
@@ -161,7 +179,8 @@ pub(super) fn lab_view<'a>(
         epoch: lab.epoch,
         logins: std::iter::once(owner).chain(others).collect(),
         users,
-        with: with.collect(),
+        with,
+        alike,
         nodes,
         network: NetworkView {
             name: lab.network.name.clone(),
@@ -271,6 +290,7 @@ mod tests {
             logins: vec![user("bootes", &["adm"]), user("glenda", &["adm", "dev", "glenda"])],
             nodes: vec![],
             with: BTreeMap::new(),
+            alike: BTreeMap::new(),
             network: NetworkView {
                 name: String::new(),
                 address: String::new(),

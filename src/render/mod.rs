@@ -25,6 +25,7 @@ mod path;
 mod rendered;
 mod role;
 mod source;
+mod systems;
 
 pub use catalog::Catalog;
 pub use check::{Check, HostPorts, Place, Port};
@@ -33,3 +34,4 @@ pub use link::{Link, RoleLink};
 pub use node::render;
 pub use rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
 pub use role::{Kernel, Partition, Role, Secret, SystemUser};
+pub use systems::Systems;

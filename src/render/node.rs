@@ -10,27 +10,29 @@ use super::engine::Scene;
 use super::rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
 use super::role::{Boot, Each, File, Make, Partition, Role, Scope, Secret};
 use super::source::Source;
+use super::systems::Systems;
 use super::{RenderError, cmdline, ini, path};
 use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
 use crate::lab::{Fs, Lab, Node, Secrets};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Renders everything that `node` of `lab` gets when it is built from a medium
-/// of `distribution` (`9legacy`, `sample`).
+/// Renders everything that `node` of `lab` gets, when the lab's media hold what
+/// `systems` says.
 ///
 /// # Errors
 /// When a role or distribution is not known, no role says which kernel runs, a
-/// template names a variable that does not exist, a path or plan9.ini would not
-/// work in Plan 9, or a password that the node needs is missing.
+/// role needs another on the same medium, a template names a variable that does
+/// not exist, a path or plan9.ini would not work in Plan 9, or a password that
+/// the node needs is missing.
 pub fn render(
     lab: &Lab,
     node: &Node,
     catalog: &Catalog,
-    distribution: &str,
+    systems: &Systems,
     secrets: &Secrets,
 ) -> Result<Rendered, RenderError> {
-    let distribution = catalog.distribution(distribution)?;
+    let distribution = catalog.distribution(systems.of(node))?;
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<_>, _>>()?;
     let named = |message: String| RenderError::Node(format!("Node {}: {message}", node.name));
     let kinds: Vec<_> = roles.iter().filter_map(|r| r.kernel.map(|k| (k, r.name.as_str()))).collect();
@@ -49,7 +51,17 @@ pub fn render(
         .boot()
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
     let kernel = distribution.kernel(kind, node.machine())?.map(str::to_owned);
-    let r = Renderer::new(lab, node, catalog, &distribution, &roles, secrets)?;
+    for (role, need) in roles.iter().flat_map(|r| r.needs_on_medium.iter().map(move |n| (&r.name, n))) {
+        let has = |n: &&Node| need.split('|').any(|one| n.roles.iter().any(|r| r == one));
+        let mut alike = lab.nodes.iter().filter(|n| lab.medium_of(n) == lab.medium_of(node));
+        if lab.nodes.iter().any(|n| has(&n)) && !alike.any(|n| has(&n)) {
+            return Err(named(format!(
+                "Its role {role} needs {need} on some node built from the same medium, {}, and there is none",
+                lab.medium_of(node)
+            )));
+        }
+    }
+    let r = Renderer::new(lab, node, catalog, &distribution, systems, &roles, secrets)?;
     let pi = match node.board.is_pi() {
         true => Some(r.pi()?),
         false => None,
@@ -104,8 +116,11 @@ struct Renderer<'a> {
     node: &'a Node,
     catalog: &'a Catalog,
     distribution: &'a Resolved<'a>,
+    systems: &'a Systems,
     roles: &'a [&'a Role],
     secrets: &'a Secrets,
+    /// Whether it has keys for dp9ik.
+    dp9ik: bool,
     /// The variables of templates.
     scene: Scene,
 }
@@ -116,11 +131,13 @@ impl<'a> Renderer<'a> {
         node: &'a Node,
         catalog: &'a Catalog,
         distribution: &'a Resolved<'a>,
+        systems: &'a Systems,
         roles: &'a [&'a Role],
         secrets: &'a Secrets,
     ) -> Result<Self, RenderError> {
-        let scene = scene(lab, node, catalog, distribution)?;
-        let mut r = Self { lab, node, catalog, distribution, roles, secrets, scene };
+        let scene = scene(lab, node, catalog, systems)?;
+        let dp9ik = distribution.dp9ik() && catalog.servers_know_dp9ik(lab, systems)?;
+        let mut r = Self { lab, node, catalog, distribution, systems, roles, secrets, dp9ik, scene };
         let slots = r.slots()?;
         r.scene.set("slots", slots.into());
         Ok(r)
@@ -169,7 +186,7 @@ impl<'a> Renderer<'a> {
                 if roles.iter().all(|r| fragments(r).next().is_none()) {
                     continue;
                 }
-                let view = serde_json::to_value(view(self.lab, node, self.catalog, self.distribution)?);
+                let view = serde_json::to_value(view(self.lab, node, self.catalog, self.systems)?);
                 scene.set("node", view.map_err(|e| RenderError::Node(e.to_string()))?);
                 for role in roles {
                     for f in fragments(role) {
@@ -302,7 +319,7 @@ impl<'a> Renderer<'a> {
             machine_key: DesKey::from_password(password),
             authid: self.lab.hostowner.clone(),
             authdom: self.lab.authdom.clone(),
-            aes_key: self.distribution.dp9ik().then(|| AesKey::from_password(password)),
+            aes_key: self.dp9ik.then(|| AesKey::from_password(password)),
         };
         block.to_bytes().map_err(|source| RenderError::Nvram { node: self.node.name.clone(), source })
     }
@@ -315,10 +332,9 @@ impl<'a> Renderer<'a> {
                 self.node.name
             )));
         }
-        let dp9ik = self.distribution.dp9ik();
         let record = |name: &str| {
             let password = self.password(name)?;
-            let aes_key = dp9ik.then(|| AesKey::from_password(password));
+            let aes_key = self.dp9ik.then(|| AesKey::from_password(password));
             Ok::<_, RenderError>(KeyRecord { aes_key, ..KeyRecord::new(name, DesKey::from_password(password)) })
         };
         let owner = record(&self.lab.hostowner)?;
@@ -340,19 +356,21 @@ impl<'a> Renderer<'a> {
 }
 
 /// The variables that every template about `node` has.
-pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<Scene, RenderError> {
+pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<Scene, RenderError> {
+    let d = catalog.distribution(systems.of(node))?;
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
-    let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, d)).collect::<Result<_, _>>()?;
-    let lab_view = context::lab_view(lab, d.name, views, catalog.role_names());
+    let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, systems)).collect::<Result<_, _>>()?;
+    let lab_view = context::lab_view(lab, node, d.name, views, catalog.role_names());
     let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
     let accounts = context::accounts(system, &lab_view);
-    let node = view(lab, node, catalog, d)?;
+    let node = view(lab, node, catalog, systems)?;
     Ok(Scene::new(serde_json::json!({ "lab": lab_view, "node": node, "accounts": accounts })))
 }
 
 /// What templates see of a node; lenient about mistakes in other nodes, which
 /// the lab's own check reports.
-pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) -> Result<NodeView, RenderError> {
+pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<NodeView, RenderError> {
+    let d = catalog.distribution(systems.of(node))?;
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
     let kind = roles.iter().find_map(|r| r.kernel);
     let kernel = kind.and_then(|k| d.kernel(k, node.machine()).ok().flatten()).unwrap_or_default();
@@ -363,6 +381,6 @@ pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, d: &Resolved<'_>) 
         lab,
         node,
         catalog.role_names(),
-        NodeFacts { kind, kernel, services, fs: d.fs(node).unwrap_or(Fs::Fossil) },
+        NodeFacts { distribution: d.name, kind, kernel, services, fs: d.fs(node).unwrap_or(Fs::Fossil) },
     ))
 }

@@ -32,6 +32,9 @@ pub struct Role {
     /// Roles that some node of the lab must have.
     #[serde(default)]
     pub needs_in_lab: Vec<String>,
+    /// Roles that some node built from the same medium must have.
+    #[serde(default)]
+    pub needs_on_medium: Vec<String>,
     /// Whether only one node of a lab may have it.
     #[serde(default)]
     pub at_most_one: bool,

@@ -21,6 +21,7 @@ pub fn node(number: u8, roles: &[&str]) -> Node {
     Node {
         name: format!("plan9n{number}"),
         roles: roles.iter().map(|r| (*r).into()).collect(),
+        medium: None,
         cpus: 1,
         memory: 512 << 20,
         disk: 2 << 30,

@@ -182,6 +182,31 @@ fn command_line_overrides() {
 }
 
 #[test]
+fn a_node_can_have_a_medium_of_its_own() {
+    let nodes = "[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n\
+        [[node]]\nname = \"b\"\nmedium = \"9front-11554\"\nroles = [\"cpu\"]\n\
+        [[node]]\nname = \"c\"\nmedium = \"9front\"\nroles = [\"cpu\"]\n\
+        [[node]]\nname = \"d\"\nmedium = \"m\"\nroles = [\"cpu\"]\n";
+    let head = "[lab]\nname = \"x\"\nmedium = \"m\"\n[media.m]\npath = \"m\"\n[media.9front]\npath = \"9front\"\n";
+    let lab = parse(&format!("{head}{nodes}")).unwrap();
+    let of = |lab: &Lab| lab.nodes.iter().map(|n| lab.medium_of(n).to_owned()).collect::<Vec<_>>();
+    assert_eq!(of(&lab), ["m", "9front-11554", "9front", "m"]);
+    assert_eq!(lab.media_in_use(), ["m", "9front-11554", "9front"], "each once");
+    assert_eq!(lab.media["9front-11554"], releases::find("9front-11554").unwrap().medium());
+    // The command line replaces the lab's, also for a node in the middle, and
+    // takes no name that means another medium.
+    let other = lab.clone().with_medium("/elsewhere/9front").unwrap();
+    assert_eq!(of(&other), ["medium", "9front-11554", "9front", "m"]);
+    assert_eq!(other.media["medium"], Medium::at("/elsewhere/9front"));
+    assert_eq!(other.media["9front"].origin, Origin::Path("dir/9front".into()));
+    assert_eq!(lab.with_medium("sample").unwrap().media_in_use(), [SAMPLE, "9front-11554", "9front", "m"]);
+    // What [defaults] says is each node's own.
+    let lab = parse(&format!("{head}[defaults]\nmedium = \"sample\"\n{nodes}")).unwrap();
+    assert_eq!(of(&lab), [SAMPLE, "9front-11554", "9front", "m"]);
+    assert_eq!(of(&lab.with_medium("/x").unwrap())[0], SAMPLE);
+}
+
+#[test]
 fn media_of_the_web() {
     let text = "[lab]\nname = \"x\"\nmedium = \"9front-11554\"\n[media.one]\nurl = \"http://a.example/x.iso\"\n\
         sha256 = \"5AAF54327b4bb73a17e192488dc3e65d9d8e526728732e2fdf402bccb8c60236\"\n\

@@ -17,7 +17,12 @@ fn facts() -> Vec<RoleFacts> {
         RoleFacts { needs: words(&["fs|replica"]), at_most_one: true, ..role("auth") },
         RoleFacts { conflicts: words(&["terminal"]), ..role("cpu") },
         role("fs"),
-        RoleFacts { conflicts: words(&["fs"]), needs_in_lab: words(&["fs"]), ..role("replica") },
+        RoleFacts {
+            conflicts: words(&["fs"]),
+            needs_in_lab: words(&["fs"]),
+            needs_on_medium: words(&["fs"]),
+            ..role("replica")
+        },
         role("terminal"),
         RoleFacts { partitions: words(&["arenas", "isect", "bloom"]), ..role("venti") },
     ]
