@@ -138,3 +138,22 @@ fn media_that_no_node_is_built_from_are_not_looked_at() {
     lab.edit("medium    = \"sample\"", "medium    = \"gone\"");
     assert_eq!(lab.json(&["plan", "--json"])["medium"]["name"], "own");
 }
+
+#[test]
+fn a_replica_follows_a_file_server_of_its_own_medium() {
+    let lab = Lab::new();
+    lab.from("plan9n3", "own");
+    let said = lab.said(&["check"]);
+    assert!(
+        said.contains("Role `replica` needs `fs` on some node built from the same medium, which is `own`"),
+        "{said}"
+    );
+    // From the command line, where no place can be named.
+    lab.edit("medium    = \"sample\"", "medium    = \"own\"");
+    lab.good(&["check"]);
+    let said = lab.said(&["plan", "--media", "sample"]);
+    assert!(
+        said.contains("Node plan9n3: Its role replica needs fs on some node built from the same medium, own"),
+        "{said}"
+    );
+}

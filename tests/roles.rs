@@ -5,7 +5,7 @@ mod grid;
 
 use grid::{lab, node, secrets};
 use p9img::lab::{Arch, Controller, Fs, Lab, Node};
-use p9img::render::{Catalog, Check, Place, RenderError, Rendered, What, render};
+use p9img::render::{Catalog, Check, Place, RenderError, Rendered, Systems, What, render};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -131,6 +131,97 @@ fn a_node_of_9front_has_keys_for_dp9ik() {
     assert_eq!(file.records[1].key, nvram.machine_key);
     let again = rendered_for("9front", &lab, &lab.nodes[0]);
     assert!(again.files.iter().any(|f| f.what == What::Bytes(keys.clone())), "equal secrets give equal keys");
+}
+
+/// The default lab, the first node `auth` from one distribution and the others
+/// from another, and what is what.
+fn mixed(auth: &str, others: &str) -> (Lab, Systems) {
+    let mut lab = lab();
+    lab.nodes[1..].iter_mut().for_each(|n| n.medium = Some("other".into()));
+    lab.nodes.iter_mut().for_each(|n| n.arch = Arch::Amd64);
+    // Replicas follow a file server of their own medium.
+    lab.nodes[1].roles.push("fs".into());
+    (lab, Systems::new(auth, [("other".to_owned(), others.to_owned())].into()))
+}
+
+#[test]
+fn dp9ik_is_left_to_labs_whose_authentication_server_knows_it() {
+    for (auth, others, first, second) in
+        [("9legacy", "9front", false, false), ("9front", "9legacy", true, false), ("9front", "9front", true, true)]
+    {
+        let (lab, systems) = mixed(auth, others);
+        let nvram = |node: &Node| {
+            let r = render(&lab, node, catalog(), &systems, &secrets()).unwrap_or_else(|e| panic!("{e}"));
+            p9img::auth::Nvram::parse(&r.nvram).unwrap()
+        };
+        let has = |node: &Node| nvram(node).aes_key.is_some_and(|key| key.0 != [0; 16]);
+        assert_eq!((has(&lab.nodes[0]), has(&lab.nodes[1])), (first, second), "{auth} for {others}");
+        assert_eq!(nvram(&lab.nodes[0]).machine_key, nvram(&lab.nodes[1]).machine_key, "p9sk1 is for all");
+        let r = render(&lab, &lab.nodes[0], catalog(), &systems, &secrets()).unwrap();
+        let keys = r.files.iter().find(|f| f.path == "adm/keys").unwrap();
+        let What::Bytes(keys) = &keys.what else { panic!("no key file") };
+        assert_eq!(keys.starts_with(b"AES KEYS"), first);
+    }
+}
+
+#[test]
+fn nodes_of_two_distributions_are_rendered_each_in_its_own() {
+    let (lab, systems) = mixed("9legacy", "9front");
+    let text = |node: &Node, path: &str| {
+        let r = render(&lab, node, catalog(), &systems, &secrets()).unwrap_or_else(|e| panic!("{e}"));
+        match r.files.iter().find(|f| f.path == path).map(|f| f.what.clone()) {
+            Some(What::Bytes(b)) => String::from_utf8(b).unwrap(),
+            other => panic!("{path} of {} is {other:?}", node.name),
+        }
+    };
+    // Everybody knows everybody, and who the authentication server is.
+    for node in &lab.nodes {
+        let ndb = text(node, "lib/ndb/local");
+        for line in
+            ["sys=plan9n1 ", "sys=plan9n4 ", "auth=plan9n1.plan9.lab authdom=plan9.lab", "\tfs=plan9n2.plan9.lab"]
+        {
+            assert!(ndb.contains(line), "{}: no {line:?} in\n{ndb}", node.name);
+        }
+        assert!(text(node, "lib/ndb/auth").contains("hostid=bootes"));
+    }
+    // plan9n1 would be first, but it is another system.
+    assert!(text(&lab.nodes[2], "cfg/plan9n3/replica/lab").contains("fn servermount { 9fs plan9n2 }"));
+    assert!(text(&lab.nodes[0], "rc/bin/cpurc.local").contains("\ncpu=plan9n1\n"));
+}
+
+#[test]
+fn what_cannot_be_between_two_distributions_is_left_out_and_says_why() {
+    let (lab, systems) = mixed("9legacy", "9front");
+    let checks = catalog().checks(&lab, &systems, &secrets(), &Default::default()).unwrap();
+    let of = |name: &str, node: &str, at: &str| -> &Check {
+        let mut all = checks.iter().filter(|c| c.name.starts_with(name) && c.node == node && c.at() == at);
+        let found = all.next().unwrap_or_else(|| panic!("no {name} of {node} at {at}"));
+        assert!(all.next().is_none(), "{name} of {node} at {at} is there twice");
+        found
+    };
+    let cpu = of("cpu logs in as the host owner", "plan9n1", "plan9n2");
+    let why = "plan9n2 is 9front and plan9n1 9legacy: 9front has rcpu(1) alone, and 9legacy cpu(1) alone";
+    assert_eq!(cpu.left_out.as_deref(), Some(why));
+    let rcpu = of("cpu logs in as the host owner", "plan9n2", "plan9n3");
+    assert!(rcpu.left_out.is_none() && rcpu.run.starts_with("rcpu -h plan9n2"), "{rcpu:?}");
+    assert!(
+        of("A user cannot read", "plan9n1", "plan9n4").left_out.as_deref().unwrap().starts_with("It logs in with cpu")
+    );
+    // What is tried is what the node at which it is typed has.
+    let passwd = of("passwd changes", "plan9n1", "plan9n2");
+    assert_eq!((passwd.run.as_str(), passwd.answers[0].0.as_str()), ("passwd -1 bootes", "Password:"));
+    let mount = of("9fs mounts the file server", "plan9n2", "plan9n1");
+    assert!(mount.left_out.is_none() && mount.run.contains("grep -s '^sys=plan9n2 ' /n/plan9n2/lib/ndb/local"));
+    assert!(of("9fs mounts the file server", "plan9n2", "plan9n3").run.contains("cmp /n/plan9n2/lib/ndb/local"));
+    // With the other authentication server.
+    let (lab, systems) = mixed("9front", "9legacy");
+    let checks = catalog().checks(&lab, &systems, &secrets(), &Default::default()).unwrap();
+    let passwd: Vec<_> = checks.iter().filter(|c| c.name.starts_with("passwd")).map(|c| c.run.as_str()).collect();
+    assert_eq!(passwd, ["passwd bootes"; 3]);
+    // Nothing is left out where all are alike.
+    let (lab, systems) = mixed("9front", "9front");
+    let checks = catalog().checks(&lab, &systems, &secrets(), &Default::default()).unwrap();
+    assert!(checks.iter().all(|c| c.left_out.is_none()));
 }
 
 #[test]
