@@ -3,7 +3,7 @@
 //! Nothing is written; every byte of the result is a function of its offset.
 
 use crate::disk::mbr::{TYPE_EFI, TYPE_FAT_LBA, TYPE_PLAN9};
-use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition};
+use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition, uimage};
 use crate::fs::cwfs::{self, Cwfs};
 use crate::fs::fat::{self, Fat, FatFile};
 use crate::fs::fossil::{self, Fossil};
@@ -71,7 +71,7 @@ pub enum AssembleError {
     Fat { node: String, source: fat::LayoutError },
     #[error("Cannot lay out the EFI system partition of {node}")]
     Esp { node: String, source: fat::LayoutError },
-    #[error("Cannot lay out the FAT partition of the card of {node}")]
+    #[error("Cannot lay out the FAT partition that {node} starts from")]
     Dos { node: String, source: fat::LayoutError },
     #[error("Cannot format the venti of {node}")]
     Venti { node: String, source: venti::LayoutError },
@@ -311,9 +311,10 @@ impl<'a> Assembler<'a> {
         let mut volumes = self.venti(node, &layout)?;
         volumes.extend(root.volumes);
         if let Some(part) = &layout.fat {
-            let volume = match &rendered.pi {
-                Some(pi) => self.dos(node, pi, &rendered, part)?,
-                None => self.esp(node, &rendered, part)?,
+            let volume = match (&rendered.pi, &rendered.boot_script) {
+                (Some(pi), _) => self.dos(node, pi, &rendered, part)?,
+                (_, Some(script)) => self.uboot(node, script, &rendered, part)?,
+                _ => self.esp(node, &rendered, part)?,
             };
             volumes.insert(&part.name, Arc::new(volume));
         }
@@ -375,7 +376,7 @@ impl<'a> Assembler<'a> {
             Fs::Gefs => 0,
         };
         let start = match node.firmware {
-            _ if node.board.is_pi() => Start::Dos,
+            _ if node.board.has_dos() => Start::Dos,
             PcFirmware::Bios => Start::NineFat,
             PcFirmware::Uefi => Start::Esp,
             PcFirmware::Both => Start::EspAndNineFat,
@@ -580,6 +581,17 @@ impl<'a> Assembler<'a> {
         plain_fat(&files, part, epoch).map_err(|source| AssembleError::Dos { node: node.name.clone(), source })
     }
 
+    /// What U-Boot looks for, and what that loads.
+    fn uboot(&self, node: &Node, script: &str, rendered: &Rendered, part: &Part) -> Result<Fat, AssembleError> {
+        let epoch = self.lab.epoch;
+        let mut files = vec![FatFile::new("boot.scr", Content::bytes(uimage::script(script, epoch)), epoch)];
+        if let Some(kernel) = &rendered.boot.kernel {
+            files.push(self.boot_file(node, kernel)?);
+        }
+        files.push(FatFile::new("plan9.ini", Content::bytes(rendered.plan9_ini.as_bytes()), epoch));
+        plain_fat(&files, part, epoch).map_err(|source| AssembleError::Dos { node: node.name.clone(), source })
+    }
+
     fn disk(
         &self,
         node: &Node,
@@ -589,13 +601,17 @@ impl<'a> Assembler<'a> {
     ) -> Result<Disk, AssembleError> {
         let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let start = layout.plan9_start;
-        let pi = node.board.is_pi();
-        // A Pi's firmware starts from the active partition, a PC's boot code too.
-        let plan9 =
-            MbrEntry { active: !pi, kind: TYPE_PLAN9, start: address(start), sectors: address(layout.sectors - start) };
+        let dos = node.board.has_dos();
+        // A board's firmware starts from the active partition, a PC's boot code too.
+        let plan9 = MbrEntry {
+            active: !dos,
+            kind: TYPE_PLAN9,
+            start: address(start),
+            sectors: address(layout.sectors - start),
+        };
         let fat = layout.fat.as_ref().map(|part| MbrEntry {
-            active: pi,
-            kind: if pi { TYPE_FAT_LBA } else { TYPE_EFI },
+            active: dos,
+            kind: if dos { TYPE_FAT_LBA } else { TYPE_EFI },
             start: address(part.start),
             sectors: address(part.end - part.start),
         });
@@ -618,7 +634,7 @@ impl<'a> Assembler<'a> {
 
     /// Empty where nothing runs it.
     fn mbr_code(&self, node: &Node, rendered: &Rendered) -> Result<Vec<u8>, AssembleError> {
-        if node.board.is_pi() || !node.firmware.has_bios() {
+        if node.board.has_dos() || !node.firmware.has_bios() {
             return Ok(Vec::new());
         }
         let path = &rendered.boot.mbr;

@@ -4,7 +4,7 @@
 mod grid;
 
 use grid::{lab, node, secrets};
-use p9img::lab::{Arch, Controller, Fs, Lab, Node};
+use p9img::lab::{Arch, Board, Controller, Fs, Lab, Node};
 use p9img::render::{Catalog, Check, Place, RenderError, Rendered, Systems, What, render};
 use std::fmt::Write as _;
 use std::fs;
@@ -270,6 +270,30 @@ fn a_cwfs_is_configured_for_its_disk_and_its_roles() {
     let (ini, config) = with(&["cpu", "fs"], Controller::Virtio);
     assert!(ini.contains("\nnobootprompt=local!/dev/sdF0/fscache -a tcp!*!564\n"), "{ini}");
     assert!(config.contains("c(/dev/sdF0/fscache)(/dev/sdF0/fsworm)\n") && !config.contains("noauth"), "{config}");
+}
+
+#[test]
+fn u_boot_starts_a_node_on_arm() {
+    let lab = lab();
+    let node = Node {
+        board: Board::Virt,
+        arch: Arch::Arm64,
+        controller: Controller::Virtio,
+        fs: Some(Fs::Gefs),
+        ..node(2, &["cpu"])
+    };
+    let r = rendered_for("9front", &lab, &node);
+    assert_eq!(r.boot.kernel.as_deref(), Some("arm64/9qemu.u"));
+    let script = r.boot_script.unwrap();
+    assert!(script.contains(" ${prefix}9qemu.u\nbootm 0x40200000\n"), "{script}");
+    assert!(r.plan9_ini.contains("\nnobootprompt=local!/dev/sdF0/fs -A\nnvram=/dev/sdF0/nvram\n"), "{}", r.plan9_ini);
+    let said = |node: &Node, distribution: &str| {
+        render(&lab, node, catalog(), &distribution.into(), &secrets()).unwrap_err().to_string()
+    };
+    let terminal = Node { roles: vec!["terminal".into()], ..node.clone() };
+    assert_eq!(said(&terminal, "9front"), "The distribution 9front has no terminal kernel for arm64");
+    assert_eq!(said(&node, "9legacy"), "The distribution 9legacy has no cpu kernel for arm64");
+    assert!(rendered_for("9front", &lab, &self::node(2, &["cpu"])).boot_script.is_none());
 }
 
 #[test]

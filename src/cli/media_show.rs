@@ -29,7 +29,7 @@ struct Shown {
 #[derive(Serialize)]
 struct Build {
     architecture: &'static str,
-    /// Of a Raspberry Pi; PCs have none.
+    /// PCs have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     board: Option<&'static str>,
     root: &'static str,
@@ -44,7 +44,8 @@ pub fn run(cli: &Cli, name: &str, json: bool) -> anyhow::Result<Outcome> {
     let facts = Facts::of(&medium, &called);
     let catalog = if cli.lab.exists() { setup::catalog(cli)? } else { Catalog::embedded()? };
     let pcs = Arch::WORDS.iter().map(|(_, arch)| build(&catalog, &medium, &facts, Machine::Pc(*arch)));
-    let builds = pcs.chain(boards(&catalog, &medium, &facts)).collect();
+    let virt = known(&catalog, &medium, Arch::Arm64.name()).then(|| build(&catalog, &medium, &facts, Machine::Virt));
+    let builds = pcs.chain(virt).chain(boards(&catalog, &medium, &facts)).collect();
     let shown = Shown {
         name: medium.name.clone(),
         distribution: medium.distribution.name(),
@@ -91,16 +92,21 @@ fn open(cli: &Cli, name: &str) -> anyhow::Result<(Medium, Vec<String>)> {
 #[derive(Clone, Copy)]
 enum Machine {
     Pc(Arch),
+    /// QEMU's for 64-bit ARM.
+    Virt,
     Pi(Board),
+}
+
+/// Whether the distribution has kernels for a board or an architecture.
+fn known(catalog: &Catalog, medium: &Medium, machine: &str) -> bool {
+    let kernel = |kind| catalog.kernel_file(medium.distribution.name(), kind, machine);
+    [Kernel::Cpu, Kernel::Terminal].into_iter().any(|kind| matches!(kernel(kind), Ok(Some(_))))
 }
 
 /// The boards that the distribution has kernels for.
 fn boards(catalog: &Catalog, medium: &Medium, facts: &Facts) -> Vec<Build> {
     let pis = Board::WORDS.iter().map(|(_, board)| *board).filter(|board| board.is_pi());
-    let known = |board: &Board| {
-        let kernel = |kind| catalog.kernel_file(medium.distribution.name(), kind, board.name());
-        [Kernel::Cpu, Kernel::Terminal].into_iter().any(|kind| matches!(kernel(kind), Ok(Some(_))))
-    };
+    let known = |board: &Board| known(catalog, medium, board.name());
     pis.filter(known).map(|board| build(catalog, medium, facts, Machine::Pi(board))).collect()
 }
 
@@ -112,6 +118,10 @@ fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, machine: Machine) ->
         Machine::Pc(arch) => {
             let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
             (arch.name(), None, arch.name(), root, catalog.boot_files(distribution))
+        }
+        Machine::Virt => {
+            let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
+            (Arch::Arm64.name(), Some(Board::Virt.name()), Arch::Arm64.name(), root, Ok(Vec::new()))
         }
         // The board's own firmware starts its kernels, which have fossil alone.
         Machine::Pi(board) => ("arm", Some(board.name()), board.name(), Fs::Fossil.word(), Ok(Vec::new())),

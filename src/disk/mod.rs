@@ -10,6 +10,7 @@ mod check;
 mod image;
 pub mod mbr;
 pub mod prep;
+pub mod uimage;
 
 pub use image::{DiskImage, OpenDiskError, PartInfo, open_disk};
 pub use mbr::{Chs, Mbr, MbrEntry, MbrError};

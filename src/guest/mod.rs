@@ -20,6 +20,7 @@ mod qemu;
 pub mod qmp;
 pub mod session;
 mod shell;
+pub mod uboot;
 pub mod uefi;
 
 pub use console::{Console, ConsoleError};

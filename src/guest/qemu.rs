@@ -73,6 +73,9 @@ pub struct Machine {
     pub controller: Controller,
     /// What starts the disk; none: the BIOS.
     pub uefi: Option<Uefi>,
+    /// The machine is QEMU's for 64-bit ARM, and this U-Boot starts the disk;
+    /// none: a PC.
+    pub uboot: Option<PathBuf>,
     pub network: Option<NetworkCard>,
     /// Bytes.
     pub memory: u64,
@@ -92,6 +95,7 @@ impl Machine {
             disks: vec![disk],
             controller,
             uefi: None,
+            uboot: None,
             network: None,
             memory: 512 << 20,
             cpus: 1,
@@ -101,7 +105,12 @@ impl Machine {
         }
     }
 
-    /// The arguments for `qemu-system-x86_64`. The first serial port is on
+    /// The emulator that has it.
+    pub const fn program(&self) -> &'static str {
+        if self.uboot.is_some() { QEMU_ARM64 } else { QEMU }
+    }
+
+    /// The arguments for [`Machine::program`]. The first serial port is on
     /// standard input and output.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut args = self.hardware();
@@ -127,14 +136,26 @@ impl Machine {
     pub fn hardware(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = Vec::new();
         let mut arg = |a: &str| args.push(a.into());
-        for a in ["-accel", self.accel.name(), "-machine", "pc", "-nodefaults", "-vga", "std", "-display", "none"] {
+        for a in ["-accel", self.accel.name(), "-nodefaults", "-display", "none"] {
             arg(a);
+        }
+        if self.uboot.is_some() {
+            for a in ["-machine", ARM64, "-cpu", "cortex-a72"] {
+                arg(a);
+            }
+        } else {
+            for a in ["-machine", "pc", "-vga", "std"] {
+                arg(a);
+            }
         }
         for (flag, value) in [("-m", format!("{}M", self.memory >> 20)), ("-smp", self.cpus.to_string())] {
             arg(flag);
             arg(&value);
         }
         args.extend(self.uefi.iter().flat_map(Uefi::arguments));
+        args.extend(self.uboot.iter().flat_map(|path| ["-bios".into(), path.into()]));
+        // Plan 9 drives virtio 1.0 on ARM, and what PCs have before it.
+        let modern = if self.uboot.is_some() { "-non-transitional" } else { "" };
         if self.controller == Controller::Sata {
             args.extend(["-device".into(), "ahci,id=ahci0".into()]);
         }
@@ -149,7 +170,7 @@ impl Machine {
             let device = match self.controller {
                 Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
                 Controller::Sata => format!("ide-hd,drive=disk{i},bus=ahci0.{i}"),
-                Controller::Virtio | Controller::Sd => format!("virtio-blk-pci,drive=disk{i}"),
+                Controller::Virtio | Controller::Sd => format!("virtio-blk-pci{modern},drive=disk{i}"),
             };
             args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
             args.extend(["-device".into(), format!("{device},bootindex={i}{cache}").into()]);
@@ -163,8 +184,8 @@ impl Machine {
                 Link::Switch(socket) => to_switch("net0", socket),
             };
             let model = match card.model {
-                Nic::E1000 => "e1000",
-                Nic::Virtio => "virtio-net-pci",
+                Nic::E1000 => "e1000".to_owned(),
+                Nic::Virtio => format!("virtio-net-pci{modern}"),
             };
             args.extend(["-netdev".into(), netdev]);
             args.extend(["-device".into(), format!("{model},netdev=net0,mac={},romfile=", card.mac).into()]);
@@ -178,15 +199,15 @@ impl Machine {
     /// When QEMU is not installed or cannot be started. A QEMU that starts
     /// and ends at once is noticed at the first wait on the console.
     pub fn start(&self) -> Result<Guest, GuestError> {
-        let mut child = Command::new(QEMU)
+        let mut child = Command::new(self.program())
             .args(self.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => GuestError::NoQemu,
-                _ => GuestError::Start(source),
+                io::ErrorKind::NotFound => GuestError::NoQemu(self.program()),
+                _ => GuestError::Start(self.program(), source),
             })?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (Some(input), Some(output), Some(complaints)) = (input, output, child.stderr.take()) else {
@@ -199,6 +220,11 @@ impl Machine {
 
 /// The emulator of PCs.
 pub(super) const QEMU: &str = "qemu-system-x86_64";
+/// The emulator of 64-bit ARM, and its machine as 9front's kernel wants it: an
+/// interrupt controller of version 3, and PCI's registers below 4 GiB
+/// (`/sys/src/9/arm64/{gic,pciqemu}.c`).
+pub(super) const QEMU_ARM64: &str = "qemu-system-aarch64";
+const ARM64: &str = "virt,gic-version=3,highmem-ecam=off";
 
 /// The network device `id` that is connected to a switch's socket.
 pub(super) fn to_switch(id: &str, socket: &Path) -> OsString {
@@ -222,15 +248,15 @@ pub(super) fn option(before: &str, path: &Path, after: &str) -> OsString {
 /// Why a guest could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    #[error("{QEMU} was not found: install QEMU")]
-    NoQemu,
-    #[error("Cannot start {QEMU}")]
-    Start(#[source] io::Error),
+    #[error("{0} was not found: install QEMU")]
+    NoQemu(&'static str),
+    #[error("Cannot start {0}")]
+    Start(&'static str, #[source] io::Error),
     #[error(transparent)]
     Console(#[from] ConsoleError),
     #[error("QEMU ended with {0}")]
     Failed(ExitStatus),
-    #[error("Cannot wait for {QEMU}")]
+    #[error("Cannot wait for QEMU")]
     Wait(#[source] io::Error),
     #[error("The machine still ran {} seconds after it was to power off; the end of what it printed:\n{tail}", after.as_secs())]
     StillRunning { after: Duration, tail: String },
@@ -317,5 +343,18 @@ mod tests {
         assert!(text(&m).contains("-device ahci,id=ahci0 ") && text(&m).contains("ide-hd,drive=disk1,bus=ahci0.1"));
         m.controller = Controller::Virtio;
         assert!(text(&m).contains("virtio-blk-pci,drive=disk0,bootindex=0"));
+        assert_eq!(m.program(), "qemu-system-x86_64");
+        m.uboot = Some("/u/u-boot.bin".into());
+        m.network.as_mut().unwrap().model = Nic::Virtio;
+        assert_eq!(m.program(), "qemu-system-aarch64");
+        for part in [
+            "-machine virt,gic-version=3,highmem-ecam=off -cpu cortex-a72 -m 512M",
+            "-bios /u/u-boot.bin",
+            "virtio-blk-pci-non-transitional,drive=disk0,bootindex=0",
+            "virtio-net-pci-non-transitional,netdev=net0,",
+        ] {
+            assert!(text(&m).contains(part), "{part} not in {}", text(&m));
+        }
+        assert!(!text(&m).contains("-vga"));
     }
 }

@@ -4,7 +4,7 @@
 use super::draft::{Draft, Hardware, NodeDraft};
 use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
 use super::model::*;
-use super::roles::{BASE_PARTITIONS, CARD_PARTITIONS, ESP, RoleFacts};
+use super::roles::{BASE_PARTITIONS, CARD_PARTITIONS, ESP, RoleFacts, VIRT_PARTITIONS};
 use super::value::At;
 use super::{SAMPLE, addresses, names, releases, units};
 use std::collections::BTreeMap;
@@ -130,12 +130,22 @@ fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     }
 }
 
-/// A Pi is what it is: only its card can be chosen.
+/// What can be said of the hardware of QEMU's ARM machine.
+const VIRT: [&str; 4] = ["cpus", "memory", "disk", "fs"];
+
+/// A Pi is what it is: only its card can be chosen. QEMU's ARM machine has
+/// virtio devices alone.
 fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let board = node.board.as_ref().map_or(Board::Pc, |b| b.value);
     for key in &node.own {
         let (what, help) = match (board.is_pi(), key.value.as_str()) {
+            (false, "card") if board == Board::Virt => {
+                ("QEMU's ARM machine has no card".to_owned(), "its size is that of its `disk`")
+            }
             (false, "card") => ("A PC has no card".to_owned(), "its size is that of its `disk`; or give it a `board`"),
+            (false, key) if board == Board::Virt && !VIRT.contains(&key) => {
+                (format!("The `{key}` of QEMU's ARM machine cannot be chosen"), "take the line out")
+            }
             (true, "disk") => (format!("A {} has a card, not a disk", board.name()), "say `card = \"2 GB\"`"),
             (true, key) if key != "card" => {
                 (format!("The `{key}` of a {} is the board's own", board.name()), "take the line out")
@@ -214,10 +224,15 @@ fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &str, notes: &Not
 
 fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let of_roles = facts.iter().filter(|f| node.roles.iter().any(|r| r.value == f.name)).flat_map(|f| &f.partitions);
-    let pi = node.board.as_ref().is_some_and(|b| b.value.is_pi());
-    let mut known: Vec<&str> = if pi { CARD_PARTITIONS } else { BASE_PARTITIONS }.to_vec();
+    let board = node.board.as_ref().map_or(Board::Pc, |b| b.value);
+    let mut known = match board {
+        Board::Pc => BASE_PARTITIONS,
+        Board::Virt => VIRT_PARTITIONS,
+        Board::Pi1 | Board::Pi2 | Board::Pi3 | Board::Pi4 => CARD_PARTITIONS,
+    }
+    .to_vec();
     let firmware = node.hardware.firmware.or(draft.defaults.firmware).unwrap_or(PcFirmware::Bios);
-    if !pi && firmware.has_uefi() {
+    if board == Board::Pc && firmware.has_uefi() {
         known.push(ESP);
         known.retain(|p| firmware.has_bios() || *p != "9fat");
     }
@@ -316,6 +331,13 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         };
         match board {
             Board::Pc => pc,
+            Board::Virt => Node {
+                arch: Arch::Arm64,
+                firmware: PcFirmware::Bios,
+                controller: Controller::Virtio,
+                nic: Nic::Virtio,
+                ..pc
+            },
             pi => Node {
                 cpus: pi.cpus(),
                 memory: pi.memory(),

@@ -72,12 +72,12 @@ impl Lab {
 
     /// A node once for each controller that its formats need, with those
     /// formats: its disk names the controller, so each has a disk of its own.
-    /// A Pi has one disk, its card.
+    /// A Pi has one disk, its card, and QEMU's ARM machine has one controller.
     pub fn variants(&self, node: &Node) -> Vec<(Node, Vec<Format>)> {
         let mut out: Vec<(Node, Vec<Format>)> = Vec::new();
-        if node.board.is_pi() {
+        if node.board != Board::Pc {
             let mut formats: Vec<Format> = Vec::new();
-            for format in self.formats.iter().map(|f| f.on_card()) {
+            for format in self.formats.iter().filter_map(|f| f.on(node.board)) {
                 if !formats.contains(&format) {
                     formats.push(format);
                 }
@@ -200,11 +200,13 @@ pub struct Node {
     pub partitions: BTreeMap<String, u64>,
 }
 
-/// What a node is: a PC, or a Raspberry Pi, of which the zeros are a 1.
+/// What a node is: a PC, QEMU's machine for 64-bit ARM, or a Raspberry Pi, of
+/// which the zeros are a 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Board {
     Pc,
+    Virt,
     Pi1,
     Pi2,
     Pi3,
@@ -213,6 +215,11 @@ pub enum Board {
 
 impl Board {
     pub const fn is_pi(self) -> bool {
+        !matches!(self, Self::Pc | Self::Virt)
+    }
+    /// Whether the disk begins with a FAT partition that firmware reads, and
+    /// no boot sectors.
+    pub const fn has_dos(self) -> bool {
         !matches!(self, Self::Pc)
     }
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
@@ -222,12 +229,13 @@ impl Board {
     /// Whether QEMU has a board on which its kernel runs. A Pi 3 has that of a
     /// Pi 2, and runs there.
     pub const fn is_emulated(self) -> bool {
-        matches!(self, Self::Pc | Self::Pi2 | Self::Pi3)
+        matches!(self, Self::Pc | Self::Virt | Self::Pi2 | Self::Pi3)
     }
     /// As `lab.toml` has it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pc => "pc",
+            Self::Virt => "virt",
             Self::Pi1 => "pi1",
             Self::Pi2 => "pi2",
             Self::Pi3 => "pi3",
@@ -237,14 +245,14 @@ impl Board {
     /// Processors of a Pi.
     pub const fn cpus(self) -> u32 {
         match self {
-            Self::Pc | Self::Pi1 => 1,
+            Self::Pc | Self::Virt | Self::Pi1 => 1,
             Self::Pi2 | Self::Pi3 | Self::Pi4 => 4,
         }
     }
     /// Bytes of a Pi's memory: of the smallest one that is sold by this name.
     pub const fn memory(self) -> u64 {
         match self {
-            Self::Pc | Self::Pi1 => 512 << 20,
+            Self::Pc | Self::Virt | Self::Pi1 => 512 << 20,
             Self::Pi2 | Self::Pi3 | Self::Pi4 => 1 << 30,
         }
     }
@@ -258,6 +266,8 @@ pub enum Arch {
     Amd64,
     /// 32-bit ARM, of a Pi.
     Arm,
+    /// 64-bit ARM, of QEMU's machine `virt`.
+    Arm64,
 }
 
 impl Arch {
@@ -267,6 +277,7 @@ impl Arch {
             Self::I386 => "386",
             Self::Amd64 => "amd64",
             Self::Arm => "arm",
+            Self::Arm64 => "arm64",
         }
     }
 }
@@ -405,12 +416,14 @@ impl Format {
     pub const fn is_card(self) -> bool {
         matches!(self, Self::Sd | Self::SdXz | Self::SdZst)
     }
-    /// What stands for the format when the node is a Pi: nobody imports one as
-    /// a machine.
-    pub const fn on_card(self) -> Self {
-        match self {
-            Self::Ova => Self::Sd,
-            other => other,
+    /// What stands for the format on a board: a Pi is not imported as a machine,
+    /// QEMU's ARM machine by QEMU alone. None where there is no such thing.
+    pub const fn on(self, board: Board) -> Option<Self> {
+        match (board, self) {
+            (Board::Pc | Board::Virt, Self::Sd | Self::SdXz | Self::SdZst) => None,
+            (Board::Virt, Self::Ova) => Some(Self::Qcow2),
+            (Board::Pi1 | Board::Pi2 | Board::Pi3 | Board::Pi4, Self::Ova) => Some(Self::Sd),
+            (_, other) => Some(other),
         }
     }
 }

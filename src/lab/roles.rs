@@ -24,10 +24,13 @@ pub struct RoleFacts {
 
 /// Partitions that every node has, of a size that the lab may choose. Beside them
 /// there is `nvram`, one sector always.
-pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "fs", "swap"];
+pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "fs", "fscache", "fsworm", "other", "swap"];
 
 /// A PC that starts from UEFI has this; without BIOS, it stands for 9fat.
 pub const ESP: &str = "esp";
+
+/// The same of QEMU's ARM machine.
+pub const VIRT_PARTITIONS: &[&str] = &["dos", "fs", "fscache", "fsworm", "other", "swap"];
 
 /// The same of a Pi's card.
 pub const CARD_PARTITIONS: &[&str] = &["dos", "fossil", "swap"];

@@ -17,8 +17,14 @@ pub trait Word: Copy + PartialEq + 'static {
 
 impl Word for Board {
     const NOUN: &'static str = "board";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("pc", Self::Pc), ("pi1", Self::Pi1), ("pi2", Self::Pi2), ("pi3", Self::Pi3), ("pi4", Self::Pi4)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("pc", Self::Pc),
+        ("virt", Self::Virt),
+        ("pi1", Self::Pi1),
+        ("pi2", Self::Pi2),
+        ("pi3", Self::Pi3),
+        ("pi4", Self::Pi4),
+    ];
 }
 
 impl Word for Arch {
@@ -77,6 +83,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("x86-64", "amd64"),
     ("x64", "amd64"),
     ("pc64", "amd64"),
+    ("arm64", "virt"),
+    ("aarch64", "virt"),
     ("efi", "uefi"),
     ("legacy", "bios"),
     ("pata", "ide"),
@@ -97,6 +105,9 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("zst", "sd-zst"),
 ];
 
+/// An architecture that only a board has.
+const ARM64: [&str; 2] = ["arm64", "aarch64"];
+
 /// # Errors
 /// The text is none of the words; a near one is suggested.
 pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
@@ -105,10 +116,14 @@ pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
     }
     let words: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
     let other = OTHER_NAMES.iter().find(|(name, word)| name.eq_ignore_ascii_case(text) && words.contains(word));
-    let near = other.map(|(_, word)| *word).or_else(|| suggest(text, words.iter().copied()));
+    let near = || suggest(text, words.iter().copied()).filter(|_| !ARM64.contains(&text));
+    let near = other.map(|(_, word)| *word).or_else(near);
     let problem = Problem::new(Kind::UnknownName, format!("Unknown {} {}", W::NOUN, quote(text)));
     let problem = problem.expected(choice(&words));
     Err(match near {
+        None if W::NOUN == Arch::NOUN && ARM64.contains(&text) => {
+            problem.help("say `board = \"virt\"`, which is QEMU's machine for 64-bit ARM")
+        }
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem,
     })

@@ -19,7 +19,7 @@ const MOST: u64 = 16 << 20;
 /// What a board loads, all in one folder.
 const fn files(board: Board) -> &'static [&'static str] {
     match board {
-        Board::Pc => &[],
+        Board::Pc | Board::Virt => &[],
         Board::Pi1 | Board::Pi2 | Board::Pi3 => &["bootcode.bin", "start.elf", "fixup.dat"],
         // Its first stage is in an EEPROM on the board.
         Board::Pi4 => &["start4.elf", "fixup4.dat"],

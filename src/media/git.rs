@@ -121,7 +121,7 @@ pub fn list(path: &Path, revision: &str, store: &Store) -> Result<Listed, Medium
 /// Loaders, boot blocks and kernels are the files right in the folder of an
 /// architecture.
 fn starts(path: &str) -> bool {
-    let arch = |name: &str| [Arch::I386, Arch::Amd64].iter().any(|a| a.name() == name);
+    let arch = |name: &str| [Arch::I386, Arch::Amd64, Arch::Arm64].iter().any(|a| a.name() == name);
     path.split_once('/').is_some_and(|(top, name)| arch(top) && !name.contains('/'))
 }
 

@@ -10,7 +10,7 @@ mod picture;
 
 use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
-use crate::lab::{Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
+use crate::lab::{Board, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::plan::Part;
 use crate::read_at::SECTOR;
 use crate::render::{Catalog, Link, RenderError};
@@ -80,6 +80,8 @@ struct NodeView<'a> {
     disk_bytes: u64,
     disk_size: String,
     uefi: bool,
+    /// QEMU's ARM machine.
+    virt: bool,
     virtio_nic: bool,
     /// `name tcp`, of what it serves.
     ports: Vec<String>,
@@ -239,6 +241,7 @@ fn node_view<'a>(
         disk_bytes: node.disk,
         disk_size: size(node.disk),
         uefi: node.firmware == PcFirmware::Uefi,
+        virt: node.board == Board::Virt,
         virtio_nic: node.nic == Nic::Virtio,
         ports: ports.collect(),
         used: plans

@@ -268,9 +268,16 @@ impl Catalog {
                         Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
                     })?;
                 }
-                for source in [&part.plan9_ini, &part.fossil_config, &part.cwfs_config, &part.config_txt, &part.cmdline]
-                    .into_iter()
-                    .flatten()
+                for source in [
+                    &part.plan9_ini,
+                    &part.fossil_config,
+                    &part.cwfs_config,
+                    &part.config_txt,
+                    &part.cmdline,
+                    &part.boot_script,
+                ]
+                .into_iter()
+                .flatten()
                 {
                     let name = format!("{folder}/{}", source.get_ref());
                     let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
@@ -413,6 +420,11 @@ impl<'a> Resolved<'a> {
         let name = |d: &Distribution, s: &Spanned<String>| format!("templates/{}/{}", d.name, s.get_ref());
         let config = self.first(|d| d.config_txt.as_ref().map(|s| name(d, s)))?;
         Some((config, self.first(|d| d.cmdline.as_ref().map(|s| name(d, s)))?))
+    }
+
+    /// The template of U-Boot's script.
+    pub fn boot_script(&self) -> Option<String> {
+        self.first(|d| d.boot_script.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
     }
 
     pub fn slots(&self) -> BTreeMap<&'a str, Scope> {

@@ -13,7 +13,7 @@ use super::source::Source;
 use super::systems::Systems;
 use super::{RenderError, cmdline, ini, path};
 use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
-use crate::lab::{Fs, Lab, Node, Secrets};
+use crate::lab::{Board, Fs, Lab, Node, Secrets};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -66,6 +66,10 @@ pub fn render(
         true => Some(r.pi()?),
         false => None,
     };
+    let boot_script = match node.board {
+        Board::Virt => Some(r.boot_script()?),
+        _ => None,
+    };
     let ini = if pi.is_some() { None } else { distribution.plan9_ini() };
     let plan9_ini = r.whole_file(ini)?;
     if let Some((line, message)) = ini::problem(&plan9_ini) {
@@ -87,6 +91,7 @@ pub fn render(
         cwfs_config: r.whole_file(distribution.cwfs_config().filter(|_| fs == Fs::Cwfs64x))?,
         plan9_ini,
         pi,
+        boot_script,
         nvram: if r.may(Secret::Nvram) { r.nvram()? } else { Vec::new() },
         boot: BootFiles {
             mbr: boot.mbr.clone(),
@@ -150,6 +155,17 @@ impl<'a> Renderer<'a> {
     /// Renders a whole file of the distribution; nothing when it has none.
     fn whole_file(&self, name: Option<String>) -> Result<String, RenderError> {
         name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene))
+    }
+
+    /// What U-Boot is to do.
+    fn boot_script(&self) -> Result<String, RenderError> {
+        let script = self.distribution.boot_script().ok_or_else(|| {
+            RenderError::Node(format!(
+                "Node {}: The distribution {} has nothing for QEMU's ARM machine",
+                self.node.name, self.distribution.name
+            ))
+        })?;
+        self.whole_file(Some(script))
     }
 
     /// config.txt and cmdline.txt.

@@ -26,6 +26,8 @@ pub struct Rendered {
     pub boot: BootFiles,
     /// What a Pi's firmware reads; none for a PC.
     pub pi: Option<PiFiles>,
+    /// The script that U-Boot runs; none where something else starts the node.
+    pub boot_script: Option<String>,
     /// Partitions that the roles want behind those that every node has.
     pub partitions: Vec<Partition>,
 }

@@ -206,6 +206,8 @@ pub(super) struct Distribution {
     /// become the one of cmdline.txt.
     pub config_txt: Option<Spanned<String>>,
     pub cmdline: Option<Spanned<String>>,
+    /// Source of the script that U-Boot runs.
+    pub boot_script: Option<Spanned<String>>,
     pub slots: Option<BTreeMap<String, Scope>>,
     pub listeners: Option<Listeners>,
     #[serde(default, rename = "user")]

@@ -11,6 +11,7 @@ mod front;
 mod front_cuts;
 mod front_cwfs;
 mod front_gefs;
+mod front_machines;
 mod front_own;
 mod grid;
 mod installed;

@@ -46,6 +46,12 @@ pub enum GridError {
     Copy { path: PathBuf, said: String },
     #[error("Cannot start {node} from its card")]
     Pi { node: String, source: Box<PiError> },
+    #[error(
+        "{node} is started by U-Boot, and there is none for QEMU's ARM machine: install it (Debian: u-boot-qemu), or \
+         name its u-boot.bin in {}",
+        crate::guest::uboot::VARIABLE
+    )]
+    NoUboot { node: String },
     #[error("QEMU has no board that starts the kernel of {node}, a {board}: see doc/pi.md")]
     NotEmulated { node: String, board: &'static str },
     #[error(

@@ -28,7 +28,7 @@ pub use switch::serve_stdin;
 use super::pi::{self, Loaded};
 use super::probe::{self, Accel};
 use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard};
-use super::uefi;
+use super::{uboot, uefi};
 use crate::lab::{Board, Controller, Mac, Nic};
 use crate::read_at::{HostFile, ReadAt};
 use crate::render::Port;
@@ -295,13 +295,18 @@ impl Grid {
             }
             let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
+            // What was found out of KVM is of the processors of PCs.
+            let accel = if node.board == Board::Virt { Accel::Tcg } else { state.accel };
+            if node.board == Board::Virt {
+                machine.uboot = Some(uboot::find().ok_or_else(|| GridError::NoUboot { node: node.name.clone() })?);
+            }
             if node.uefi {
                 machine.uefi = Some(uefi::find().ok_or_else(|| GridError::NoUefi { node: node.name.clone() })?);
             }
             let link = Link::Switch(state.network.clone());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
-            (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
-            process.start(machine.hardware(), true)?;
+            (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, accel);
+            process.start_with(machine.program(), machine.hardware(), true)?;
             started.push(process);
         }
         Ok(())

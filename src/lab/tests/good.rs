@@ -329,6 +329,32 @@ fn an_import_for_a_pi_is_a_card() {
 }
 
 #[test]
+fn qemus_arm_machine_has_virtio_alone() {
+    let text = "[lab]\nname = \"l\"\n[defaults]\ncontroller = \"sata\"\nfirmware = \"both\"\n[[node]]\nname = \"n\"\n\
+                board = \"virt\"\nroles = [\"cpu\"]\nfs = \"gefs\"\ndisk = \"1 GiB\"\n[node.partitions]\ndos = \"40 MiB\"\n\
+                fscache = \"100 MiB\"\n";
+    let lab = parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let node = &lab.nodes[0];
+    assert_eq!((node.arch, node.controller, node.nic), (Arch::Arm64, Controller::Virtio, Nic::Virtio));
+    assert_eq!((node.firmware, node.disk, node.memory), (PcFirmware::Bios, 1 << 30, 512 << 20));
+    // Nothing but QEMU imports one.
+    let [(same, formats)] = &lab.variants(node)[..] else { panic!("one disk") };
+    assert_eq!((same.controller.device(), formats.as_slice()), ("sdF0", &[Format::Qcow2][..]));
+    let wrong = |from: &str, to: &str| parse(&text.replace(from, to)).unwrap_err().render(false);
+    let nic = wrong("fs = \"gefs\"", "nic = \"e1000\"");
+    assert!(nic.contains("The `nic` of QEMU's ARM machine cannot be chosen"), "{nic}");
+    let card = wrong("disk =", "card =");
+    assert!(
+        card.contains("QEMU's ARM machine has no card") && card.contains("its size is that of its `disk`"),
+        "{card}"
+    );
+    let fat = wrong("dos =", "9fat =");
+    assert!(fat.contains("The node has no partition `9fat`"), "{fat}");
+    let arch = wrong("board = \"virt\"", "arch = \"arm64\"");
+    assert!(arch.contains("Unknown architecture `arm64`") && arch.contains("say `board = \"virt\"`"), "{arch}");
+}
+
+#[test]
 fn the_address_of_the_output_folder_ends_with_a_slash() {
     let url = |url: &str| {
         parse(&format!("[lab]\nname = \"l\"\nurl = \"{url}\"\n[[node]]\nname = \"n\"\nroles = [\"cpu\"]\n"))

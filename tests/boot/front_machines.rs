@@ -1,0 +1,72 @@
+//! 9front on other machines than the 64-bit PC of `front`: the grid on QEMU's
+//! ARM machine with a PC beside it, and on PCs of 32 bits.
+//!
+//! The medium is the folder `9front`, in which kernels and programs for the
+//! machine must be: no tree of its sources has them, `mk install` makes them.
+
+use crate::built::Lab;
+use crate::front::{findings, partition};
+use crate::have;
+use crate::plan9::medium;
+use crate::running::{NODES, Running};
+use p9img::guest::uboot;
+use std::path::PathBuf;
+
+/// The medium with these files, if what runs its machine is there.
+fn ready(test: &str, emulator: &str, files: &[&str]) -> Option<PathBuf> {
+    let media = have(test, &[emulator, "qemu-system-x86_64", "qemu-img"]).then(|| medium(test, "9front"))??;
+    let missing = files.iter().find(|f| !media.join(f).is_file());
+    if let Some(file) = missing {
+        eprintln!("SKIPPED {test}: {} has no {file}", media.display());
+        return None;
+    }
+    Some(media)
+}
+
+/// Everything comes up, every check passes, and what the nodes wrote is sound.
+fn does_its_work(running: &Running, roots: [&[&str]; 4]) {
+    running.up(&[]);
+    running.test();
+    running.must(&["down"]);
+    for (node, partitions) in NODES.iter().zip(roots) {
+        for part in partitions {
+            let disk = running.lab.path(&format!("output/run/{node}/disk.img"));
+            assert_eq!(findings(&*partition(&disk, part)), [], "{node}: {part}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "some minutes: cargo test --test boot -- --ignored"]
+fn the_grid_does_its_work_on_arm() {
+    let test = "the_grid_does_its_work_on_arm";
+    let kernels = ["arm64/9qemu.u", "arm64/init", "amd64/9pc64"];
+    let Some(media) = ready(test, "qemu-system-aarch64", &kernels) else { return };
+    if uboot::find().is_none() {
+        assert!(!crate::required(), "no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
+        return eprintln!("SKIPPED {test}: no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
+    }
+    // One on each file system, and a PC among them.
+    let board = |node: &str, fs: &str| {
+        let name = format!("name  = \"{node}\"\n");
+        (name.clone(), format!("{name}board = \"virt\"\nfs    = \"{fs}\"\n"))
+    };
+    let edits = [board("plan9n1", "cwfs64x"), board("plan9n2", "gefs"), board("plan9n3", "hjfs")];
+    let mut edits: Vec<_> = edits.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    edits.push(("arch       = \"386\"", "arch       = \"amd64\""));
+    let running = Running::of(|| Lab::build(Some(&media), &edits, "qcow2"));
+    let whole: &[&str] = &["fscache", "fsworm", "other"];
+    does_its_work(&running, [whole, &["fs"], &["fs"], whole]);
+}
+
+#[test]
+#[ignore = "some minutes: cargo test --test boot -- --ignored"]
+fn the_grid_does_its_work_on_32_bits() {
+    let test = "the_grid_does_its_work_on_32_bits";
+    let Some(media) = ready(test, "qemu-system-x86_64", &["386/9pc"]) else { return };
+    let running = Running::of(|| {
+        Lab::build(Some(&media), &[("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfs = \"gefs\"\n")], "qcow2")
+    });
+    let whole: &[&str] = &["fscache", "fsworm", "other"];
+    does_its_work(&running, [whole, &["fs"], whole, whole]);
+}
