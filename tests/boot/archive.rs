@@ -30,12 +30,12 @@ struct Seen {
 /// Compares every entry of the node's tree: what the medium has with the
 /// medium's files, what the plan adds with the plan. Panics with a list of
 /// differences.
-pub fn compare(archive: &Path, media: &Path, epoch: u32, node: &Node) {
+pub fn compare(archive: &Path, media: &Path, arch: Arch, epoch: u32, node: &Node) {
     let mut seen = read(archive);
     let changes: BTreeMap<&str, &Value> =
         node.files.iter().map(|f| (f["path"].as_str().unwrap().trim_matches('/'), f)).collect();
-    let medium = Medium::open("9legacy", media, epoch, None).unwrap();
-    let include = medium.distribution.default_include(Arch::I386);
+    let medium = Medium::open("medium", media, epoch, None).unwrap();
+    let include = medium.distribution.default_include(arch);
     let tree = Selection::new(&include, &[]).unwrap().apply(&medium.tree);
 
     let (mut same, mut wrong) = (0, String::new());

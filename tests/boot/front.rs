@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Removing and writing thousands of files, on a busy machine.
 pub const WORK: Duration = Duration::from_secs(20 * 60);
-const KERNEL: &str = "amd64/9pc64";
+pub const KERNEL: &str = "amd64/9pc64";
 
 /// The medium, if it, its kernel and what runs it are there.
 pub fn ready(test: &str) -> Option<PathBuf> {
@@ -151,7 +151,7 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
     assert!(String::from_utf8(read(&*fs, "adm/users")).unwrap().contains(":moe:moe:"));
 }
 
-/// One image for both, and one for UEFI alone.
+/// One image for both, and for UEFI alone one on each of the other file systems.
 #[test]
 fn a_node_starts_from_bios_and_from_uefi() {
     let test = "a_node_starts_from_bios_and_from_uefi";
@@ -162,15 +162,23 @@ fn a_node_starts_from_bios_and_from_uefi() {
         return eprintln!("SKIPPED {test}: no UEFI firmware for QEMU (Debian: ovmf)");
     };
     let arch = ("arch       = \"386\"", "arch       = \"amd64\"\nfirmware   = \"both\"");
-    let only = ("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfirmware = \"uefi\"\n");
-    let lab = Lab::build(Some(&media), &[arch, only], "qcow2");
-    for (name, firmware) in [("plan9n1", None), ("plan9n1", Some(&uefi)), ("plan9n2", Some(&uefi))] {
+    let gefs = ("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfirmware = \"uefi\"\nfs = \"gefs\"\n");
+    let hjfs = ("name  = \"plan9n3\"\n", "name  = \"plan9n3\"\nfirmware = \"uefi\"\nfs = \"hjfs\"\n");
+    let lab = Lab::build(Some(&media), &[arch, gefs, hjfs], "qcow2");
+    // The root's server, and what it is called.
+    for (name, firmware, server) in [
+        ("plan9n1", None, "cwfs"),
+        ("plan9n1", Some(&uefi), "cwfs"),
+        ("plan9n2", Some(&uefi), "gefs"),
+        ("plan9n3", Some(&uefi), "hjfs"),
+    ] {
         let node = lab.node(name);
         let mut machine = plain(lab.disk(name, Artifact::Qcow2), node);
         machine.uefi = firmware.cloned();
         let mut guest = machine.start().unwrap();
         let mut sh = shell(&mut guest, name);
         assert_eq!(good(sh.run("cat /dev/sysname; echo", SHORT)).trim_end(), name);
+        good(sh.run(&format!("test -e /srv/{server}.cmd"), SHORT));
         let partitions = good(sh.run("ls -p /dev/sdC0", SHORT));
         assert!(partitions.lines().any(|l| l == "esp"), "{partitions}");
         assert_eq!(partitions.lines().any(|l| l == "9fat"), name == "plan9n1", "{partitions}");
@@ -194,6 +202,7 @@ fn an_hjfs_that_9front_made_is_read() {
         run("for(c in bootes bob 'sys +bootes +bob') {echo newuser $c >>/srv/own.cmd; sleep 1}");
         run("mount -c /srv/own /n/own");
         front_own::fill(&mut run);
+        front_own::system(&mut run);
         // A dump, and changes behind it.
         run("echo dump >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
         run("{echo sync; sleep 15; echo sync; sleep 5; echo halt; sleep 3} >>/srv/own.cmd");
@@ -205,6 +214,7 @@ fn an_hjfs_that_9front_made_is_read() {
     let count = front_own::copied(&fs, node, &media);
     assert!(count > 500, "{count} files");
     front_own::filled(&fs);
+    front_own::is_a_medium(&own, &media, lab.epoch);
     // The dump has what was, but no temporary file.
     let dumps = fs.dumps();
     let step = |dir: &p9img::fs::Node| dumps.children(dir).unwrap().pop().expect("a dump");

@@ -158,6 +158,7 @@ fn a_cwfs64x_that_9front_made_is_read() {
         run("say 'create /usr sys sys 775 d' 'create /usr/bob bob bob 750 d' 'cfs main'");
         run("mount -c /srv/own /n/own; mount -c /srv/own /n/oo other");
         front_own::fill(&mut run);
+        front_own::system(&mut run);
         run("dd -if /rc/bin/cpurc -of /n/own/holes -bs 512 -count 1 -oseek 1000 >[2]/dev/null");
         run("dd -if /dev/zero -of /n/own/large -bs 65536 -count 800 >[2]/dev/null");
         run("cd /n/oo/usr/bob; mkdir d; for(i in `{seq 200}) echo $i >d/$i; rm d/1?; cd /");
@@ -173,6 +174,7 @@ fn a_cwfs64x_that_9front_made_is_read() {
     assert_eq!([main.kind(), worm.kind(), other.kind()], ["cwfs64x", "cwfs64x-worm", "cwfs64x-other"]);
     extracted(&lab, node, &media);
     front_own::filled(&main);
+    front_own::is_a_medium(&own, &media, lab.epoch);
     assert_eq!(&*main.find(b"adm").unwrap().meta.uid, "adm");
     assert!(main.find(b"large").is_err());
     let holes = read(&main, "holes");

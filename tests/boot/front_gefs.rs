@@ -87,6 +87,7 @@ fn a_gefs_that_9front_made_is_read() {
         run("{echo -1:adm:adm:bootes; echo 0:none::; echo 1:bootes:bootes:; echo 2:bob:bob:; \
              echo 10000:sys::bootes,bob} >/n/adm/users; echo users >>/srv/own.cmd; sleep 2");
         front_own::fill(&mut run);
+        front_own::system(&mut run);
         // A snapshot, and changes behind it.
         run("echo snap main kept >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
         run("mv /n/own/many/10 /n/own/many/ten; rm -r /n/own/lib/font; echo sync >>/srv/own.cmd; sleep 5");
@@ -102,6 +103,7 @@ fn a_gefs_that_9front_made_is_read() {
     assert!(now > 300 && then > now, "{now} files, {then} before");
     assert_eq!(read(&kept, "changed"), b"was\n");
     front_own::filled(&fs);
+    front_own::is_a_medium(&own, &media, lab.epoch);
     assert_eq!(read(&fs, "many/ten"), b"10\n");
     assert!(fs.find(b"many/9").is_err() && fs.find(b"many/10").is_err() && fs.find(b"lib/font").is_err());
     assert_eq!(read(&kept, "many/9"), b"9\n");

@@ -6,6 +6,8 @@ use crate::front::{Run, read};
 use crate::legacy::plain;
 use p9img::fs::{self, FileSystem};
 use p9img::guest::{Disk, DiskFormat, Machine};
+use p9img::media::{Distribution, Medium};
+use p9img::tree::Entry;
 use std::path::{Path, PathBuf};
 
 /// A node of the lab, and a disk of so many MiB of zeros beside its own.
@@ -22,6 +24,67 @@ pub fn fill(run: &mut Run<'_>) {
     run("mkdir /n/own/rc /n/own/lib; dircp /rc /n/own/rc; dircp /lib /n/own/lib");
     run("echo was >/n/own/changed; mkdir /n/own/many; for(i in `{seq 300}) echo $i >/n/own/many/$i");
     run("chgrp -u bob /n/own/changed; chmod +t /n/own/many/7; chmod +al /n/own/many/8");
+}
+
+/// Adds, as 9front's installer does, what makes the file system a medium.
+pub fn system(run: &mut Run<'_>) {
+    for line in PROTO.lines() {
+        run(&format!("echo '{line}' >>/tmp/proto"));
+    }
+    run("disk/mkfs -U -s / -d /n/own /tmp/proto >[2=1]");
+}
+
+/// Owners and modes are those of the release's own proto; see proto(2).
+const PROTO: &str = "\
+adm\td775 adm adm
+\ttimezone\td775 adm adm
+\t\tuid=adm
+\t\tgid=adm
+\t\t*
+386
+\t9bootfat
+\tmbr
+\tpbs
+amd64
+\t9pc64
+\tinclude
+\t\t+
+sys
+\tinclude
+\t\t+
+\tlib
+\t\tsysconfig
+\t\t\t+";
+
+/// The disk is a medium: what [`system`] brought there is as the folder has it,
+/// and a lab comes of it.
+pub fn is_a_medium(own: &Path, media: &Path, epoch: u32) {
+    let [image, folder] = [own, media].map(|path| Medium::open("medium", path, epoch, None).unwrap());
+    assert_eq!((image.distribution, &*image.metadata_source), (Distribution::Front, "the disk image itself"));
+    let (mut same, mut wrong) = (0, Vec::new());
+    image.tree.walk(|path, _, entry| {
+        let name = String::from_utf8_lossy(path).into_owned();
+        if !["386", "adm/timezone", "amd64", "sys"].iter().any(|top| name.starts_with(top)) {
+            return;
+        }
+        // The node's own zone is another's copy.
+        let known = folder.tree.find(path).map(|id| folder.tree.entry(id)).filter(|_| !name.ends_with("/local"));
+        let Some(known) = known else {
+            return wrong.extend((!name.ends_with("/local")).then(|| format!("{name} is on the disk only")));
+        };
+        let attributes = |e: &Entry| {
+            // A directory has the time at which it was filled.
+            let time = if e.is_dir() { 0 } else { e.meta.mtime };
+            (e.meta.uid.to_string(), e.meta.gid.to_string(), e.meta.mode.0, time)
+        };
+        let bytes = |e: &Entry| e.content().map(|c| c.read_all().unwrap());
+        if attributes(entry) != attributes(known) || bytes(entry) != bytes(known) {
+            wrong.push(format!("{name}: {:?}, on the medium {:?}", entry.meta, known.meta));
+        }
+        same += 1;
+    });
+    assert!(wrong.is_empty() && same > 150, "{same} compared\n{}", wrong.join("\n"));
+    Lab::build(Some(own), &[("arch       = \"386\"", "arch       = \"amd64\"")], "qcow2");
 }
 
 /// What [`fill`] left is there, with `is` in the file `changed`.

@@ -29,14 +29,14 @@ const SUBSET: [&str; 8] = [
 
 /// What of an entry's attributes an image has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
+pub enum Kept {
     All,
     Execute,
     Nothing,
 }
 
 /// Every difference between two trees, the roots' own attributes left out.
-fn differences(ours: &Tree, theirs: &Tree, kept: Kept) -> String {
+pub fn differences(ours: &Tree, theirs: &Tree, kept: Kept) -> String {
     fn entries(tree: &Tree) -> BTreeMap<Vec<u8>, &Entry> {
         let mut all = BTreeMap::new();
         tree.walk(|path, _, entry| {
