@@ -13,7 +13,7 @@
 //! against what it cannot avoid; `forms` other forms of the medium; `volumes` one
 //! tree on each file system. `--only` takes one of the words `grid`,
 //! `incremental`, `forms` and `volumes`; `--iso` an image of the medium that
-//! Plan 9 made.
+//! Plan 9 made, `--front-iso` one of the 9front beside it.
 
 #[path = "grid/forms.rs"]
 mod forms;
@@ -234,12 +234,14 @@ fn sample(bench: &Bench, table: &mut Table) -> io::Result<()> {
 const PARTS: [&str; 4] = ["grid", "incremental", "forms", "volumes"];
 
 fn usage() -> ! {
-    eprintln!("usage: just bench [--rounds N] [--quick] [--only PART] [--media 9LEGACY-TREE] [--iso IMAGE]");
+    eprintln!(
+        "usage: just bench [--rounds N] [--quick] [--only PART] [--media 9LEGACY-TREE] [--iso IMAGE] [--front-iso IMAGE]"
+    );
     exit(2);
 }
 
 fn main() {
-    let (mut rounds, mut quick, mut only, mut iso) = (5, false, None, None);
+    let (mut rounds, mut quick, mut only, mut iso, mut front_iso) = (5, false, None, None, None);
     let mut medium = std::env::var_os("P9IMG_TEST_MEDIA")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache/p9img-test-media")))
@@ -252,6 +254,7 @@ fn main() {
             "--quick" => quick = true,
             "--only" => only = arguments.next().filter(|part| PARTS.contains(&part.as_str())).or_else(|| usage()),
             "--iso" => iso = arguments.next().map(PathBuf::from),
+            "--front-iso" => front_iso = arguments.next().map(PathBuf::from),
             "--bench" => {} // cargo says so
             _ => usage(),
         }
@@ -266,6 +269,7 @@ fn main() {
         }
         if wanted("forms") {
             forms::rows(&bench, medium, iso.as_deref(), table)?;
+            forms::front(&bench, &medium.with_file_name("9front"), front_iso.as_deref(), table)?;
         }
         if wanted("volumes") {
             volumes::rows(&bench, medium, table)?;
