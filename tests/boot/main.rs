@@ -20,6 +20,7 @@ mod installed;
 mod iso;
 mod legacy;
 mod loader;
+mod mixed;
 mod pi;
 mod plan9;
 mod running;
