@@ -12,7 +12,7 @@ use crate::fs::hjfs::{self, Hjfs};
 use crate::fs::venti;
 use crate::hex::hex;
 use crate::lab::words::Word as _;
-use crate::lab::{Arch, Format, Fs, Lab, Node, PcFirmware, Secrets};
+use crate::lab::{Arch, Board, Format, Fs, Lab, Node, PcFirmware, Secrets};
 use crate::media::firmware::{Firmware, FirmwareError};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError, Start};
@@ -675,7 +675,7 @@ impl<'a> Assembler<'a> {
         };
         let has = |path: &str| medium.tree.find(path.as_bytes()).is_some();
         if kernel(node.machine()) == Some(path) {
-            let others = Arch::WORDS.iter().filter(|(_, arch)| !node.board.is_pi() && *arch != node.arch);
+            let others = Arch::WORDS.iter().filter(|(_, arch)| node.board == Board::Pc && *arch != node.arch);
             for (word, there) in others.filter_map(|(word, _)| Some((word, kernel(word).filter(|p| has(p))?))) {
                 ways.push(format!("set arch = \"{word}\", for which it has {there}"));
             }
