@@ -351,10 +351,10 @@ impl<'a> Assembler<'a> {
 
     /// What a node of the lab is built from.
     fn medium(&self, node: &Node) -> &Medium {
-        let Some(medium) = self.media.iter().find(|m| m.name == self.lab.medium_of(node)) else {
+        let Ok(number) = number(self.lab, self.media, node) else {
             unreachable!("the media of all nodes were looked for");
         };
-        medium
+        &self.media[number]
     }
 
     fn overlay(&self, base: &Arc<Tree>, rendered: &Rendered, node: &Node) -> Result<Arc<Tree>, AssembleError> {
@@ -424,18 +424,8 @@ impl<'a> Assembler<'a> {
         let len = layout.part(Fs::Hjfs.partition()).map_or(0, layout::Part::len);
         let start = hjfs::base_start(len);
         let users = hjfs::users(tree).map_err(failed)?;
-        let base = {
-            let mut bases = self.hjfs.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = (number, start, users);
-            match bases.get(&key) {
-                Some(base) => base.clone(),
-                None => {
-                    let base = Arc::new(hjfs::Base::layout(medium, &key.2, start).map_err(failed)?);
-                    bases.insert(key, base.clone());
-                    base
-                }
-            }
-        };
+        let layout_base = |(_, _, users): &HjfsKey| hjfs::Base::layout(medium, users, start);
+        let base = once(&self.hjfs, (number, start, users), layout_base).map_err(failed)?;
         let hjfs = Hjfs::layout(&base, tree, &hjfs::Options { len, epoch: self.lab.epoch }).map_err(failed)?;
         let (used, capacity) = (hjfs.blocks_used() * HJFS_BLOCK, hjfs.blocks() * HJFS_BLOCK);
         Ok(Root { volumes: vec![(Fs::Hjfs.partition(), Arc::new(hjfs))], used, capacity })
@@ -456,18 +446,7 @@ impl<'a> Assembler<'a> {
             source => AssembleError::Cwfs { node: node.name.clone(), source },
         };
         let users = cwfs::users(tree).map_err(failed)?;
-        let base = {
-            let mut bases = self.cwfs.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = (number, users);
-            match bases.get(&key) {
-                Some(base) => base.clone(),
-                None => {
-                    let base = Arc::new(cwfs::Base::layout(medium, &key.1).map_err(failed)?);
-                    bases.insert(key, base.clone());
-                    base
-                }
-            }
-        };
+        let base = once(&self.cwfs, (number, users), |(_, users)| cwfs::Base::layout(medium, users)).map_err(failed)?;
         let len = |name| layout.part(name).map_or(0, layout::Part::len);
         let options = cwfs::Options {
             cache: len("fscache"),
@@ -498,17 +477,8 @@ impl<'a> Assembler<'a> {
         };
         let len = layout.part(Fs::Gefs.partition()).map_or(0, layout::Part::len);
         let key = (number, gefs::arenas(len).map_err(failed)?, gefs::users(tree).map_err(failed)?);
-        let base = {
-            let mut bases = self.gefs.lock().unwrap_or_else(PoisonError::into_inner);
-            match bases.get(&key) {
-                Some(base) => base.clone(),
-                None => {
-                    let base = Arc::new(gefs::Base::layout(data, &key.2, key.1).map_err(failed)?);
-                    bases.insert(key, base.clone());
-                    base
-                }
-            }
-        };
+        let layout_base = |(_, arenas, users): &GefsKey| gefs::Base::layout(data, users, *arenas);
+        let base = once(&self.gefs, key, layout_base).map_err(failed)?;
         let gefs = Gefs::layout(&base, tree, &gefs::Options { len }).map_err(failed)?;
         let (used, capacity) = (gefs.used(), gefs.capacity());
         Ok(Root { volumes: vec![(Fs::Gefs.partition(), Arc::new(gefs))], used, capacity })
@@ -690,6 +660,21 @@ impl<'a> Assembler<'a> {
     fn read(&self, path: &str, content: &Content) -> Result<Vec<u8>, AssembleError> {
         content.read_all().map_err(|source| AssembleError::Read { path: path.into(), source })
     }
+}
+
+/// The base under `key`, which `make` makes when nobody has asked for it before.
+fn once<K: Ord, B, E>(
+    bases: &Mutex<BTreeMap<K, Arc<B>>>,
+    key: K,
+    make: impl FnOnce(&K) -> Result<B, E>,
+) -> Result<Arc<B>, E> {
+    let mut bases = bases.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(base) = bases.get(&key) {
+        return Ok(base.clone());
+    }
+    let base = Arc::new(make(&key)?);
+    bases.insert(key, base.clone());
+    Ok(base)
 }
 
 /// The distributions of the lab's nodes.

@@ -114,15 +114,10 @@ fn boards(catalog: &Catalog, medium: &Medium, facts: &Facts) -> Vec<Build> {
 fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, machine: Machine) -> Build {
     let distribution = medium.distribution.name();
     let has = |path: &str| facts.has(path) || medium.tree.find(path.as_bytes()).is_some();
+    let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
     let (architecture, board, name, root, boot) = match machine {
-        Machine::Pc(arch) => {
-            let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
-            (arch.name(), None, arch.name(), root, catalog.boot_files(distribution))
-        }
-        Machine::Virt => {
-            let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
-            (Arch::Arm64.name(), Some(Board::Virt.name()), Arch::Arm64.name(), root, Ok(Vec::new()))
-        }
+        Machine::Pc(arch) => (arch.name(), None, arch.name(), root, catalog.boot_files(distribution)),
+        Machine::Virt => (Arch::Arm64.name(), Some(Board::Virt.name()), Arch::Arm64.name(), root, Ok(Vec::new())),
         // The board's own firmware starts its kernels, which have fossil alone.
         Machine::Pi(board) => ("arm", Some(board.name()), board.name(), Fs::Fossil.word(), Ok(Vec::new())),
     };

@@ -13,7 +13,7 @@ use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
 use crate::lab::{Board, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::plan::Part;
 use crate::read_at::SECTOR;
-use crate::render::{Catalog, Link, RenderError};
+use crate::render::{Catalog, Link, RenderError, Systems};
 use handlebars::Handlebars;
 use picture::Picture;
 use serde::{Deserialize, Serialize};
@@ -176,8 +176,9 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
     // A plan that an older p9img wrote may lack something: then it is left out.
     let plans: Vec<Planned> = manifest.nodes.values().filter_map(|v| serde_json::from_value(v.clone()).ok()).collect();
     let bundles = bundle(&catalog.links(lab));
+    let systems = manifest.systems();
     let nodes: Vec<NodeView<'_>> =
-        lab.nodes.iter().map(|n| node_view(lab, n, catalog, manifest, &plans)).collect::<Result<_, _>>()?;
+        lab.nodes.iter().map(|n| node_view(lab, n, catalog, manifest, &systems, &plans)).collect::<Result<_, _>>()?;
     let medium = manifest.inputs.get(MEDIUM).unwrap_or(&Value::Null);
     let media = manifest.inputs.get(MEDIA).and_then(Value::as_object).into_iter().flatten();
     let media: Vec<_> = media.map(|(_, medium)| medium).collect();
@@ -224,6 +225,7 @@ fn node_view<'a>(
     node: &'a Node,
     catalog: &Catalog,
     manifest: &'a Manifest,
+    systems: &Systems,
     plans: &[Planned],
 ) -> Result<NodeView<'a>, PageError> {
     let find = |format: &str| {
@@ -233,7 +235,7 @@ fn node_view<'a>(
     let images = [("qcow2", Format::Qcow2), ("qcow2-zstd", Format::Qcow2Zstd), ("raw", Format::Raw)];
     let image = images.into_iter().find_map(|(word, format)| Some((find(word)?, format)));
     // Before the first build nobody knows the medium, and a manifest may be anybody's.
-    let ports = catalog.ports(&manifest.systems(), node).or_else(|_| catalog.ports(&"9legacy".into(), node))?;
+    let ports = catalog.ports(systems, node).or_else(|_| catalog.ports(&"9legacy".into(), node))?;
     let ports = ports.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
     Ok(NodeView {
         node,

@@ -8,7 +8,7 @@
 //!
 //! The root's partition is called `fossil` or, for hjfs and gefs, `fs`; that of
 //! cwfs64x is three, `fscache`, `fsworm` with the files, and `other`.
-//! The card of a Pi has no 9fat, but a FAT partition of its own before Plan 9's,
+//! The card of a Pi, as the disk of QEMU's ARM machine, has no 9fat, but a FAT partition of its own before Plan 9's,
 //! in which the board's firmware looks. A PC that starts from UEFI has such a
 //! partition too, `esp`, with 9fat behind it or without:
 //!
@@ -133,7 +133,7 @@ pub enum LayoutError {
 pub enum Start {
     /// 9fat, for a PC.
     NineFat,
-    /// A FAT partition beside Plan 9's, for a Pi.
+    /// A FAT partition beside Plan 9's, for a Pi and for QEMU's ARM machine.
     Dos,
     /// The same for UEFI.
     Esp,

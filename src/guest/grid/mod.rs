@@ -295,9 +295,10 @@ impl Grid {
             }
             let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
-            // What was found out of KVM is of the processors of PCs.
-            let accel = if node.board == Board::Virt { Accel::Tcg } else { state.accel };
+            (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
             if node.board == Board::Virt {
+                // What was found out of KVM is of the processors of PCs.
+                machine.accel = Accel::Tcg;
                 machine.uboot = Some(uboot::find().ok_or_else(|| GridError::NoUboot { node: node.name.clone() })?);
             }
             if node.uefi {
@@ -305,7 +306,6 @@ impl Grid {
             }
             let link = Link::Switch(state.network.clone());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
-            (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, accel);
             process.start_with(machine.program(), machine.hardware(), true)?;
             started.push(process);
         }
