@@ -21,10 +21,7 @@ impl Lab {
         self.dir.path()
     }
     fn edit(self, from: &str, to: &str) -> Self {
-        let file = self.path().join("lab.toml");
-        let text = fs::read_to_string(&file).unwrap();
-        assert!(text.contains(from), "the default lab has {from:?}");
-        fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        folder::edit(&self.path().join("lab.toml"), from, to);
         self
     }
     fn run(&self, args: &[&str]) -> Output {

@@ -2,6 +2,8 @@
 //! Pi, damaged ones; and trees that cannot become a node of 9front. The medium
 //! is a few files with a proto of their own, so that no release is needed.
 
+mod sparse;
+
 use p9img::disk::{Disk, DiskImage, Mbr, MbrEntry, Partition, mbr, open_disk};
 use p9img::fs::FileSystem;
 use p9img::fs::fat::{self, Fat, FatFile};
@@ -290,16 +292,7 @@ fn card(root: Arc<dyn ReadAt>, out: &Path) {
         part("fs", plan9 + 3, sectors, Some(root)),
     ];
     let disk = Disk::new(u64::from(plan9 + 3 + sectors) * 512, &mbr, parts).unwrap();
-    let file = File::create(out).unwrap();
-    file.set_len(disk.len()).unwrap();
-    let mut buf = vec![0; 1 << 20];
-    for e in disk.extents() {
-        for at in (e.offset..e.end()).step_by(1 << 20) {
-            let part = &mut buf[..(e.end() - at).min(1 << 20) as usize];
-            disk.read_at(at, part).unwrap();
-            file.write_all_at(part, at).unwrap();
-        }
-    }
+    sparse::write(&disk, out);
 }
 
 #[test]

@@ -42,9 +42,7 @@ impl Lab {
         self.0.path().join(name)
     }
     fn edit(&self, file: &str, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path(file)).unwrap();
-        assert!(text.contains(from), "{file} has {from:?}");
-        fs::write(self.path(file), text.replacen(from, to, 1)).unwrap();
+        folder::edit(&self.path(file), from, to);
     }
     fn run(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_p9img")).args(args).current_dir(self.0.path()).output().unwrap()

@@ -28,9 +28,7 @@ impl Lab {
         self.0.path().join(name)
     }
     fn edit(&self, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path("lab.toml")).unwrap();
-        assert!(text.contains(from), "lab.toml has {from:?}");
-        fs::write(self.path("lab.toml"), text.replacen(from, to, 1)).unwrap();
+        folder::edit(&self.path("lab.toml"), from, to);
     }
     fn run(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_p9img")).args(args).current_dir(self.0.path()).output().unwrap()

@@ -4,7 +4,10 @@
 //! A header line for each file: path, mode in octal (`DMDIR` and all), owner,
 //! group, time, length; then the file's bytes. Paths are quoted as rc does.
 
-use crate::built::Node;
+use crate::built::{Artifact, Lab, Node};
+use crate::legacy::{LONG, plain, shell};
+use crate::plan9::good;
+use p9img::guest::{Disk, DiskFormat, Shell};
 use p9img::lab::Arch;
 use p9img::media::{Medium, Selection};
 use serde_json::Value;
@@ -14,6 +17,27 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+
+/// Has a node archive the tree of a second copy of its disk, which nothing
+/// writes to, and compares as [`compare`] does. `serve` is to put that tree, on
+/// `sdC1`, on `/n/idle`.
+pub fn reads_back(lab: &Lab, media: &Path, arch: Arch, serve: impl FnOnce(&mut Shell)) {
+    let node = lab.node("plan9n1");
+    let out = lab.path("listing.img");
+    File::create(&out).unwrap().set_len(1 << 30).unwrap();
+    let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
+    machine.disks.push(lab.disk("plan9n1", Artifact::Qcow2));
+    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&out, DiskFormat::Raw) });
+    {
+        let mut guest = machine.start().unwrap();
+        let mut sh = shell(&mut guest, "plan9n1");
+        serve(&mut sh);
+        // mkfs archives the whole tree: names, modes, owners, times, bytes.
+        good(sh.run("echo + >/env/all; disk/mkfs -a -s /n/idle /env/all >/dev/sdD0/data", LONG));
+    }
+    compare(&out, media, arch, lab.epoch, node);
+    std::fs::remove_file(out).unwrap();
+}
 
 /// What the guest says a file is.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +54,7 @@ struct Seen {
 /// Compares every entry of the node's tree: what the medium has with the
 /// medium's files, what the plan adds with the plan. Panics with a list of
 /// differences.
-pub fn compare(archive: &Path, media: &Path, arch: Arch, epoch: u32, node: &Node) {
+fn compare(archive: &Path, media: &Path, arch: Arch, epoch: u32, node: &Node) {
     let mut seen = read(archive);
     let changes: BTreeMap<&str, &Value> =
         node.files.iter().map(|f| (f["path"].as_str().unwrap().trim_matches('/'), f)).collect();

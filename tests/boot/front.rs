@@ -23,11 +23,14 @@ pub const KERNEL: &str = "amd64/9pc64";
 
 /// The medium, if it, its kernel and what runs it are there.
 pub fn ready(test: &str) -> Option<PathBuf> {
-    let media = have(test, &["qemu-system-x86_64", "qemu-img"]).then(|| medium(test, "9front"))??;
-    if media.join(KERNEL).is_file() {
-        return Some(media);
-    }
-    eprintln!("SKIPPED {test}: {} has no {KERNEL}", media.display());
+    ready_with(test, &["qemu-system-x86_64", "qemu-img"], &[KERNEL])
+}
+
+/// The medium, if it and these files in it are there, and these tools.
+pub fn ready_with(test: &str, tools: &[&str], files: &[&str]) -> Option<PathBuf> {
+    let media = have(test, tools).then(|| medium(test, "9front"))??;
+    let Some(missing) = files.iter().find(|f| !media.join(f).is_file()) else { return Some(media) };
+    eprintln!("SKIPPED {test}: {} has no {missing}", media.display());
     None
 }
 

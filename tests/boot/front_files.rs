@@ -5,13 +5,10 @@
 //! The medium is that of `front`.
 
 use crate::archive;
-use crate::built::{Artifact, Lab};
-use crate::front::ready;
-use crate::legacy::{LONG, SHORT, plain, shell};
+use crate::front::{lab, ready};
+use crate::legacy::SHORT;
 use crate::plan9::good;
-use p9img::guest::{Disk, DiskFormat};
 use p9img::lab::Arch;
-use std::time::Instant;
 
 /// Serves the root of the disk `sdC1` on `/n/idle`, and asks nobody who they are.
 fn serve(fs: &str) -> &'static [&'static str] {
@@ -34,25 +31,12 @@ fn serve(fs: &str) -> &'static [&'static str] {
 
 fn every_file(test: &str, fs: &str) {
     let Some(media) = ready(test) else { return };
-    let amd64 = format!("arch       = \"amd64\"\nfs         = \"{fs}\"");
-    let lab = Lab::build(Some(&media), &[("arch       = \"386\"", &amd64)], "qcow2");
-    let node = lab.node("plan9n1");
-    let out = lab.path("listing.img");
-    std::fs::File::create(&out).unwrap().set_len(1 << 30).unwrap();
-    let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
-    machine.disks.push(lab.disk("plan9n1", Artifact::Qcow2));
-    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&out, DiskFormat::Raw) });
-    let begin = Instant::now();
-    {
-        let mut guest = machine.start().unwrap();
-        let mut sh = shell(&mut guest, "plan9n1");
+    let lab = lab(&media, fs);
+    archive::reads_back(&lab, &media, Arch::Amd64, |sh| {
         for line in serve(fs) {
             good(sh.run(line, SHORT));
         }
-        good(sh.run("echo + >/env/all; disk/mkfs -a -s /n/idle /env/all >/dev/sdD0/data", LONG));
-    }
-    eprintln!("{fs}: read in {:.0} s", begin.elapsed().as_secs_f64());
-    archive::compare(&out, &media, Arch::Amd64, lab.epoch, node);
+    });
 }
 
 #[test]

@@ -14,12 +14,10 @@ use crate::plan9::good;
 use p9img::fs::{FileSystem, hjfs};
 use p9img::guest::{Disk, DiskFormat};
 use p9img::media::Medium;
-use p9img::read_at::ReadAt;
 use p9img::tree::{Entry, Tree};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,16 +36,7 @@ fn write_hjfs(tree: &Arc<Tree>, epoch: u32, out: &Path) {
     let users = hjfs::users(tree).unwrap();
     let base = Arc::new(hjfs::Base::layout(tree, &users, hjfs::base_start(len)).unwrap());
     let volume = hjfs::Hjfs::layout(&base, tree, &hjfs::Options { len, epoch }).unwrap();
-    let file = File::create(out).unwrap();
-    file.set_len(len).unwrap();
-    let mut buf = vec![0; 1 << 20];
-    for e in volume.extents() {
-        for at in (e.offset..e.end()).step_by(1 << 20) {
-            let part = &mut buf[..(e.end() - at).min(1 << 20) as usize];
-            volume.read_at(at, part).unwrap();
-            file.write_all_at(part, at).unwrap();
-        }
-    }
+    crate::sparse::write(&volume, out);
 }
 
 /// The steps of 9front's `sys/lib/dist/mkfile` from the medium on `/n/src` to

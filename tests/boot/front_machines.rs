@@ -5,23 +5,9 @@
 //! machine must be: no tree of its sources has them, `mk install` makes them.
 
 use crate::built::Lab;
-use crate::front::{findings, partition};
-use crate::have;
-use crate::plan9::medium;
+use crate::front::{KERNEL, findings, partition, ready_with};
 use crate::running::{NODES, Running};
 use p9img::guest::uboot;
-use std::path::PathBuf;
-
-/// The medium with these files, if what runs its machine is there.
-fn ready(test: &str, emulator: &str, files: &[&str]) -> Option<PathBuf> {
-    let media = have(test, &[emulator, "qemu-system-x86_64", "qemu-img"]).then(|| medium(test, "9front"))??;
-    let missing = files.iter().find(|f| !media.join(f).is_file());
-    if let Some(file) = missing {
-        eprintln!("SKIPPED {test}: {} has no {file}", media.display());
-        return None;
-    }
-    Some(media)
-}
 
 /// Everything comes up, every check passes, and what the nodes wrote is sound.
 fn does_its_work(running: &Running, roots: [&[&str]; 4]) {
@@ -40,8 +26,8 @@ fn does_its_work(running: &Running, roots: [&[&str]; 4]) {
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn the_grid_does_its_work_on_arm() {
     let test = "the_grid_does_its_work_on_arm";
-    let kernels = ["arm64/9qemu.u", "arm64/init", "amd64/9pc64"];
-    let Some(media) = ready(test, "qemu-system-aarch64", &kernels) else { return };
+    let tools = ["qemu-system-aarch64", "qemu-system-x86_64", "qemu-img"];
+    let Some(media) = ready_with(test, &tools, &["arm64/9qemu.u", "arm64/init", KERNEL]) else { return };
     if uboot::find().is_none() {
         assert!(!crate::required(), "no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
         return eprintln!("SKIPPED {test}: no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
@@ -63,7 +49,7 @@ fn the_grid_does_its_work_on_arm() {
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn the_grid_does_its_work_on_32_bits() {
     let test = "the_grid_does_its_work_on_32_bits";
-    let Some(media) = ready(test, "qemu-system-x86_64", &["386/9pc"]) else { return };
+    let Some(media) = ready_with(test, &["qemu-system-x86_64", "qemu-img"], &["386/9pc"]) else { return };
     let running = Running::of(|| {
         Lab::build(Some(&media), &[("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfs = \"gefs\"\n")], "qcow2")
     });

@@ -144,22 +144,10 @@ pub fn serve(sh: &mut Shell, partition: &str) {
 fn every_file_of_the_medium_reads_back_in_the_guest() {
     let test = "every_file_of_the_medium_reads_back_in_the_guest";
     let (Some(lab), Some(media)) = (grid(test), ready(test)) else { return };
-    let node = lab.node("plan9n1");
-    let out = lab.path("listing.img");
-    std::fs::File::create(&out).unwrap().set_len(1 << 30).unwrap();
-    let mut machine = plain(lab.disk("plan9n1", Artifact::Qcow2), node);
-    machine.disks.push(lab.disk("plan9n1", Artifact::Qcow2));
-    machine.disks.push(Disk { keep_writes: true, ..Disk::new(&out, DiskFormat::Raw) });
-    {
-        let mut guest = machine.start().unwrap();
-        let mut sh = shell(&mut guest, "plan9n1");
-        flchk(&mut sh, "sdC1");
-        serve(&mut sh, "/dev/sdC1/fossil");
-        // mkfs archives the whole tree: names, modes, owners, times, bytes.
-        good(sh.run("echo + >/env/all; disk/mkfs -a -s /n/idle /env/all >/dev/sdD0/data", LONG));
-    }
-    archive::compare(&out, &media, Arch::I386, lab.epoch, node);
-    std::fs::remove_file(out).unwrap();
+    archive::reads_back(&lab, &media, Arch::I386, |sh| {
+        flchk(sh, "sdC1");
+        serve(sh, "/dev/sdC1/fossil");
+    });
 }
 
 #[test]

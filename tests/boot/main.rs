@@ -25,6 +25,8 @@ mod pi;
 mod plan9;
 mod running;
 mod sample;
+#[path = "../sparse/mod.rs"]
+mod sparse;
 mod users;
 mod venti;
 

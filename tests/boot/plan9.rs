@@ -1,12 +1,9 @@
 //! What tests of real Plan 9 share: the medium, disks for a guest, and the
 //! commands that install on one.
 
-use p9img::ReadAt as _;
 use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
 use p9img::guest::{ConsoleError, Output, Shell};
 use p9img::tree::Tree;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,16 +69,7 @@ pub fn write_fossil(tree: &Arc<Tree>, epoch: u32, out: &Path) {
         epoch,
     };
     let fossil = Fossil::layout(&base, tree, &options).unwrap();
-    let file = File::create(out).unwrap();
-    file.set_len(fossil.len()).unwrap();
-    let mut buf = vec![0; 1 << 20];
-    for e in fossil.extents() {
-        for at in (e.offset..e.end()).step_by(1 << 20) {
-            let part = &mut buf[..(e.end() - at).min(1 << 20) as usize];
-            fossil.read_at(at, part).unwrap();
-            file.write_all_at(part, at).unwrap();
-        }
-    }
+    crate::sparse::write(&fossil, out);
 }
 
 /// The steps of `/sys/lib/dist/pc/inst` up to the copy, on an empty disk such

@@ -22,3 +22,10 @@ pub fn default_lab() -> tempfile::TempDir {
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
     dir
 }
+
+/// Puts `to` in the place of the first `from` in a file of text.
+pub fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{} has {from:?}", file.display());
+    fs::write(file, text.replacen(from, to, 1)).unwrap();
+}

@@ -38,9 +38,7 @@ impl Lab {
     }
 
     fn edit(&self, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path("lab.toml")).unwrap();
-        assert!(text.contains(from), "lab.toml has {from:?}");
-        fs::write(self.path("lab.toml"), text.replacen(from, to, 1)).unwrap();
+        folder::edit(&self.path("lab.toml"), from, to);
     }
 
     /// Makes a program that p9img finds before all others.

@@ -15,6 +15,8 @@ mod installed;
 #[path = "../boot/plan9.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod plan9;
+#[path = "../sparse/mod.rs"]
+mod sparse;
 
 use built::{Artifact, Lab};
 use p9img::guest::{Disk, Guest, Link, Machine, NetworkCard, Shell};
