@@ -403,8 +403,8 @@ const WOUNDS: [Wound; 13] = [
         node: 0,
         part: "fsworm",
         at: |_| 3 * 16_384 + 16_374,
-        fsck: "Block 3, the root: its tag says 244",
-        medium: Some("Block 3: its tag says 244"),
+        fsck: "Block 3, the root: its tag says 244 (unknown)",
+        medium: Some("Block 3: its tag says 244 (unknown)"),
     },
     Wound {
         node: 0,

@@ -97,7 +97,7 @@ impl Kind {
             10 => "configuration".into(),
             11 => "directory".into(),
             n @ 12..=15 => format!("pointers of height {}", n - 11),
-            other => format!("{other}, which there is not"),
+            other => format!("{other} (unknown)"),
         }
     }
 }

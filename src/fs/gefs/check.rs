@@ -264,7 +264,7 @@ impl Checker<'_> {
         }
         for m in node.messages() {
             if !(INSERT..=REPREV).contains(&m.kind) {
-                self.find("message", format!("{shown}: there is a message of kind {}, which there is not", m.kind));
+                self.find("message", format!("{shown}: there is a message of unknown kind {}", m.kind));
             } else if within.to.is_some_and(|to| m.key >= to) {
                 self.find("order", format!("{shown}: a message is behind what the pivot above says"));
             } else if m.kind == INSERT {

@@ -212,10 +212,7 @@ fn pivots_and_their_messages_are_looked_at() {
     assert_eq!(findings(&fs), [""; 0]);
     let shown = format!("main: Block {:x}", main * BLOCK64);
     let one = |change: &dyn Fn(&mut Sparse), expected: &str| assert_eq!(findings(&mended(change)), [expected]);
-    one(
-        &|i| say(i, main, 9, &near, &[]),
-        &format!("{shown}: there is a message of kind 9, which there is not [message]"),
-    );
+    one(&|i| say(i, main, 9, &near, &[]), &format!("{shown}: there is a message of unknown kind 9 [message]"));
     let gone = file("nobody");
     one(
         &|i| say(i, main, 5, &gone, &[0]),

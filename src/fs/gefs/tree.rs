@@ -128,7 +128,7 @@ pub fn apply(m: &Message<'_>, values: &mut Values) -> Result<(), String> {
             let changed = if m.kind == WSTAT { wstat(value, m.value) } else { link(value, m) };
             *value = changed.ok_or_else(|| format!("a message of kind {} cannot be", m.kind))?;
         }
-        other => return Err(format!("there is a message of kind {other}, which there is not")),
+        other => return Err(format!("there is a message of unknown kind {other}")),
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ mod tests {
         say(WSTAT, &[&all[..], &2u64.to_be_bytes(), &ids].concat()).unwrap();
         say(WSTAT, &[0]).unwrap();
         assert_eq!(say(WSTAT, &[1, 2]), Err("a message of kind 5 cannot be".into()));
-        assert_eq!(say(9, &[]), Err("there is a message of kind 9, which there is not".into()));
+        assert_eq!(say(9, &[]), Err("there is a message of unknown kind 9".into()));
         let mut want = Dir { version: 2, len: 77, mode: 0o600, mtime: 1, atime: 2, uid: 9, gid: 8, muid: -1, ..dir };
         want.kind = 0;
         assert_eq!(Dir::parse(&values[&key]), Some(want));

@@ -80,7 +80,7 @@ pub fn type_name(kind: u8) -> String {
         DENTRIES => "dentries".into(),
         INDIRECT => "indirect".into(),
         REFS => "counts".into(),
-        other => format!("{other}, which there is not"),
+        other => format!("{other} (unknown)"),
     }
 }
 
