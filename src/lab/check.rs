@@ -74,23 +74,38 @@ fn check_media(draft: &Draft, notes: &Notes<'_>) {
     let of_nodes = draft.nodes.iter().map(|n| &n.hardware.medium);
     for medium in [&draft.medium, &draft.defaults.medium].into_iter().chain(of_nodes).flatten() {
         if !known.contains(&medium.value.as_str()) && releases::find(&medium.value).is_none() {
-            notes.note(&medium.span, unknown_medium(&medium.value, &known));
+            notes.note(&medium.span, unknown_medium(&medium.value, &known, section_of(&medium.value)));
         }
     }
 }
 
 /// `known` are the lab's media; the releases that p9img knows are no mistake
-/// either, but so many that only a likely one is named.
-pub(crate) fn unknown_medium(name: &str, known: &[&str]) -> Problem {
+/// either, but so many that only a likely one is named: one that is spelled
+/// alike, or the newest of the system that has this name. `otherwise` is the
+/// help where there is none.
+pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<String>) -> Problem {
     let problem = Problem::new(Kind::UnknownName, format!("Unknown medium {}", quote(name))).expected(choice(known));
-    let releases = releases::all().iter().map(|r| r.name.as_str());
-    match suggest(name, known.iter().copied().chain(releases)) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None if names::label("", name).is_ok() => {
-            let key = table_key(name);
-            problem.help(format!("say where it is: `[media.{key}]` with a line `path = \"…\"` or `url = \"…\"`"))
+    let releases = || releases::all().iter().map(|r| r.name.as_str());
+    if let Some(near) = suggest(name, known.iter().copied().chain(releases())) {
+        return problem.help(format!("did you mean `{near}`?"));
+    }
+    let of_system = |release: &&str| release.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+    let otherwise = otherwise.into();
+    match releases().find(of_system) {
+        Some(newest) => {
+            problem.help(format!("the newest release that p9img knows is `{newest}`; for what you have, {otherwise}"))
         }
-        None => problem.help("say where it is in a section `[media.NAME]`, and give that name here"),
+        None => problem.help(otherwise),
+    }
+}
+
+/// How a medium of this name is given.
+fn section_of(name: &str) -> String {
+    match names::label("", name) {
+        Ok(_) => {
+            format!("say where it is: `[media.{}]` with a line `path = \"…\"` or `url = \"…\"`", table_key(name))
+        }
+        Err(_) => "say where it is in a section `[media.NAME]`, and give that name here".into(),
     }
 }
 

@@ -96,7 +96,7 @@ impl Lab {
                 return Ok(self);
             }
             let known: Vec<&str> = self.media.keys().map(String::as_str).chain([SAMPLE]).collect();
-            return Err(check::unknown_medium(medium, &known).help("give a medium of the lab, or the path of one"));
+            return Err(check::unknown_medium(medium, &known, "give a medium of the lab, or the path of one"));
         }
         let last = path.components().next_back().and_then(|part| part.as_os_str().to_str());
         let last = last.filter(|name| *name != SAMPLE && names::label("", name).is_ok()).unwrap_or("medium");

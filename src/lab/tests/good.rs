@@ -167,12 +167,18 @@ fn command_line_overrides() {
     let release = lab().with_medium("9front-11554").unwrap();
     assert_eq!(release.media["9front-11554"], releases::find("9front-11554").unwrap().medium());
     let near = lab().with_medium("9front-11555").unwrap_err().to_string();
-    assert!(near.contains("9front-11554") || near.contains("give a medium"), "{near}");
-    let unknown = lab().with_medium("sampel").unwrap_err();
-    assert_eq!(
-        unknown.to_string(),
-        "Unknown medium `sampel`: expected `m` or `sample`; give a medium of the lab, or the path of one"
-    );
+    assert_eq!(near, "Unknown medium `9front-11555`: expected `m` or `sample`; did you mean `9front-11554`?");
+    for (name, help) in [
+        ("sampel", "did you mean `sample`?"),
+        ("nothing", "give a medium of the lab, or the path of one"),
+        (
+            "9front",
+            "the newest release that p9img knows is `9front-11952`; for what you have, give a medium of the lab, or the path of one",
+        ),
+    ] {
+        let unknown = lab().with_medium(name).unwrap_err().to_string();
+        assert_eq!(unknown, format!("Unknown medium `{name}`: expected `m` or `sample`; {help}"));
+    }
     assert_eq!(lab().with_formats(&[Format::Ova, Format::Raw, Format::Ova]).formats, [Format::Ova, Format::Raw]);
     assert_eq!(lab().with_out("/o").out, Path::new("/o"));
     assert_eq!(lab().with_epoch(units::source_date_epoch("1000000000").unwrap()).epoch, 1_000_000_000);
