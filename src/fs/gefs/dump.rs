@@ -40,10 +40,11 @@ pub fn dump(volume: &Volume, out: &mut dyn Write) -> io::Result<()> {
     match volume.snaps(&[]) {
         Ok(values) => {
             for (key, value) in values {
-                let name = String::from_utf8_lossy(&key[1..]);
-                match (key[0], Label::parse(&value), Snap::parse(&value)) {
+                let (kind, rest) = (key[0], &key[1..]);
+                let name = String::from_utf8_lossy(rest);
+                match (kind, Label::parse(&value), Snap::parse(&value)) {
                     (K_LABEL, Some(l), _) => writeln!(out, "label {name}: snapshot {}, flags {}", l.snap, l.flags)?,
-                    (K_SNAP, _, Some(s)) => snap(volume, get64(&key, 1), &s, out)?,
+                    (K_SNAP, _, Some(s)) if rest.len() == 8 => snap(volume, get64(rest, 0), &s, out)?,
                     (K_CONF, ..) => writeln!(out, "set {name}: {}", String::from_utf8_lossy(&value))?,
                     _ => {}
                 }

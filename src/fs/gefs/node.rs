@@ -90,7 +90,8 @@ pub struct Message<'a> {
 /// Where a key and its value are in a block: start, end, end.
 type Cell = [u16; 3];
 
-/// A leaf or pivot, all of whose keys and values lie within it.
+/// A leaf or pivot, all of whose keys and values lie within it, and all of
+/// whose keys have at least the byte that says their kind.
 pub struct Node {
     block: Vec<u8>,
     values: Vec<Cell>,
@@ -213,6 +214,9 @@ fn cells(
         if end > space {
             return Err(outside());
         }
+        if key == 0 {
+            return Err(format!("{what} {i} has an empty key"));
+        }
         if key > MAX_KEY || value > MAX_VALUE {
             return Err(format!("{what} {i} has a key of {key} bytes and a value of {value}"));
         }
@@ -260,6 +264,8 @@ mod tests {
         assert_eq!(said(6, &[0, 3]), "value 0 lies outside its area");
         let at = |n: usize| BLOCK - n;
         assert_eq!(said(at(10), &[1, 255]), "value 0 lies outside its area");
+        // An offset to where nothing is.
+        assert_eq!(said(6, &[0, 7]), "value 0 has an empty key");
         assert_eq!(said(at(8), b"m"), "the key of value 1 is not behind that of value 0");
     }
 }

@@ -2,8 +2,8 @@
 
 use super::arenas::MIN_LEN;
 use super::format::{
-    BLOCK, BLOCK64, Dir, LEAF_HEAD, MESSAGE_SPACE, PIVOT_HEAD, PIVOT_SPACE, data_key, entry_key, get16, get64,
-    number_key, text_key,
+    BLOCK, BLOCK64, Dir, K_SNAP, LEAF_HEAD, MESSAGE_SPACE, PIVOT_HEAD, PIVOT_SPACE, Snap, data_key, entry_key, get16,
+    get64, number_key, text_key,
 };
 use super::hash::hash;
 use super::tests::*;
@@ -313,6 +313,30 @@ fn damage_is_an_error_for_readers() {
     let fs = open(Arc::new(image)).unwrap();
     let all = read_all(&fs, &fs.find(b"d/e").unwrap()).unwrap();
     assert_eq!((&all[..3], &all[BLOCK..]), (&bytes(3, 3).read_all().unwrap()[..], &[0; 20_000 - BLOCK][..]));
+}
+
+#[test]
+fn a_key_without_what_belongs_in_it_is_no_panic() {
+    let whole = healthy();
+    let (value, _) = value_at(&whole, SNAPS, &number_key(K_SNAP, 0));
+    let length = value - 2 - 9 - 2;
+    for (wound, said) in [
+        (&[0, 0, 0, 0][..], "The snapshot tree: Block 1024000: value 4 has an empty key [node]"),
+        // The kind alone, and then a value as long as that of a snapshot.
+        (
+            &[0, 1, 4, 0, Snap::LEN as u8],
+            "The snapshot tree: Block 1024000: a key of kind 4 and 1 bytes with 72 cannot be here [node]",
+        ),
+    ] {
+        let mut image = whole.clone();
+        image.put(length, wound);
+        let right = mend(&image).unwrap();
+        image.blocks.extend(right);
+        let fs = open(Arc::new(image)).unwrap();
+        let found = findings(&fs);
+        assert!(found.iter().any(|f| f == said), "{found:#?}");
+        use_everything(&fs);
+    }
 }
 
 /// Those that are in use.
