@@ -34,6 +34,9 @@ pub mod pieces;
 pub mod plan;
 pub mod read_at;
 pub mod render;
+#[cfg(test)]
+#[path = "../tests/skip/mod.rs"]
+mod skip;
 pub mod stamp;
 pub mod tree;
 

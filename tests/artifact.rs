@@ -2,7 +2,9 @@
 //! readers against damage.
 
 mod disks;
+mod skip;
 
+use crate::skip::skipped;
 use disks::{Scattered, bytes, identity, noise, run, tool};
 use p9img::artifact::{self, ArtifactReport, CLUSTER, Error, Folder, Job, Monitor, Quiet, Settings, Wait, build};
 use p9img::lab::{Controller, Format, PcFirmware};
@@ -293,7 +295,7 @@ fn ova_is_what_importers_want() {
 fn validate(ovf: &str, dir: &Path) {
     tool("xmllint", &["--noout", "--nonet", dir.join("plan9n1.ovf").to_str().unwrap()]);
     let Some(schema) = std::env::var_os("P9IMG_OVF_SCHEMA") else {
-        eprintln!("SKIPPED: P9IMG_OVF_SCHEMA does not name the folder of DMTF's OVF 1.0 schemas");
+        skipped("P9IMG_OVF_SCHEMA does not name the folder of DMTF's OVF 1.0 schemas");
         return;
     };
     let mut text = ovf.to_owned();

@@ -2,7 +2,9 @@
 //! and from firmware that is none, and judged by other people's tools.
 
 mod cards;
+mod skip;
 
+use crate::skip::skipped;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -68,7 +70,7 @@ fn tool(name: &str, args: &[&str]) -> Option<Vec<u8>> {
         }
         Err(e) => {
             assert!(std::env::var_os("P9IMG_REQUIRE_TOOLS").is_none_or(|v| v != "1"), "{name}: {e}");
-            eprintln!("SKIPPED: {name}: {e}");
+            skipped(format_args!("{name}: {e}"));
             None
         }
     }

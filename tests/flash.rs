@@ -2,7 +2,9 @@
 //! tests may make some.
 
 mod cards;
+mod skip;
 
+use crate::skip::skipped;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -146,7 +148,7 @@ impl Loop {
         let out = Command::new("losetup").args(args).output().ok().filter(|out| out.status.success());
         let name = out.map(|out| String::from_utf8(out.stdout).unwrap().trim().to_owned());
         if name.is_none() {
-            eprintln!("SKIPPED: no loop device can be had here (root can, where the kernel has them)");
+            skipped("no loop device can be had here (root can, where the kernel has them)");
         }
         name.map(Self)
     }
@@ -175,7 +177,7 @@ fn devices_that_are_in_use_or_locked_are_refused() {
         lab.refuses(Path::new(&format!("{}p2", device.0)), &[&whole]);
         let _ = partx("-d");
     } else {
-        eprintln!("SKIPPED: partx cannot tell the kernel of partitions here");
+        skipped("partx cannot tell the kernel of partitions here");
     }
     drop(device);
     let Some(device) = Loop::new(&file, &["-r"]) else { return };
@@ -187,7 +189,7 @@ fn devices_that_are_in_use_or_locked_are_refused() {
     fs::create_dir(&at).unwrap();
     let mounted = Command::new("mount").args(["-o", "ro", &device.0]).arg(&at).output();
     if !mounted.is_ok_and(|out| out.status.success()) {
-        eprintln!("SKIPPED: FAT cannot be mounted here");
+        skipped("FAT cannot be mounted here");
         return;
     }
     let out = lab.flash(Path::new(&device.0), &["--yes"], "");

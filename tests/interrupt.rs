@@ -4,7 +4,9 @@
 
 #[expect(dead_code, reason = "shared with other tests")]
 mod folder;
+mod skip;
 
+use crate::skip::skipped;
 use p9img::digest::Digest;
 use std::collections::BTreeMap;
 use std::fs;
@@ -292,7 +294,7 @@ fn full_disk() {
     }
     fs::create_dir(bench.path("sums")).unwrap();
     let Some(output) = in_mount_namespace(&script, &[bench.dir.path(), Path::new(env!("CARGO_BIN_EXE_p9img"))]) else {
-        eprintln!("SKIPPED full_disk: mounting a memory file system is not allowed here");
+        skipped("full_disk: mounting a memory file system is not allowed here");
         return;
     };
     good(&output);
@@ -342,7 +344,7 @@ fn folder_without_the_right_to_write() {
     fs::create_dir(bench.path("locked")).unwrap();
     fs::set_permissions(bench.path("locked"), fs::Permissions::from_mode(0o555)).unwrap();
     if fs::write(bench.path("locked/probe"), b"").is_ok() {
-        eprintln!("SKIPPED folder_without_the_right_to_write: this user may write everywhere");
+        skipped("folder_without_the_right_to_write: this user may write everywhere");
         return;
     }
     let output = bench.build("new.toml", "locked").output().unwrap();

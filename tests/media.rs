@@ -3,7 +3,9 @@
 
 #[expect(dead_code, reason = "shared with other tests")]
 mod folder;
+mod skip;
 
+use crate::skip::skipped;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -125,7 +127,7 @@ fn every_form(lab: &Lab, tree: &Path) {
     if Command::new("git").arg("--version").output().is_err() {
         let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
         assert!(!required, "git is required but not installed");
-        return eprintln!("SKIPPED every_form: no git");
+        return skipped("every_form: no git");
     }
     lab.git(&["init", "--quiet", "--bare", "bare"]);
     let on_tree = ["--git-dir=bare", "--work-tree", tree.to_str().unwrap()];
@@ -198,7 +200,7 @@ fn a_part_of_9legacy_is_the_same_in_every_form() {
     let medium = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join("9legacy");
     if !medium.is_dir() {
         assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
-        return eprintln!("SKIPPED a_part_of_9legacy_is_the_same_in_every_form: no 9legacy (set P9IMG_TEST_MEDIA)");
+        return skipped("a_part_of_9legacy_is_the_same_in_every_form: no 9legacy (set P9IMG_TEST_MEDIA)");
     }
     let lab = Lab::new();
     let tree = lab.path("tree");

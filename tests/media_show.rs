@@ -1,5 +1,8 @@
 //! `p9img media show`: what a medium is, has, and what can be built from it.
 
+mod skip;
+
+use crate::skip::skipped;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +28,7 @@ fn medium(name: &str) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let folder = named.unwrap_or_else(|| home.join(".cache/p9img-test-media")).join(name);
     if !folder.is_dir() {
-        eprintln!("SKIPPED: no medium {name} (set P9IMG_TEST_MEDIA)");
+        skipped(format_args!("no medium {name} (set P9IMG_TEST_MEDIA)"));
         return None;
     }
     Some(folder)

@@ -6,6 +6,9 @@
 //! is started. Debian's stable releases have no VirtualBox, so its absence is
 //! a loud skip even with `P9IMG_REQUIRE_TOOLS=1`.
 
+mod skip;
+
+use crate::skip::skipped;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -101,7 +104,7 @@ fn imports_each_node() {
     let test = "imports_each_node";
     let scratch = tempfile::tempdir().unwrap();
     let Some(vbox) = VirtualBox::find(scratch.path()) else {
-        eprintln!("SKIPPED {test}: no VBoxManage (or set P9IMG_VBOXMANAGE)");
+        skipped(format_args!("{test}: no VBoxManage (or set P9IMG_VBOXMANAGE)"));
         return;
     };
     imports(&vbox, "sample", None);
@@ -112,7 +115,7 @@ fn imports_each_node() {
         imports(&vbox, "9legacy", Some(&medium));
     } else {
         assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
-        eprintln!("SKIPPED {test}, in part: no 9legacy (set P9IMG_TEST_MEDIA)");
+        skipped(format_args!("{test}, in part: no 9legacy (set P9IMG_TEST_MEDIA)"));
     }
 }
 

@@ -102,6 +102,7 @@ impl Folder {
 mod tests {
     use super::*;
     use crate::media::Distribution;
+    use crate::skip::skipped;
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
@@ -172,7 +173,7 @@ mod tests {
         if Command::new("nasm").arg("-v").output().is_err() {
             let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
             assert!(!required, "nasm is required but not installed");
-            eprintln!("SKIPPED boot_code_is_what_its_source_assembles_to: no nasm");
+            skipped("boot_code_is_what_its_source_assembles_to: no nasm");
             return;
         }
         let scratch = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use crate::front_own;
 use crate::have;
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::{good, medium};
+use crate::skip::skipped;
 use p9img::fs::{self, FileSystem, Finding};
 use p9img::guest::{Disk, DiskFormat, Shell};
 use p9img::read_at::{HostFile, ReadAt};
@@ -30,7 +31,7 @@ pub fn ready(test: &str) -> Option<PathBuf> {
 pub fn ready_with(test: &str, tools: &[&str], files: &[&str]) -> Option<PathBuf> {
     let media = have(test, tools).then(|| medium(test, "9front"))??;
     let Some(missing) = files.iter().find(|f| !media.join(f).is_file()) else { return Some(media) };
-    eprintln!("SKIPPED {test}: {} has no {missing}", media.display());
+    skipped(format_args!("{test}: {} has no {missing}", media.display()));
     None
 }
 
@@ -162,7 +163,7 @@ fn a_node_starts_from_bios_and_from_uefi() {
     let Some(uefi) = p9img::guest::uefi::find() else {
         let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
         assert!(!required, "no UEFI firmware for QEMU (Debian: ovmf)");
-        return eprintln!("SKIPPED {test}: no UEFI firmware for QEMU (Debian: ovmf)");
+        return skipped(format_args!("{test}: no UEFI firmware for QEMU (Debian: ovmf)"));
     };
     let arch = ("arch       = \"386\"", "arch       = \"amd64\"\nfirmware   = \"both\"");
     let gefs = ("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfirmware = \"uefi\"\nfs = \"gefs\"\n");

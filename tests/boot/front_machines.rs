@@ -7,6 +7,7 @@
 use crate::built::Lab;
 use crate::front::{KERNEL, findings, partition, ready_with};
 use crate::running::{NODES, Running};
+use crate::skip::skipped;
 use p9img::guest::uboot;
 
 /// Everything comes up, every check passes, and what the nodes wrote is sound.
@@ -30,7 +31,7 @@ fn the_grid_does_its_work_on_arm() {
     let Some(media) = ready_with(test, &tools, &["arm64/9qemu.u", "arm64/init", KERNEL]) else { return };
     if uboot::find().is_none() {
         assert!(!crate::required(), "no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
-        return eprintln!("SKIPPED {test}: no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
+        return skipped(format_args!("{test}: no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)"));
     }
     // One on each file system, and a PC among them.
     let board = |node: &str, fs: &str| {

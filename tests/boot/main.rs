@@ -25,11 +25,14 @@ mod pi;
 mod plan9;
 mod running;
 mod sample;
+#[path = "../skip/mod.rs"]
+mod skip;
 #[path = "../sparse/mod.rs"]
 mod sparse;
 mod users;
 mod venti;
 
+use crate::skip::skipped;
 use p9img::guest::Guest;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -53,7 +56,7 @@ fn have(test: &str, tools: &[&str]) -> bool {
         return true;
     }
     assert!(!required(), "{} required but not installed", missing.join(", "));
-    eprintln!("SKIPPED {test}: no {}", missing.join(", "));
+    skipped(format_args!("{test}: no {}", missing.join(", ")));
     false
 }
 

@@ -3,6 +3,7 @@
 use crate::have;
 use crate::plan9::{flchk, good, medium, real_firmware};
 use crate::running::thorough;
+use crate::skip::skipped;
 use p9img::ReadAt;
 use p9img::guest::pi::{self, Loaded};
 use p9img::guest::{Console, Disk, DiskFormat, Guest, Machine, Shell};
@@ -157,7 +158,7 @@ fn firmware(test: &str, dir: &Path) -> PathBuf {
     if let Some(real) = real_firmware() {
         return real;
     }
-    eprintln!("SKIPPED {test}: real firmware (P9IMG_TEST_FIRMWARE, or pi-firmware beside the media)");
+    skipped(format_args!("{test}: real firmware (P9IMG_TEST_FIRMWARE, or pi-firmware beside the media)"));
     let folder = dir.join("firmware");
     fs::create_dir(&folder).unwrap();
     for file in ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "LICENCE.broadcom"] {

@@ -1,6 +1,7 @@
 //! What tests of real Plan 9 share: the medium, disks for a guest, and the
 //! commands that install on one.
 
+use crate::skip::skipped;
 use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
 use p9img::guest::{ConsoleError, Output, Shell};
 use p9img::tree::Tree;
@@ -26,7 +27,7 @@ pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
         return Some(folder);
     }
     assert!(!named, "P9IMG_TEST_MEDIA is set, but {} is missing", folder.display());
-    eprintln!("SKIPPED {test}: no medium {name} (set P9IMG_TEST_MEDIA)");
+    skipped(format_args!("{test}: no medium {name} (set P9IMG_TEST_MEDIA)"));
     None
 }
 

@@ -3,6 +3,7 @@
 use crate::built::Lab;
 use crate::legacy::{LONG, SHORT, ready};
 use crate::plan9::good;
+use crate::skip::skipped;
 use p9img::guest::DiskFormat;
 use p9img::guest::grid::{Grid, NodeSpec, State};
 use p9img::guest::session::Session;
@@ -28,7 +29,7 @@ pub fn thorough() -> bool {
 /// Says that a test is left out, unless everything is tried.
 pub fn only_thorough(test: &str) -> bool {
     if !thorough() {
-        eprintln!("SKIPPED {test}: runs with P9IMG_THOROUGH=1 only");
+        skipped(format_args!("{test}: runs with P9IMG_THOROUGH=1 only"));
     }
     !thorough()
 }

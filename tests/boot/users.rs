@@ -6,6 +6,7 @@ use crate::front;
 use crate::have;
 use crate::legacy::SHORT;
 use crate::running::{NODES, Running, run};
+use crate::skip::skipped;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -121,7 +122,7 @@ fn drawterm_logs_in_and_copies_both_ways_and_strangers_stay_outside() {
 fn the_drawterm_of_9front_logs_in_to_9front() {
     let test = "the_drawterm_of_9front_logs_in_to_9front";
     let Some(program) = std::env::var_os("P9IMG_DRAWTERM_9FRONT") else {
-        return eprintln!("SKIPPED {test}: P9IMG_DRAWTERM_9FRONT names no drawterm (Debian: drawterm-9front)");
+        return skipped(format_args!("{test}: P9IMG_DRAWTERM_9FRONT names no drawterm (Debian: drawterm-9front)"));
     };
     let Some(media) = front::ready(test) else { return };
     let lab = Running::of(|| front::lab(&media, "cwfs64x"));

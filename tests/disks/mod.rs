@@ -1,5 +1,6 @@
 //! Disks to build from, and other people's tools.
 
+use crate::skip::skipped;
 use p9img::artifact::NodeIdentity;
 use p9img::lab::{Arch, Controller, Mac, Nic, PcFirmware};
 use p9img::read_at::{check_range, normalize};
@@ -164,7 +165,7 @@ pub fn run(name: &str, args: &[&str], dir: Option<&Path>) -> Option<String> {
         }
         Err(e) => {
             assert!(!required(), "{name}: {e}");
-            eprintln!("SKIPPED: {name}: {e}");
+            skipped(format_args!("{name}: {e}"));
             None
         }
     }

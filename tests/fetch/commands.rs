@@ -1,5 +1,6 @@
 //! The commands, as users type them.
 
+use crate::skip::skipped;
 use crate::web::{File, Web, head};
 use crate::{LEN, medium};
 use p9img::digest::Digest;
@@ -336,7 +337,7 @@ fn a_full_disk_is_one_clear_error() {
     let works = |out: &Output| !said(out).contains("unshare") && !said(out).contains("mount");
     let out = [&["-m"][..], &["-r", "-m"]].into_iter().filter_map(|o| run(o).ok()).find(works);
     let Some(out) = out else {
-        eprintln!("SKIPPED a_full_disk_is_one_clear_error: mounting a memory file system is not allowed here");
+        skipped("a_full_disk_is_one_clear_error: mounting a memory file system is not allowed here");
         return;
     };
     assert_eq!(String::from_utf8_lossy(&out.stdout), "code 1\n", "{}", said(&out));
@@ -350,7 +351,7 @@ fn a_medium_from_the_web_builds_as_one_from_here() {
     lab.good(&["extract", "sample", "tree"]);
     let tar = Command::new("tar").args(["-C", "tree", "-cf", "plan9.tar", "."]).current_dir(lab.dir.path()).status();
     if !tar.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED a_medium_from_the_web_builds_as_one_from_here: there is no tar here");
+        skipped("a_medium_from_the_web_builds_as_one_from_here: there is no tar here");
         return;
     }
     let bytes: &'static [u8] = fs::read(lab.path("plan9.tar")).unwrap().leak();

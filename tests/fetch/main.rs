@@ -5,6 +5,8 @@ mod commands;
 #[expect(dead_code, reason = "shared with other tests")]
 #[path = "../folder/mod.rs"]
 mod folder;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod tls;
 mod transfer;
 mod web;

@@ -5,7 +5,10 @@
 mod disk;
 mod fat;
 mod iso;
+#[path = "../skip/mod.rs"]
+mod skip;
 
+use crate::skip::skipped;
 use p9img::ReadAt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +27,7 @@ fn medium_file(medium: &str, path: &str) -> Option<PathBuf> {
         return Some(file);
     }
     assert!(!required(), "{} is missing", file.display());
-    eprintln!("SKIPPED: {} is missing", file.display());
+    skipped(format_args!("{} is missing", file.display()));
     None
 }
 
@@ -43,7 +46,7 @@ fn tool(name: &str, args: &[&str], image: &Path) -> Option<String> {
         }
         Err(e) => {
             assert!(!required(), "{name}: {e}");
-            eprintln!("SKIPPED: {name}: {e}");
+            skipped(format_args!("{name}: {e}"));
             None
         }
     }

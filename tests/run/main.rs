@@ -6,6 +6,8 @@
 #[path = "../folder/mod.rs"]
 mod folder;
 mod secrets;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod up;
 
 use std::fs;

@@ -2,6 +2,7 @@
 //! error, and nothing is left running.
 
 use super::Lab;
+use crate::skip::skipped;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
@@ -68,7 +69,7 @@ fn more_nodes_than_the_machine_has_memory_for() {
     const EACH: u64 = 3 << 30;
     let nodes = available() / EACH + 4;
     if nodes > 100 {
-        return eprintln!("SKIPPED more_nodes_than_the_machine_has_memory_for: it has memory for 100");
+        return skipped("more_nodes_than_the_machine_has_memory_for: it has memory for 100");
     }
     let lab = Lab::new();
     lab.qemu("10.0.2");

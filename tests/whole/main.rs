@@ -15,6 +15,8 @@ mod installed;
 #[path = "../boot/plan9.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod plan9;
+#[path = "../skip/mod.rs"]
+mod skip;
 #[path = "../sparse/mod.rs"]
 mod sparse;
 

@@ -1,5 +1,6 @@
 use super::super::Medium;
 use super::*;
+use crate::skip::skipped;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +21,7 @@ impl Place {
         if Command::new("git").arg("--version").output().is_err() {
             let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
             assert!(!required, "git is required but not installed");
-            eprintln!("SKIPPED {test}: no git");
+            skipped(format_args!("{test}: no git"));
             return None;
         }
         let work = place.dir.path().join("work");

@@ -1,5 +1,6 @@
 use super::super::{Distribution, Medium, Source};
 use super::*;
+use crate::skip::skipped;
 use std::fs;
 use tar::{Builder, EntryType, Header as Made};
 
@@ -257,7 +258,7 @@ fn gnu_tar_is_read_in_all_its_formats() {
         let Some(out) = tar.ok().filter(|out| out.status.success()) else {
             let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
             assert!(!required, "GNU tar is required but not installed");
-            eprintln!("SKIPPED gnu_tar_is_read_in_all_its_formats: no GNU tar");
+            skipped("gnu_tar_is_read_in_all_its_formats: no GNU tar");
             return;
         };
         assert!(out.stderr.is_empty());
