@@ -26,7 +26,12 @@ fn medium_file(medium: &str, path: &str) -> Option<PathBuf> {
     if file.exists() {
         return Some(file);
     }
-    assert!(!required(), "{} is missing", file.display());
+    // A medium is no tool, but a folder that is named has to be there.
+    assert!(
+        std::env::var_os("P9IMG_TEST_MEDIA").is_none() || media.is_dir(),
+        "P9IMG_TEST_MEDIA is {}, which is no folder",
+        media.display()
+    );
     skipped(format_args!("{} is missing", file.display()));
     None
 }
