@@ -24,7 +24,10 @@
           cargoLock.lockFile = ./Cargo.lock;
           # The unit tests need nothing from outside; the tests that boot
           # machines and call other people's tools are .ci/run's.
-          cargoTestFlags = [ "--lib" ];
+          cargoTestFlags = [
+            "--workspace"
+            "--lib"
+          ];
           meta = {
             description = manifest.description;
             license = pkgs.lib.licenses.mit;

@@ -8,19 +8,23 @@ grid *ARGS:
 
 # debug build of everything
 build:
-    cargo build --locked --all-targets
+    cargo build --locked --workspace --all-targets
 
 # unit and integration tests
 test *ARGS:
-    cargo test --locked {{ARGS}}
+    cargo test --locked --workspace {{ARGS}}
 
 # what CI runs, all of it
 ci:
     ./.ci/run
 
+# everything, for hours: all guest tests at full length, long fuzzing; ends in one table
+thorough:
+    P9IMG_THOROUGH=1 ./.ci/run
+
 # warnings are errors
 lint:
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # format the code
 fmt:
@@ -42,9 +46,9 @@ reproduce *ARGS:
     tests/reproduce.sh target/release/p9img --other debug=target/debug/p9img \
         --other musl=target/x86_64-unknown-linux-musl/release/p9img {{ARGS}}
 
-# the library's documentation
+# the documentation of p9img and its crates
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --open
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --open
 
 # licences, bans, sources, advisories of the dependencies
 deny:

@@ -2,41 +2,37 @@
 //! files over the medium's tree, makes the volumes and composes the disk.
 //! Nothing is written; every byte of the result is a function of its offset.
 
+use crate::count;
 use crate::disk::mbr::{TYPE_EFI, TYPE_FAT_LBA, TYPE_PLAN9};
 use crate::disk::{Disk, DiskError, Mbr, MbrEntry, Partition, uimage};
-use crate::fs::cwfs::{self, Cwfs};
 use crate::fs::fat::{self, Fat, FatFile};
-use crate::fs::fossil::{self, Fossil};
-use crate::fs::gefs::{self, Gefs};
-use crate::fs::hjfs::{self, Hjfs};
 use crate::fs::venti;
 use crate::hex::hex;
 use crate::lab::words::Word as _;
-use crate::lab::{Arch, Board, Format, Fs, Lab, Node, PcFirmware, Secrets};
+use crate::lab::{Arch, Format, Lab, Node, PcFirmware, Secrets};
 use crate::media::firmware::{Firmware, FirmwareError};
 use crate::media::{Medium, PatternError, Selection};
 use crate::plan::layout::{self, LayoutError, Start};
 use crate::plan::{FilePlan, Holds, Layout, MediumPlan, NodePlan, Part, Plan, Wanted, node_uuid};
 use crate::read_at::{ReadAt, SECTOR};
 use crate::render::{self, Catalog, PiFiles, RenderError, Rendered, RenderedFile, Systems};
+use crate::root::{Bases, Fs, LaidOut, RootError, RootJob};
+use crate::stop;
 use crate::tree::{Content, Meta, Mode, Tree};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Bytes of code that fit into the MBR before its table of partitions.
 const MBR_CODE: u64 = 446;
-/// Bytes of a block of fossil's data, of hjfs, and of cwfs64x.
-const FOSSIL_BLOCK: u64 = 8192;
-const HJFS_BLOCK: u64 = 4096;
-const CWFS_BLOCK: u64 = 16_384;
-
 /// Why a node's disk cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
-    #[error("The medium {medium}, which {node} is built from, is not at hand")]
+    #[error(transparent)]
+    Interrupted(io::Error),
+    #[error("Node {node} needs the medium {medium}, which was not given or found")]
     NoMedium { node: String, medium: String },
     #[error(transparent)]
     Pattern(#[from] PatternError),
@@ -48,23 +44,20 @@ pub enum AssembleError {
     Firmware(#[from] FirmwareError),
     #[error("The medium {medium} has no file {path}, which {node} needs to start: {instead}")]
     NoBootFile { medium: String, path: String, node: String, instead: String },
-    #[error("The file {path} of the medium {medium} has {len} bytes, but the MBR has room for {MBR_CODE}")]
+    #[error("The file {path} of the medium {medium} has {len}, but the MBR has room for {MBR_CODE}", len = count::of(len, "byte"))]
     MbrCode { medium: String, path: String, len: u64 },
     #[error("Cannot read {path} of the medium")]
     Read { path: String, source: io::Error },
-    #[error("Cannot lay out the medium's tree as a fossil volume")]
-    Base(#[source] fossil::LayoutError),
-    #[error("Cannot lay out the fossil partition of {node}")]
-    Fossil { node: String, source: fossil::LayoutError },
-    #[error("Cannot lay out the hjfs partition of {node}")]
-    Hjfs { node: String, source: hjfs::LayoutError },
-    #[error("Cannot lay out the gefs partition of {node}")]
-    Gefs { node: String, source: gefs::LayoutError },
-    #[error("Cannot lay out the cwfs64x of {node}")]
-    Cwfs { node: String, source: cwfs::LayoutError },
+    #[error("Cannot lay out the {what} of {node}")]
+    Root { node: String, what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(
-        "The disk of {node} is too small for its tree: {fs} needs {needed} bytes, but its partition has \
-         {available}; enlarge disk by {} bytes at least", needed - available
+        "[tree] leaves out files that {node} needs: {missing}; add them to `include`, or remove the pattern of \
+         `exclude` that they match"
+    )]
+    Incomplete { node: String, missing: String },
+    #[error(
+        "The disk of {node} is too small for its tree: {fs} needs {needed}, but its partition has \
+         {available}; enlarge disk by {} at least", count::of(needed - available, "byte"), needed = count::of(needed, "byte")
     )]
     TooSmall { node: String, fs: &'static str, needed: u64, available: u64 },
     #[error("Cannot lay out the 9fat partition of {node}")]
@@ -87,37 +80,9 @@ pub struct Assembled {
     pub secret: bool,
 }
 
-/// The part of a medium that nodes of one architecture share.
-struct Shared {
-    tree: Arc<Tree>,
-    /// Where some node has a fossil.
-    fossil: Option<Arc<fossil::Base>>,
-    /// For nodes with a gefs.
-    data: Arc<gefs::Data>,
-}
-
 /// A medium by its number among the lab's, and an architecture: nodes with the
 /// same have a tree in common.
 type TreeKey = (usize, Arch);
-
-/// What bases of hjfs depend on: the tree, where they start, and who is who.
-type HjfsKey = (TreeKey, u64, hjfs::Users);
-
-/// What bases of gefs depend on: the tree, how the partition is divided, and
-/// who is who.
-type GefsKey = (TreeKey, gefs::Arenas, gefs::Users);
-
-/// What bases of cwfs64x depend on: the tree, and who is who.
-type CwfsKey = (TreeKey, cwfs::Users);
-
-/// A node's root, laid out.
-struct Root {
-    /// By partition.
-    volumes: Vec<(&'static str, Arc<dyn ReadAt>)>,
-    /// Bytes in use, and those that there are.
-    used: u64,
-    capacity: u64,
-}
 
 /// Assembles the nodes of a lab from its media.
 pub struct Assembler<'a> {
@@ -127,20 +92,17 @@ pub struct Assembler<'a> {
     catalog: &'a Catalog,
     secrets: &'a Secrets,
     firmware: Option<Firmware>,
-    shared: BTreeMap<TreeKey, Shared>,
-    /// Made when the first node needs one: only then are the users known.
-    hjfs: Mutex<BTreeMap<HjfsKey, Arc<hjfs::Base>>>,
-    gefs: Mutex<BTreeMap<GefsKey, Arc<gefs::Base>>>,
-    cwfs: Mutex<BTreeMap<CwfsKey, Arc<cwfs::Base>>>,
+    /// Parts of the media that nodes of one architecture share.
+    trees: BTreeMap<TreeKey, Arc<Tree>>,
+    bases: Bases,
 }
 
 impl<'a> Assembler<'a> {
-    /// Lays out what the nodes have in common. `media` are those that nodes of
+    /// Finds what the nodes have in common. `media` are those that nodes of
     /// the lab are built from, each once, under its name in the lab.
     ///
     /// # Errors
-    /// When a pattern of the lab is not valid, fossil cannot hold a tree, or the
-    /// medium of a node is not there.
+    /// When a pattern of the lab is not valid, or the medium of a node is not there.
     pub fn new(
         lab: &'a Lab,
         media: &'a [Medium],
@@ -148,35 +110,19 @@ impl<'a> Assembler<'a> {
         secrets: &'a Secrets,
     ) -> Result<Self, AssembleError> {
         let systems = systems(lab, media);
-        let mut shared: BTreeMap<TreeKey, Shared> = BTreeMap::new();
+        let mut trees: BTreeMap<TreeKey, Arc<Tree>> = BTreeMap::new();
         for node in &lab.nodes {
             let number = number(lab, media, node)?;
             let (medium, key) = (&media[number], (number, node.arch));
-            // What is wrong with it shows when the node is rendered.
-            let fossil = catalog.fs(medium.distribution.name(), node).is_ok_and(|fs| fs == Fs::Fossil);
-            if shared.get(&key).is_some_and(|s| s.fossil.is_some() || !fossil) {
+            if trees.contains_key(&key) {
                 continue;
             }
             let default = || medium.distribution.default_include(node.arch);
             let include = lab.tree.include.clone().unwrap_or_else(default);
             let tree = Arc::new(Selection::new(&include, &lab.tree.exclude)?.apply(&medium.tree));
-            let base = || fossil::Base::layout(&tree).map(Arc::new).map_err(AssembleError::Base);
-            let fossil = fossil.then(base).transpose()?;
-            let data = Arc::new(gefs::Data::new(&tree));
-            shared.insert(key, Shared { tree, fossil, data });
+            trees.insert(key, tree);
         }
-        Ok(Self {
-            lab,
-            media,
-            systems,
-            catalog,
-            secrets,
-            firmware: None,
-            shared,
-            hjfs: Mutex::default(),
-            gefs: Mutex::default(),
-            cwfs: Mutex::default(),
-        })
+        Ok(Self { lab, media, systems, catalog, secrets, firmware: None, trees, bases: Bases::default() })
     }
 
     /// The same with firmware for the lab's Pis.
@@ -221,13 +167,12 @@ impl<'a> Assembler<'a> {
     /// `seen` stands for the bytes of each medium's files, by its name, `program`
     /// for this program. Nothing of a medium that is not in `seen`.
     pub fn bases(&self, seen: &BTreeMap<String, [u8; 32]>, program: &[u8]) -> BTreeMap<u64, [u8; 32]> {
-        let key = |tree: &TreeKey, layout: &str| -> Option<[u8; 32]> {
-            let s = self.shared.get(tree)?;
+        let key = |(number, _): &TreeKey, tree: &Tree, layout: &str| -> Option<[u8; 32]> {
             let mut hash = Sha256::new();
-            hash.update(seen.get(&self.media[tree.0].name)?);
+            hash.update(seen.get(&self.media[*number].name)?);
             hash.update(Sha256::digest(program));
             hash.update(layout);
-            s.tree.walk(|path, _, e| {
+            tree.walk(|path, _, e| {
                 let m = &e.meta;
                 hash.update(path);
                 hash.update(format!("\0{:o} {} {} {} {}\n", m.mode.0, m.uid, m.gid, m.mtime, e.len()));
@@ -235,17 +180,9 @@ impl<'a> Assembler<'a> {
             Some(hash.finalize().into())
         };
         let mut out = BTreeMap::new();
-        for (tree, s) in &self.shared {
-            out.extend(s.fossil.as_ref().and_then(|base| Some((base.number(), key(tree, "")?))));
-        }
-        for ((tree, start, users), base) in &*self.hjfs.lock().unwrap_or_else(PoisonError::into_inner) {
-            out.extend(key(tree, &format!("hjfs {start} {users:?}\0")).map(|key| (base.number(), key)));
-        }
-        for ((tree, arenas, users), base) in &*self.gefs.lock().unwrap_or_else(PoisonError::into_inner) {
-            out.extend(key(tree, &format!("gefs {arenas:?} {users:?}\0")).map(|key| (base.number(), key)));
-        }
-        for ((tree, users), base) in &*self.cwfs.lock().unwrap_or_else(PoisonError::into_inner) {
-            out.extend(key(tree, &format!("cwfs64x {users:?}\0")).map(|key| (base.number(), key)));
+        for (of, tree) in &self.trees {
+            let bases = self.bases.of(tree);
+            out.extend(bases.iter().filter_map(|(layout, number)| Some((*number, key(of, tree, layout)?))));
         }
         out
     }
@@ -257,8 +194,8 @@ impl<'a> Assembler<'a> {
     /// When a file cannot be read.
     pub fn digests(&self, jobs: NonZeroUsize) -> io::Result<Vec<String>> {
         let of = |number: usize| -> io::Result<String> {
-            let own = self.shared.iter().filter(|((n, _), _)| *n == number);
-            let trees: Vec<_> = own.map(|(_, s)| s.tree.digest(jobs)).collect::<Result<_, _>>()?;
+            let own = self.trees.iter().filter(|((n, _), _)| *n == number);
+            let trees: Vec<_> = own.map(|(_, tree)| tree.digest(jobs, &stop::go_on)).collect::<Result<_, _>>()?;
             Ok(match &trees[..] {
                 [one] => one.clone(),
                 many => hex(&Sha256::digest(many.join("\n"))),
@@ -292,22 +229,18 @@ impl<'a> Assembler<'a> {
     /// When its roles cannot be rendered, the medium lacks a file, or the disk
     /// is too small.
     pub fn node(&self, node: &Node, formats: &[Format]) -> Result<Assembled, AssembleError> {
+        stop::go_on().map_err(AssembleError::Interrupted)?;
         let name = || node.name.clone();
         let rendered = render::render(self.lab, node, self.catalog, &self.systems, self.secrets)
             .map_err(|source| AssembleError::Render { node: name(), source })?;
         let key = (number(self.lab, self.media, node)?, node.arch);
-        let Some(shared) = self.shared.get(&key) else {
+        let Some(medium) = self.trees.get(&key) else {
             unreachable!("every architecture of the lab was laid out, for each medium");
         };
-        let tree = self.overlay(&shared.tree, &rendered, node)?;
+        let tree = self.overlay(medium, &rendered, node)?;
+        self.complete(node, &tree, &rendered)?;
         let layout = self.partitions(node, &rendered)?;
-        let root = match (rendered.fs, &shared.fossil) {
-            (Fs::Fossil, Some(base)) => self.fossil(base, &tree, &layout, &rendered, node)?,
-            (Fs::Fossil, None) => unreachable!("a base was laid out for every node with a fossil"),
-            (Fs::Hjfs, _) => self.hjfs((key, &shared.tree), &tree, &layout, node)?,
-            (Fs::Cwfs64x, _) => self.cwfs((key, &shared.tree), &tree, &layout, &rendered, node)?,
-            (Fs::Gefs, _) => self.gefs((key, &shared.data), &tree, &layout, node)?,
-        };
+        let root = self.root(medium, &tree, &layout, &rendered, node)?;
         let mut volumes = self.venti(node, &layout)?;
         volumes.extend(root.volumes);
         if let Some(part) = &layout.fat {
@@ -336,14 +269,13 @@ impl<'a> Assembler<'a> {
             layout,
             entries: tree.len(),
             fs: rendered.fs,
-            root: rendered.fs.partition(),
+            root: rendered.fs.kind().partitions.start,
             used: root.used,
             capacity: root.capacity,
             plan9_ini: rendered.plan9_ini.clone(),
             pi: rendered.pi.clone(),
-            fossil_config: rendered.fossil_config.clone(),
-            cwfs_config: rendered.cwfs_config.clone(),
-            files: rendered.files.iter().filter(|f| !keeps(self.medium(node), f)).map(file_plan).collect(),
+            root_config: root_config(&rendered),
+            files: rendered.changed(&self.medium(node).tree).map(file_plan).collect(),
         };
         let secret = !rendered.nvram.is_empty() || rendered.files.iter().any(|f| f.secret);
         Ok(Assembled { plan, disk: Arc::new(disk), secret })
@@ -365,123 +297,54 @@ impl<'a> Assembler<'a> {
         Ok(Arc::new(Tree::overlay(base, &additions, &parent)))
     }
 
+    /// Refuses a tree without files of the medium that the node needs.
+    fn complete(&self, node: &Node, tree: &Tree, rendered: &Rendered) -> Result<(), AssembleError> {
+        let medium = &self.medium(node).tree;
+        let left_out = |path: &str| tree.find(path.as_bytes()).is_none() && medium.find(path.as_bytes()).is_some();
+        let missing: Vec<String> = rendered
+            .needs
+            .iter()
+            .filter(|(path, _)| left_out(path))
+            .map(|(path, who)| format!("{path} ({who})"))
+            .collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(AssembleError::Incomplete { node: node.name.clone(), missing: missing.join(", ") }),
+        }
+    }
+
     fn partitions(&self, node: &Node, rendered: &Rendered) -> Result<Layout, AssembleError> {
         let wanted: Vec<_> =
             rendered.partitions.iter().map(|p| Wanted { name: p.name.clone(), size: p.size, holds: p.holds }).collect();
-        let data = |len| match rendered.fs {
-            Fs::Fossil => fossil::data_offset(len).unwrap_or(0),
-            Fs::Hjfs => hjfs::data_offset(len),
-            Fs::Cwfs64x => cwfs::DATA_OFFSET,
-            // Its data lies at multiples of a cluster.
-            Fs::Gefs => 0,
-        };
         let start = match node.firmware {
             _ if node.board.has_dos() => Start::Dos,
             PcFirmware::Bios => Start::NineFat,
             PcFirmware::Uefi => Start::Esp,
             PcFirmware::Both => Start::EspAndNineFat,
         };
-        Ok(layout::layout(&node.name, node.disk, start, &wanted, &node.partitions, rendered.fs, data)?)
+        Ok(layout::layout(&node.name, node.disk, start, &wanted, &node.partitions, rendered.fs.kind())?)
     }
 
-    fn fossil(
+    fn root(
         &self,
-        base: &Arc<fossil::Base>,
+        medium: &Arc<Tree>,
         tree: &Arc<Tree>,
         layout: &Layout,
         rendered: &Rendered,
         node: &Node,
-    ) -> Result<Root, AssembleError> {
-        let options = fossil::Options {
-            len: layout.part("fossil").map_or(0, layout::Part::len),
-            config: rendered.fossil_config.clone(),
-            name: "main".into(),
-            epoch: self.lab.epoch,
-        };
-        let fossil = Fossil::layout(base, tree, &options).map_err(|source| match source {
-            fossil::LayoutError::TooSmall { needed, available } => {
-                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Fossil.word(), needed, available }
+    ) -> Result<LaidOut, AssembleError> {
+        let len = |name: &str| layout.part(name).map_or(0, layout::Part::len);
+        let job = RootJob { medium, tree, len: &len, config: &rendered.root_config, epoch: self.lab.epoch };
+        let kind = rendered.fs.kind();
+        (kind.lay_out)(&job, &self.bases).map_err(|error| {
+            let node = node.name.clone();
+            match error {
+                RootError::TooSmall { needed, available } => {
+                    AssembleError::TooSmall { node, fs: kind.word, needed, available }
+                }
+                RootError::Other { what, source } => AssembleError::Root { node, what, source },
             }
-            source => AssembleError::Fossil { node: node.name.clone(), source },
-        })?;
-        let (used, capacity) = (fossil.blocks_used() * FOSSIL_BLOCK, fossil.blocks() * FOSSIL_BLOCK);
-        Ok(Root { volumes: vec![("fossil", Arc::new(fossil))], used, capacity })
-    }
-
-    fn hjfs(
-        &self,
-        (number, medium): (TreeKey, &Arc<Tree>),
-        tree: &Arc<Tree>,
-        layout: &Layout,
-        node: &Node,
-    ) -> Result<Root, AssembleError> {
-        let failed = |source| match source {
-            hjfs::LayoutError::TooSmall { needed, available } => {
-                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Hjfs.word(), needed, available }
-            }
-            source => AssembleError::Hjfs { node: node.name.clone(), source },
-        };
-        let len = layout.part(Fs::Hjfs.partition()).map_or(0, layout::Part::len);
-        let start = hjfs::base_start(len);
-        let users = hjfs::users(tree).map_err(failed)?;
-        let layout_base = |(_, _, users): &HjfsKey| hjfs::Base::layout(medium, users, start);
-        let base = once(&self.hjfs, (number, start, users), layout_base).map_err(failed)?;
-        let hjfs = Hjfs::layout(&base, tree, &hjfs::Options { len, epoch: self.lab.epoch }).map_err(failed)?;
-        let (used, capacity) = (hjfs.blocks_used() * HJFS_BLOCK, hjfs.blocks() * HJFS_BLOCK);
-        Ok(Root { volumes: vec![(Fs::Hjfs.partition(), Arc::new(hjfs))], used, capacity })
-    }
-
-    fn cwfs(
-        &self,
-        (number, medium): (TreeKey, &Arc<Tree>),
-        tree: &Arc<Tree>,
-        layout: &Layout,
-        rendered: &Rendered,
-        node: &Node,
-    ) -> Result<Root, AssembleError> {
-        let failed = |source| match source {
-            cwfs::LayoutError::TooSmall { needed, available } => {
-                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Cwfs64x.word(), needed, available }
-            }
-            source => AssembleError::Cwfs { node: node.name.clone(), source },
-        };
-        let users = cwfs::users(tree).map_err(failed)?;
-        let base = once(&self.cwfs, (number, users), |(_, users)| cwfs::Base::layout(medium, users)).map_err(failed)?;
-        let len = |name| layout.part(name).map_or(0, layout::Part::len);
-        let options = cwfs::Options {
-            cache: len("fscache"),
-            worm: len("fsworm"),
-            other: len("other"),
-            config: rendered.cwfs_config.clone(),
-            epoch: self.lab.epoch,
-        };
-        let Cwfs { cache, worm, other } = Cwfs::layout(&base, tree, &options).map_err(failed)?;
-        let (used, capacity) = (worm.blocks_used() * CWFS_BLOCK, worm.blocks() * CWFS_BLOCK);
-        let volumes: Vec<(_, Arc<dyn ReadAt>)> =
-            vec![("fscache", Arc::new(cache)), ("fsworm", Arc::new(worm)), ("other", Arc::new(other))];
-        Ok(Root { volumes, used, capacity })
-    }
-
-    fn gefs(
-        &self,
-        (number, data): (TreeKey, &Arc<gefs::Data>),
-        tree: &Arc<Tree>,
-        layout: &Layout,
-        node: &Node,
-    ) -> Result<Root, AssembleError> {
-        let failed = |source| match source {
-            gefs::LayoutError::TooSmall { needed, available } => {
-                AssembleError::TooSmall { node: node.name.clone(), fs: Fs::Gefs.word(), needed, available }
-            }
-            source => AssembleError::Gefs { node: node.name.clone(), source },
-        };
-        let len = layout.part(Fs::Gefs.partition()).map_or(0, layout::Part::len);
-        let key = (number, gefs::arenas(len).map_err(failed)?, gefs::users(tree).map_err(failed)?);
-        let layout_base = |(_, arenas, users): &GefsKey| gefs::Base::layout(data, users, *arenas);
-        let base = once(&self.gefs, key, layout_base).map_err(failed)?;
-        let gefs = Gefs::layout(&base, tree, &gefs::Options { len }).map_err(failed)?;
-        let (used, capacity) = (gefs.used(), gefs.capacity());
-        Ok(Root { volumes: vec![(Fs::Gefs.partition(), Arc::new(gefs))], used, capacity })
+        })
     }
 
     /// The volumes of the node's venti, by partition: what its roles want
@@ -645,7 +508,8 @@ impl<'a> Assembler<'a> {
         };
         let has = |path: &str| medium.tree.find(path.as_bytes()).is_some();
         if kernel(node.machine()) == Some(path) {
-            let others = Arch::WORDS.iter().filter(|(_, arch)| node.board == Board::Pc && *arch != node.arch);
+            let others =
+                Arch::WORDS.iter().filter(|(_, arch)| node.board.spec().fixed.arch.is_none() && *arch != node.arch);
             for (word, there) in others.filter_map(|(word, _)| Some((word, kernel(word).filter(|p| has(p))?))) {
                 ways.push(format!("set arch = \"{word}\", for which it has {there}"));
             }
@@ -662,21 +526,6 @@ impl<'a> Assembler<'a> {
     }
 }
 
-/// The base under `key`, which `make` makes when nobody has asked for it before.
-fn once<K: Ord, B, E>(
-    bases: &Mutex<BTreeMap<K, Arc<B>>>,
-    key: K,
-    make: impl FnOnce(&K) -> Result<B, E>,
-) -> Result<Arc<B>, E> {
-    let mut bases = bases.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(base) = bases.get(&key) {
-        return Ok(base.clone());
-    }
-    let base = Arc::new(make(&key)?);
-    bases.insert(key, base.clone());
-    Ok(base)
-}
-
 /// The distributions of the lab's nodes.
 fn systems(lab: &Lab, media: &[Medium]) -> Systems {
     let distribution = |name: &str| media.iter().find(|m| m.name == name).map_or("", |m| m.distribution.name());
@@ -691,11 +540,6 @@ fn number(lab: &Lab, media: &[Medium], node: &Node) -> Result<usize, AssembleErr
     media.iter().position(|m| m.name == name).ok_or_else(missing)
 }
 
-/// Whether the medium's own file stays in place of a rendered one.
-fn keeps(medium: &Medium, file: &RenderedFile) -> bool {
-    file.keep && medium.tree.find(file.path.as_bytes()).is_some()
-}
-
 /// A FAT partition of the MBR, which no boot sector starts from.
 fn plain_fat(files: &[FatFile], part: &Part, epoch: u32) -> Result<Fat, fat::LayoutError> {
     let address = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -704,6 +548,13 @@ fn plain_fat(files: &[FatFile], part: &Part, epoch: u32) -> Result<Fat, fat::Lay
         ..fat::Options::hard_disk(address(part.end - part.start), address(part.start), epoch)
     };
     Fat::layout(files, &options)
+}
+
+/// As a plan has it; see [`NodePlan::root_config`].
+fn root_config(rendered: &Rendered) -> BTreeMap<&'static str, String> {
+    let own = rendered.fs.kind().config.map(|key| (key, rendered.root_config.clone()));
+    let default = Fs::DEFAULT.kind().config.map(|key| (key, String::new()));
+    default.into_iter().chain(own).collect()
 }
 
 fn file_plan(f: &RenderedFile) -> FilePlan {
@@ -718,6 +569,7 @@ fn file_plan(f: &RenderedFile) -> FilePlan {
             render::What::Copy(from) => format!("copy of {from}"),
             render::What::Folder => "folder".into(),
             render::What::Remove => "removed".into(),
+            render::What::Listener { .. } => "listener".into(),
         },
         mode: f.mode.map(|m| format!("{m:o}")),
         uid: f.uid.clone(),

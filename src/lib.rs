@@ -17,27 +17,35 @@
 
 pub mod artifact;
 pub mod assemble;
-pub mod auth;
+// Of the binary, not of the library.
+#[doc(hidden)]
 pub mod cli;
 mod compression;
 pub mod diff;
 pub mod digest;
 pub mod disk;
 pub mod flash;
-pub mod fs;
+pub mod foreign;
 pub mod guest;
-mod hex;
+mod inside;
 pub mod lab;
+mod line_ends;
+mod lock;
 pub mod media;
+mod modes;
 pub mod page;
-pub mod pieces;
 pub mod plan;
-pub mod read_at;
 pub mod render;
+pub mod root;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;
 pub mod stamp;
-pub mod tree;
+pub mod stop;
+pub mod template;
+pub mod visible;
 
-pub use read_at::{Extent, ReadAt};
+pub use plan9_auth as auth;
+pub use plan9_fs as fs;
+pub use plan9_fs::{Extent, ReadAt, pieces, read_at, shown, tree};
+use plan9_fs::{count, hex};

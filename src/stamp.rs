@@ -1,5 +1,5 @@
-//! What the host says of a file without its being read, and how far that can
-//! be believed.
+//! Stamps: metadata of a file of the host, and the conditions under which it
+//! shows that the contents are unchanged.
 //!
 //! A file whose stamp is the one that was remembered has not been written to:
 //! every write sets the change time, and nobody can set that back. Except in
@@ -71,8 +71,8 @@ impl Stamp {
         [self.modified, self.changed].into_iter().all(|t| t.after(tick(t)) <= taken)
     }
 
-    /// How long to wait until a stamp of this file that is taken then is
-    /// settled; nothing when that is soon enough not to be noticed.
+    /// Time to wait until a stamp of this file would be settled; none when it
+    /// is settled already, or would take longer than a tick.
     pub fn wait(&self, now: Moment) -> Option<Duration> {
         let left = self.changed.after(TICK).0.saturating_sub(now.0);
         u64::try_from(left).ok().map(Duration::from_nanos).filter(|t| *t > Duration::ZERO && *t <= TICK)

@@ -431,12 +431,12 @@ fn one_damaged_field_has_one_error() {
     let end = (good.len() as u64).to_be_bytes();
     for (at, value, expect) in [
         (40, &end[..], "qcow2 L1 table: read of 16 bytes at offset"),
-        (36, &1u32.to_be_bytes(), "qcow2 L1 table has 1 entries, but a disk of 1073741824 bytes needs 2"),
+        (36, &1u32.to_be_bytes(), "qcow2 L1 table has 1 entry, but a disk of 1073741824 bytes needs 2"),
         (l1 + 8, &good[l1..l1 + 8], "qcow2 L1 table points twice to the L2 table at 0x"),
         (l1, &(l2 as u64 + 512).to_be_bytes(), "qcow2 L1 entry 0 points to 0x"),
         (l1, &(1u64 << 40).to_be_bytes(), "qcow2 L2 table: read of 65536 bytes at offset 1099511627776"),
-        (l2, &(1u64 << 40).to_be_bytes(), "qcow2 cluster 0 lies at 0x10000000000, which is not a cluster of a file"),
-        (l2, &(1u64 << 62 | 1 << 40).to_be_bytes(), "qcow2 cluster 0 lies at 0x10000000000, behind the end"),
+        (l2, &(1u64 << 40).to_be_bytes(), "qcow2 cluster 0 is at 0x10000000000, which is not a cluster of a file"),
+        (l2, &(1u64 << 62 | 1 << 40).to_be_bytes(), "qcow2 cluster 0 is at 0x10000000000, after the end"),
         (1 << 16, &[0xff; 4], "qcow2 cluster 0 does not inflate"),
     ] {
         let message = complaint(patched(&good, at, value));

@@ -76,6 +76,50 @@ fn every_mistake_is_reported_at_once() {
 }
 
 #[test]
+fn secrets_that_a_build_refuses_are_mistakes_for_check_too() {
+    // Bytes of the file, its mode, and what is said.
+    let cases: &[(&[u8], u32, &str)] = &[
+        (b"hostowner = \"hush\"", 0o600, "The password of the host owner has 4 bytes: expected 8 to 27"),
+        (b"\n[users]\nglenda = \"hush hush \"", 0o600, "The password of user `glenda` has a blank at"),
+        (b"hostowner = \"hush hush", 0o600, "This is not TOML"),
+        (b"hostower = \"hush hush\"", 0o600, "did you mean `hostowner`?"),
+        (b"seed = \"hush\"", 0o600, "The seed is not 64 hexadecimal digits"),
+        (b"hostowner = \"hush\xffhush\"", 0o600, "It is not UTF-8 text"),
+        (b"hostowner = \"hush hush\"", 0o644, "chmod 600"),
+    ];
+    let commands = [&["check"][..], &["check", "--json"], &["plan"], &["build", "--all"], &["build", "--rebuild"]];
+    let lab = Lab::new();
+    let file = lab.path().join("secrets.toml");
+    let refused = |what: &str, words: &str| {
+        for args in commands {
+            let out = lab.run(args);
+            let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+            assert_eq!(out.status.code(), Some(1), "{what}, {args:?}: {said}");
+            assert!(said.contains("secrets.toml") && said.contains(words), "{what}, {args:?}: {said}");
+            assert!(!said.contains("hush"), "{args:?} prints a password: {said}");
+            assert!(!lab.path().join("output/plan9n1.qcow2").exists(), "{what}, {args:?} built");
+        }
+    };
+    for (bytes, mode, words) in cases {
+        fs::write(&file, bytes).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(*mode)).unwrap();
+        refused(&String::from_utf8_lossy(bytes), words);
+        assert_eq!(fs::read(&file).unwrap(), *bytes, "it stays as it was");
+    }
+    // What cannot be read at all, each with the reason.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    refused("a folder", "It is a folder, not a regular file");
+    fs::remove_dir(&file).unwrap();
+    std::os::unix::fs::symlink(lab.path().join("nothing"), &file).unwrap();
+    refused("a link to nothing", "there is no such file; restore it");
+    fs::remove_file(&file).unwrap();
+    // None, and good ones, are right for both.
+    assert!(lab.run(&["check"]).status.success() && lab.run(&["build", "plan9n2"]).status.success());
+    assert!(lab.run(&["check"]).status.success() && file.exists());
+}
+
+#[test]
 fn media_that_are_none() {
     let lab = Lab::new();
     lab.refuses(&["build", "--all", "--media", "./nowhere"], 1, &["nowhere", "386/9load"]);
@@ -142,6 +186,29 @@ fn an_output_folder_that_cannot_be_written() {
     let lab = Lab::new();
     fs::write(lab.path().join("file"), "").unwrap();
     lab.refuses(&["build", "--all", "--out", "file/sub"], 1, &["file/sub"]);
+}
+
+#[test]
+fn a_disk_with_a_gpt_is_called_by_its_name() {
+    let lab = Lab::new();
+    let mut disk = vec![0; 1 << 20];
+    // The entry of the MBR that stands in for the table, and the table's header.
+    disk[446..462].copy_from_slice(&[0, 0, 2, 0, 0xEE, 0xFF, 0xFF, 0xFF, 1, 0, 0, 0, 0xFF, 7, 0, 0]);
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    disk[512..520].copy_from_slice(b"EFI PART");
+    fs::write(lab.path().join("gpt.img"), disk).unwrap();
+    let words = ["gpt.img", "a disk with a GUID partition table (GPT)", "give the Plan 9 partition alone"];
+    for args in [
+        &["ls", "gpt.img"][..],
+        &["ls", "gpt.img:9fat"],
+        &["cat", "gpt.img:9fat:plan9.ini"],
+        &["extract", "gpt.img:fossil", "x"],
+        &["fsck", "gpt.img"],
+        &["media", "show", "gpt.img"],
+        &["build", "--all", "--media", "./gpt.img"],
+    ] {
+        lab.refuses(args, 1, &words);
+    }
 }
 
 #[test]

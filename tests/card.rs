@@ -197,7 +197,7 @@ fn a_second_build_elsewhere_gives_the_same_bytes() {
         }
     }
     // Nothing is to be done again; a changed firmware is noticed.
-    assert!(a.build("output").contains("were there already"));
+    assert!(a.build("output").contains("unchanged and complete"));
     fs::write(a.path("firmware/start.elf"), b"another").unwrap();
     a.build("output");
     let place = "output/n2.img:dos:/start.elf";
@@ -213,10 +213,10 @@ fn bad_firmware_and_small_cards_are_refused() {
     fs::remove_file(lab.path("firmware/fixup4.dat")).unwrap();
     lab.refuses(&["has no fixup4.dat, which a pi4 loads", "start4.elf, fixup4.dat"]);
     fs::write(lab.path("firmware/fixup4.dat"), b"").unwrap();
-    lab.refuses(&["fixup4.dat", "has 0 bytes: that is no firmware"]);
+    lab.refuses(&["fixup4.dat", "has 0 bytes, so it is not firmware"]);
     fs::write(lab.path("firmware/fixup4.dat"), b"x").unwrap();
     fs::remove_file(lab.path("firmware/LICENCE.broadcom")).unwrap();
-    lab.refuses(&["has no licence, which must go with it", "LICENCE.broadcom"]);
+    lab.refuses(&["has no licence, which must be distributed with it", "LICENCE.broadcom"]);
     let lab = Lab::new(&every_board());
     fs::remove_dir_all(lab.path("firmware")).unwrap();
     lab.refuses(&["There is no medium at", "firmware"]);
@@ -237,8 +237,8 @@ fn mistakes_about_boards_have_their_place() {
     for (from, to, words) in [
         ("board = \"pi1\"", "board = \"pi9\"", &["Unknown board `pi9`", "lab.toml:"][..]),
         ("card = \"96 MB\"", "card = \"2 MB\"", &["A card of 2 MB is too small"]),
-        ("board = \"pi1\"", "board = \"pi1\"\ndisk = \"2 GiB\"", &["A pi1 has a card, not a disk", "say `card"]),
-        ("board = \"pi1\"", "board = \"pi1\"\nmemory = \"1 GiB\"", &["The `memory` of a pi1 is the board's own"]),
+        ("board = \"pi1\"", "board = \"pi1\"\ndisk = \"2 GiB\"", &["A pi1 has a card, not a disk", "write `card"]),
+        ("board = \"pi1\"", "board = \"pi1\"\nmemory = \"1 GiB\"", &["The `memory` of a pi1 is fixed by the board"]),
         ("board = \"pi1\"", "card = \"2 GB\"", &["A PC has no card"]),
         (
             "board = \"pi1\"",
@@ -259,4 +259,47 @@ fn mistakes_about_boards_have_their_place() {
     let output = lab.run(&["check"]);
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("Role `floppy` cannot be on a pi2"), "{said}");
+}
+
+#[test]
+fn a_zip_that_does_not_fit_names_the_folder_the_need_and_the_way_out() {
+    let lab = Lab::new(&cards::text("\"sd\"", "96 MB", &[("\"cpu\", \"auth\"", Some("pi2"))]));
+    lab.build("output");
+    let (small, file) = (lab.path("small"), lab.path("lab.toml"));
+    fs::create_dir(&small).unwrap();
+    let below_a_file = file.join("cache");
+    // Where the zip is unpacked: the cache's folder, or TMPDIR where there cannot be one.
+    let places = [("P9IMG_CACHE", &small), ("TMPDIR", &below_a_file)];
+    let refused = |shell: &[&str], script: &str, words: &dyn Fn(&str) -> String| {
+        for (variable, cache) in places {
+            let out = Command::new(shell[0])
+                .args(&shell[1..])
+                .args(["sh", "-c", &format!("{script} && exec \"$0\" ls output/n1.sd.img.zip")])
+                .arg(env!("CARGO_BIN_EXE_p9img"))
+                .envs([("P9IMG_CACHE", cache), ("TMPDIR", &small)])
+                .current_dir(lab.0.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.code(), Some(1), "{variable}: {said}");
+            let words = words(variable);
+            assert!(said.contains(&words), "{variable} should say {words:?}: {said}");
+            assert_eq!(said.lines().count(), 2, "one error with its cause: {said}");
+        }
+    };
+    let shown = text(&small).to_owned();
+    refused(&["env"], "ulimit -f 100", &|variable| {
+        let or = format!("`ulimit -f` if there is one, or set {variable} to a folder of another file system");
+        format!("No file in {shown} can hold the 96000000 bytes that are unpacked: raise the limit {or}")
+    });
+    // A file system of 64 KiB, which is seen in this namespace alone.
+    let own = ["unshare", "--map-root-user", "--mount"];
+    if !Command::new(own[0]).args(&own[1..]).arg("true").output().is_ok_and(|out| out.status.success()) {
+        return skipped("a full file system: no namespace of one's own can be made here");
+    }
+    refused(&own, "mount -t tmpfs -o size=64k small small", &|variable| {
+        let or = format!("make room, or set {variable} to another folder");
+        format!("{shown} has no room for the 96000000 bytes that are unpacked: {or}")
+    });
+    assert_eq!(fs::read_dir(&small).unwrap().count(), 0, "nothing is left");
 }

@@ -29,7 +29,7 @@ impl Lab {
     fn run(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_p9img")).args(args).current_dir(self.0.path()).output().unwrap()
     }
-    /// What diff prints, with its exit code.
+    /// Output of diff, with its exit code.
     fn diff(&self, a: &str, b: &str) -> (Option<i32>, Vec<String>) {
         let out = self.run(&["diff", a, b]);
         let text = String::from_utf8(out.stdout).unwrap();

@@ -117,8 +117,8 @@ fn every_form_of_a_card_is_written_the_same() {
 fn what_is_no_card_is_refused_untouched() {
     let lab = Lab::new();
     lab.refuses(&lab.path("none"), &["There is no", "none"]);
-    lab.refuses(&lab.path("tiny"), &["is no block device and no file"]);
-    lab.refuses(Path::new("/dev/null"), &["is no block device and no file"]);
+    lab.refuses(&lab.path("tiny"), &["is neither a block device nor a file"]);
+    lab.refuses(Path::new("/dev/null"), &["is neither a block device nor a file"]);
     let small = lab.card("small", LEN - 512);
     lab.refuses(&small, &["The image has 80000000 bytes, but the card has 79999488"]);
     assert!(fs::read(&small).unwrap().iter().all(|b| *b == 0x55));
@@ -130,7 +130,7 @@ fn what_is_no_card_is_refused_untouched() {
     // A PC's image, one that is not built, one that was changed.
     let card = lab.card("card", LEN);
     let out = lab.run(&["flash", "n2", "--device", card.to_str().unwrap(), "--yes"], "");
-    assert!(String::from_utf8_lossy(&out.stderr).contains("n2 is a PC, which starts from no card"));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("n2 is a PC and cannot boot from a card"));
     let zip = OpenOptions::new().write(true).open(lab.path("output/n1.sd.img.zip")).unwrap();
     zip.write_all_at(b"odd", 1000).unwrap();
     lab.refuses(&card, &["but manifest.json says", "build n1 again"]);
@@ -180,6 +180,13 @@ fn devices_that_are_in_use_or_locked_are_refused() {
         skipped("partx cannot tell the kernel of partitions here");
     }
     drop(device);
+    // No board starts from sectors of another length.
+    let large = lab.path("large-sectors");
+    File::create(&large).unwrap().set_len(19_532 * 4096).unwrap();
+    if let Some(device) = Loop::new(&large, &["--sector-size", "4096"]) {
+        lab.refuses(Path::new(&device.0), &["has sectors of 4096 bytes, expected 512"]);
+        assert!(fs::read(&large).unwrap().iter().all(|b| *b == 0), "not a byte is written");
+    }
     let Some(device) = Loop::new(&file, &["-r"]) else { return };
     lab.refuses(Path::new(&device.0), &["is read-only"]);
     drop(device);

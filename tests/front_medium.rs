@@ -329,6 +329,66 @@ fn a_tree_without_a_kernel_says_what_would_do() {
 }
 
 #[test]
+fn a_tree_without_what_nodes_start_with_is_refused_by_check_and_build() {
+    // Of 9front and of 9legacy: the medium's marks, and what its nodes need.
+    let marks: [(&str, &[&str]); 2] = [
+        ("9front", &["386/9bootfat", "amd64/9pc64"]),
+        ("9legacy", &["386/9load", "386/pbslba", "386/mbr", "amd64/9k10cpuf"]),
+    ];
+    const NEEDED: [&str; 6] =
+        ["lib/namespace", "rc/lib/rcmain", "amd64/init", "amd64/bin/rc", "amd64/bin/ndb/cs", "amd64/bin/ip/ipconfig"];
+    for (distribution, own) in marks {
+        let lab = Lab::new();
+        for path in own.iter().chain(&NEEDED) {
+            lab.put(path, path.repeat(100).as_bytes());
+        }
+        let file = lab.path("lab.toml");
+        let mut text = fs::read_to_string(&file).unwrap();
+        if distribution == "9legacy" {
+            fs::remove_file(lab.path("tiny/sys/lib/sysconfig/proto/distproto")).unwrap();
+            lab.put("386/pbslba", &[[0xEB, 0x3C, 0x90].as_slice(), &[0x90; 470]].concat());
+            lab.put("386/mbr", &[0x90; 400]);
+            lab.put("386/9load", &[0x90; 4000]);
+            text = NODES.iter().fold(text, |t, (_, fs, _)| t.replace(&format!("fs = \"{fs}\"\n"), ""));
+        }
+        let with = |tree: &str| fs::write(&file, format!("{text}\n[tree]\n{tree}\n")).unwrap();
+        // All that nodes need is there, so that what follows is about `[tree]`.
+        with("exclude = [\"lib/words\"]");
+        lab.good(&["check"]);
+        lab.good(&["build", "n2", "--out", "good"]);
+        for tree in ["exclude = [\"lib/namespace\"]", "exclude = [\"lib/name*\", \"usr\"]"] {
+            with(tree);
+            lab.refuses(&["check"], &["[tree] leaves out", "lib/namespace (9front, 9legacy)", "`exclude`"]);
+            let whose = format!("n1 needs: lib/namespace ({distribution})");
+            for args in [&["plan"][..], &["build", "--all"], &["build", "n2"]] {
+                let words = [&*whose.replace("n1", if args[1..] == ["n2"] { "n2" } else { "n1" }), "`include`"];
+                lab.refuses(args, &words);
+            }
+        }
+        // Each of the others, and a list of what is to be taken that lacks it.
+        for path in &NEEDED[1..] {
+            with(&format!("exclude = [\"{path}\"]"));
+            lab.refuses(&["check"], &["[tree] leaves out", path]);
+            lab.refuses(&["build", "n2"], &["[tree] leaves out files that n2 needs", path]);
+        }
+        with("include = [\"rc\", \"amd64\", \"386\", \"sys\", \"adm\"]");
+        lab.refuses(&["check"], &["lib/namespace"]);
+        lab.refuses(&["build", "n2"], &["lib/namespace"]);
+        assert!(!lab.path("output/n2.img").exists());
+        // What a role of every node brings is not missing.
+        let role = lab.path("roles/own");
+        fs::create_dir_all(&role).unwrap();
+        fs::write(role.join("namespace"), "mount -a #s/boot /\n").unwrap();
+        let own = "description = 'A name space'\n[[file]]\npath = 'lib/namespace'\nsource = 'namespace'\n";
+        fs::write(role.join("role.toml"), own).unwrap();
+        text = text.replace("[\"cpu\"", "[\"cpu\", \"own\"");
+        fs::write(&file, format!("{text}\n[tree]\nexclude = [\"lib/namespace\"]\n")).unwrap();
+        lab.good(&["check"]);
+        lab.good(&["build", "n2"]);
+    }
+}
+
+#[test]
 fn what_a_file_system_cannot_hold_is_named() {
     let only = |fs: &str| {
         let lab = Lab::new();
@@ -389,8 +449,8 @@ const WOUNDS: [Wound; 13] = [
         node: 0,
         part: "fscache",
         at: |_| 2 * 16_384 + 12,
-        fsck: "Bad cache of a cwfs64x: 1095216660503 buckets from block 3 on do not fit",
-        medium: Some("Bad cache of a cwfs64x: 1095216660503 buckets from block 3 on do not fit"),
+        fsck: "Bad cache of a cwfs64x: 1095216660503 buckets from block 3 on cannot fit into a cache of",
+        medium: Some("Bad cache of a cwfs64x: 1095216660503 buckets from block 3 on cannot fit into a cache of"),
     },
     Wound {
         node: 0,
@@ -411,7 +471,7 @@ const WOUNDS: [Wound; 13] = [
         part: "fsworm",
         at: |_| 3 * 16_384 + 149,
         fsck: "Slot 0 of block 3, the root, should be a directory in use",
-        medium: Some("Slot 0 of block 3, the root, is no directory"),
+        medium: Some("Slot 0 of block 3, the root, is not a directory"),
     },
     Wound {
         node: 1,
@@ -459,7 +519,7 @@ const WOUNDS: [Wound; 13] = [
         node: 2,
         part: "fs",
         at: |fs| number(fs, 29, u64::from_le_bytes) * 4096,
-        fsck: "Block 608 should hold the roots, but has type 253",
+        fsck: "Block 608 should have the roots, but has type 253",
         medium: Some("Block 608 has type 253"),
     },
     Wound {
@@ -467,7 +527,7 @@ const WOUNDS: [Wound; 13] = [
         part: "fs",
         at: |fs| number(fs, 29, u64::from_le_bytes) * 4096 + 264,
         fsck: "Slot 0 of block 608, the root, should be a directory in use",
-        medium: Some("Slot 0 of block 608, the root, is no directory"),
+        medium: Some("Slot 0 of block 608, the root, is not a directory"),
     },
 ];
 

@@ -46,7 +46,7 @@ fn a_lab_comes_of_an_image_in_any_container() {
         fs::copy(old.path("secrets.toml"), new.path("secrets.toml")).unwrap();
         let medium = old.path("output").join(container);
         let (out, err) = new.good(&["build", "plan9n2", "--format", "raw", "--media", medium.to_str().unwrap()]);
-        assert!(err.contains("left ") && err.contains("old node's own"), "{err}");
+        assert!(err.contains("left out ") && err.contains("of the old node alone"), "{err}");
         let manifest = fs::read_to_string(new.path("output/manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
         let medium = &manifest["inputs"]["medium"];
@@ -94,6 +94,6 @@ fn what_holds_no_system_is_refused_in_words() {
     let out = lab.run(&["build", "plan9n1", "--media", "zeros.img"]);
     let err = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(1), "{err}");
-    assert!(err.contains("zeros.img is no medium") && err.contains("a disk image with fossil"), "{err}");
+    assert!(err.contains("zeros.img is not a Plan 9 medium") && err.contains("a disk image with fossil"), "{err}");
     assert!(!lab.path("secrets.toml").exists(), "nothing is drawn for a build that cannot be");
 }

@@ -107,7 +107,7 @@ fn only_what_changed_is_written() {
     assert_eq!(lab.written(), images(&[1, 2, 3, 4]));
     assert!(lab.written().is_empty());
     let out = lab.run(&["build", "--all"]);
-    assert!(String::from_utf8_lossy(&out.stderr).contains("8 of 8 artifacts were there already"));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("8 of 8 artifacts unchanged and complete"));
 
     // Memory is a matter of the machine's description, which only an OVA has.
     lab.edit("lab.toml", "512 MiB", "256 MiB");
@@ -334,7 +334,7 @@ fn secrets_are_created_listed_and_shown() {
     assert!(!lab.path("secrets.toml").exists());
     assert!(lab.good(&["secrets", "create"]).contains("made passwords for bootes, glenda in"));
     assert_eq!(fs::metadata(lab.path("secrets.toml")).unwrap().permissions().mode() & 0o7777, 0o600);
-    assert!(lab.good(&["secrets", "create"]).contains("has all that the lab needs"));
+    assert!(lab.good(&["secrets", "create"]).contains("has all passwords that the lab needs"));
     assert_eq!(lab.good(&["secrets", "list"]), "bootes\nglenda\n");
     let text = fs::read_to_string(lab.path("secrets.toml")).unwrap();
     let shown = lab.good(&["secrets", "show", "glenda"]);

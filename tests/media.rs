@@ -179,7 +179,7 @@ fn the_sample_is_the_same_in_every_form() {
     let text = fs::read_to_string(lab.path("lab.toml")).unwrap();
     fs::write(lab.path("lab.toml"), format!("{text}\n[media.mine]\npath = \"m:1.tar.zst\"\n")).unwrap();
     let out = lab.good(&["plan", "--media", "mine"].map(OsStr::new));
-    assert!(String::from_utf8_lossy(&out.stdout).contains("plan9.db (1 records)"), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("plan9.db (1 record)"), "{out:?}");
 
     // What is no medium says what was looked for, and where.
     fs::write(lab.path("text"), "hello").unwrap();

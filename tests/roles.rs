@@ -1,5 +1,6 @@
-//! What the roles give the nodes of the default lab, as snapshots, and what an
-//! author of roles meets. `P9IMG_BLESS=1` rewrites the snapshots.
+//! Files that the roles give the nodes of the default lab, as snapshots, and
+//! messages that an author of roles gets. `P9IMG_BLESS=1` rewrites the
+//! snapshots.
 
 mod grid;
 
@@ -38,7 +39,7 @@ fn show(r: &Rendered) -> String {
     section("partitions", &r.partitions.iter().map(|p| format!("{} {}\n", p.name, p.size)).collect::<String>());
     section("nvram", &format!("{} secret bytes", r.nvram.len()));
     section("plan9.ini", &r.plan9_ini);
-    section("fossil", &r.fossil_config);
+    section("fossil", if r.fs == Fs::Fossil { &r.root_config } else { "" });
     for f in &r.files {
         let keep = if f.keep { " unless there" } else { "" };
         let title = match (&f.what, f.mode) {
@@ -196,7 +197,7 @@ fn what_cannot_be_between_two_distributions_is_left_out_and_says_why() {
     let of = |name: &str, node: &str, at: &str| -> &Check {
         let mut all = checks.iter().filter(|c| c.name.starts_with(name) && c.node == node && c.at() == at);
         let found = all.next().unwrap_or_else(|| panic!("no {name} of {node} at {at}"));
-        assert!(all.next().is_none(), "{name} of {node} at {at} is there twice");
+        assert!(all.next().is_none(), "{name} of {node} at {at} appears twice");
         found
     };
     let cpu = of("cpu logs in as the host owner", "plan9n1", "plan9n2");
@@ -235,9 +236,9 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
     assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
     assert_eq!(with("9front", Fs::Cwfs64x), Ok(Fs::Cwfs64x));
     assert_eq!(with("9front", Fs::Gefs), Ok(Fs::Gefs));
-    let said = "Node plan9n2: 9front cannot start from fossil; it can from cwfs64x, hjfs, gefs";
+    let said = "Node plan9n2: 9front cannot start from fossil, but can from cwfs64x, hjfs, gefs";
     assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
-    assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs; it can from fossil"));
+    assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs, but can from fossil"));
 }
 
 #[test]
@@ -259,7 +260,7 @@ fn a_cwfs_is_configured_for_its_disk_and_its_roles() {
     let with = |roles: &[&str], controller| {
         let node = Node { fs: Some(Fs::Cwfs64x), arch: Arch::Amd64, controller, ..node(2, roles) };
         let r = render(&lab, &node, catalog(), &"9front".into(), &secrets()).unwrap_or_else(|e| panic!("{e}"));
-        (r.plan9_ini, r.cwfs_config)
+        (r.plan9_ini, r.root_config)
     };
     let (ini, config) = with(&["cpu"], Controller::Ide);
     assert!(ini.contains("\nnobootprompt=local!/dev/sdC0/fscache\n"), "{ini}");
@@ -446,9 +447,10 @@ fn mistakes_of_authors_name_file_line_and_column() {
     let file = "[[file]]\npath = 'a/b'\nsource = 'f'\n";
     assert_eq!(with(file, "x"), "nothing");
     let said = with(file, "one\ntwo {{node.nmae}}\n");
-    assert_eq!(said, "roles/own/f:2:5: There is no variable \"node.nmae\" here; doc/roles.md lists what there is");
+    assert!(said.starts_with("roles/own/f:2:5: There is no variable \"node.nmae\" here: `node` has name, "), "{said}");
+    assert!(said.ends_with("write `template = false` next to its `source`"), "{said}");
     let said = with("[[file]]\npath = 'a'\nsource = 'g'", "");
-    assert_eq!(said, "roles/own/role.toml:4:10: There is no file \"g\" beside it");
+    assert_eq!(said, "roles/own/role.toml:4:10: There is no file \"g\" in the same folder");
     let said = with("[[fragment]]\nslot = 'cpur'\nsource = 'f'", "");
     assert_eq!(
         said,
@@ -459,19 +461,25 @@ fn mistakes_of_authors_name_file_line_and_column() {
     let said = with("[[file]]\npath = 'a/{{node.nam}}'\nsource = 'f'", "");
     assert!(said.starts_with("roles/own/role.toml:3:8"), "{said}");
     let said = with("[[file]]\npath = 'a'\nsource = 'f'\nremove = true", "");
-    assert!(said.starts_with("roles/own/role.toml:3:8: Exactly one of"), "{said}");
+    assert!(said.starts_with("roles/own/role.toml:3:8: A [[file]] needs exactly one of"), "{said}");
     let said = with("[[file]]\npath = 'a'\nsourec = 'f'", "");
     assert!(said.starts_with("roles/own/role.toml:4:1: Unknown field `sourec`"), "{said}");
     let said = with("needs = ['cpuu']", "");
-    assert!(said.contains("`needs` names \"cpuu\", which is no role; did you mean \"cpu\"?"), "{said}");
+    assert!(said.contains("`needs` names \"cpuu\", which is not a role; did you mean \"cpu\"?"), "{said}");
     let said = with(file, "a\r\n");
     assert!(said.starts_with("roles/own/f:1:2: A carriage return"), "{said}");
     let twice = format!("{file}{file}");
-    assert!(with(&twice, "").contains("a/b is written by the role own too"), "{}", with(&twice, ""));
+    let said = with(&twice, "");
+    assert!(said.contains("a/b is also written by the role own (roles/own/role.toml:3:8)"), "{said}");
+    for (above, what) in [("source = 'f'", "makes a file"), ("remove = true", "takes away")] {
+        let said = with(&format!("[[file]]\npath = 'a'\n{above}\n{file}"), "");
+        let want = "roles/own/role.toml:6:8: a/b (role own: f) would be lost: it is below a, which role own";
+        assert!(said.starts_with(want) && said.ends_with(what), "{said}");
+    }
     let said = with("[[fragment]]\nslot = 'plan9_ini'\nsource = 'f'", "sysname=other");
     assert!(said.contains("plan9.ini sets sysname twice, in line"), "{said}");
     let said = with("[[file]]\npath = 'k'\nmake = 'keys'", "");
-    assert!(said.contains("none lists \"keys\" in its secrets"), "{said}");
+    assert!(said.contains("no role lists \"keys\" in its secrets"), "{said}");
 }
 
 #[test]
@@ -482,7 +490,7 @@ fn nodes_that_make_no_sense_are_refused() {
     };
     assert_eq!(said(&["cpuu"], "9legacy"), "There is no role \"cpuu\"; did you mean \"cpu\"?");
     assert!(said(&["venti"], "9legacy").contains("add one of cpu, terminal"));
-    assert!(said(&["cpu", "terminal"], "9legacy").contains("cpu and terminal want a kernel each"));
+    assert!(said(&["cpu", "terminal"], "9legacy").contains("cpu and terminal need different kernels"));
     assert!(said(&["cpu"], "inferno").contains("templates/ has 9front, 9legacy, sample"));
     let mut other = lab.clone();
     other.users[0].name = "nobody".into();
@@ -533,9 +541,12 @@ fn checks_come_with_their_role_and_know_passwords_in_replies_alone() {
 
     let checks = role("name = 'a'\nat = 'host'\nrun = 'nc localhost {{ports.plan9n2.x}}'\n").unwrap();
     assert_eq!((checks[0].place.clone(), checks[0].run.as_str()), (Place::Host, "nc localhost 4711"));
+    for wrong in ["run = 'echo {{password.glenda}}'", "run = 'x'\nexpect = '{{password.glenda}}'"] {
+        let checks = role(&format!("name = 'a'\n{wrong}\n")).unwrap();
+        let broken = checks[0].broken.as_deref().unwrap_or_default();
+        assert!(broken.contains("no variable \"password.glenda\""), "{wrong}: {broken}");
+    }
     for (wrong, said) in [
-        ("name = 'a'\nrun = 'echo {{password.glenda}}'\n", "roles/x/role.toml:8:"),
-        ("name = 'a'\nrun = 'x'\nexpect = '{{password.glenda}}'\n", "no variable \"password.glenda\""),
         ("name = 'a'\nrun = 'x'\nat = 'there'\n", "unknown variant `there`"),
         ("name = 'a'\nrunn = 'x'\n", "nknown field `runn`"),
     ] {

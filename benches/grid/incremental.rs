@@ -95,7 +95,7 @@ fn many_lab(bench: &Bench) -> io::Result<()> {
     fs::write(path, lab)
 }
 
-/// What no build can do without, done in the plainest way on all cores.
+/// The work that no build can avoid, done in the plainest way on all cores.
 fn floor(bench: &Bench, medium: &Path, artifacts: &Path) -> io::Result<Duration> {
     let mut files = Vec::new();
     for folder in FOLDERS {

@@ -1,7 +1,7 @@
 //! One tree on each file system, from the laying out to a compressed image.
 
 use super::{Bench, Table, ratio};
-use p9img::artifact::{Folder, Job, NodeIdentity, Quiet, Settings, Wait, build};
+use p9img::artifact::{Folder, Job, Machine, Quiet, Settings, Wait, build};
 use p9img::fs::{cwfs, fossil, gefs, hjfs};
 use p9img::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
 use p9img::media::{Medium, Selection};
@@ -46,7 +46,7 @@ pub fn rows(bench: &Bench, medium: &Path, table: &mut Table) -> io::Result<()> {
     Ok(())
 }
 
-/// What goes into a node by default, and a file of users who own it.
+/// Files of a node by default, and a file of users who own them.
 fn tree(medium: &Path) -> io::Result<Arc<Tree>> {
     let medium = Medium::open("9legacy", medium, EPOCH, None).map_err(io::Error::other)?;
     let include = medium.distribution.default_include(Arch::I386);
@@ -75,7 +75,7 @@ fn once(bench: &Bench, tree: &Arc<Tree>, make: Make) -> io::Result<Duration> {
 }
 
 fn job(n: usize, disk: Arc<dyn ReadAt>) -> Job {
-    let node = NodeIdentity {
+    let node = Machine {
         lab: "bench".into(),
         name: format!("volume{n}"),
         annotation: String::new(),

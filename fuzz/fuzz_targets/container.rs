@@ -1,10 +1,10 @@
-//! qcow2 (zlib and zstd), and VMDK in an OVA: opening and reading.
+//! qcow2 (zlib and zstd), and VMDK in an OVA: opening, checking and reading.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use p9img::artifact::qcow2::Qcow2;
 use p9img::artifact::vmdk::Vmdk;
-use p9img::artifact::{Folder, Job, NodeIdentity, Quiet, Settings, Wait, build, ova};
+use p9img::artifact::{Folder, Job, Machine, Quiet, Settings, Wait, build, layers, ova};
 use p9img::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
 use p9img::read_at::{HostFile, ReadAt};
 use p9img_fuzz::{EPOCH, Image, Scratch, Wounded};
@@ -23,7 +23,7 @@ static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {
     for at in [0, 5 << 16, 15 << 16] {
         disk[at..at + 3000].iter_mut().zip(0u32..).for_each(|(b, i)| *b = (i * i / 7) as u8);
     }
-    let node = NodeIdentity {
+    let node = Machine {
         lab: "fuzz".into(),
         name: "node".into(),
         annotation: "cpu".into(),
@@ -65,6 +65,9 @@ fn read(disk: io::Result<impl ReadAt>) {
 fuzz_target!(|data: &[u8]| {
     let Some((which, rest)) = data.split_first() else { return };
     let file = || -> Arc<dyn ReadAt> { Arc::new(Wounded::new(&IMAGES[usize::from(which % 3)], rest)) };
+    if let Ok(layers) = layers(file()) {
+        layers.check(false, &mut |finding| drop(finding.to_string())).expect("an image that can be read");
+    }
     if *which % 3 == 2 {
         if let Ok(window) = ova::vmdk(file()) {
             let disk = Vmdk::open(Arc::new(window));

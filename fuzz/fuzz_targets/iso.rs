@@ -7,7 +7,7 @@ mod sample;
 
 use libfuzzer_sys::fuzz_target;
 use p9img::ReadAt;
-use p9img::fs::tree::TreeFs;
+use p9img::fs::TreeFs;
 use p9img::media::iso;
 use p9img_fuzz::{EPOCH, Image, Wounded, look};
 use std::error::Error as _;

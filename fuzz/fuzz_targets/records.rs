@@ -1,4 +1,5 @@
-//! What a build reads back from its output folder: SHA256SUMS, manifest.json.
+//! Files that a build reads back from its output folder: SHA256SUMS,
+//! manifest.json.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! What the fuzz targets share.
+//! Common code of the fuzz targets.
 //!
 //! Images are large and mostly file contents; a fuzzer that sees them as plain
 //! bytes spends its time there. So a target for an image holds a valid one,

@@ -1,7 +1,8 @@
 //! Where the store is on this machine, and how the network is reached.
 
+use crate::media::Digest;
 use crate::media::fetch::{Proxies, Settings};
-use crate::media::store::Store;
+use crate::media::store::{Name, Store};
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ impl Store {
     /// When neither says where that is.
     pub fn platform() -> anyhow::Result<Self> {
         let folder = folder().ok_or_else(|| {
-            anyhow::anyhow!("There is no home folder to keep media in: set {VARIABLE} to a folder for the cache")
+            anyhow::anyhow!("There is no home folder for the cache of media: set {VARIABLE} to a folder for it")
         })?;
         Ok(Self::at(folder))
     }
@@ -30,6 +31,21 @@ fn folder() -> Option<PathBuf> {
         Some(path) => std::path::absolute(path).ok(),
         None => Some(etcetera::base_strategy::choose_native_strategy().ok()?.cache_dir().join("p9img")),
     }
+}
+
+/// Removes a file by its digest, and what was made of it. Returns the bytes that are free now.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn forget(store: &Store, digest: Digest) -> anyhow::Result<u64> {
+    let mut freed = 0;
+    for entry in store.entries()? {
+        let made_of = matches!(&entry.name, Name::Derived(key) if key.contains(&digest.to_string()));
+        if (made_of || entry.name == Name::Content(digest)) && store.remove(&entry.name)? {
+            freed += entry.len;
+        }
+    }
+    Ok(freed)
 }
 
 /// How to reach the network: proxies and certificates are the user's.

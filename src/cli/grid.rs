@@ -1,26 +1,20 @@
-//! What the commands around a running lab begin with: the lab, what was built
-//! from it, and the folder of the run.
+//! What `up` and `test` begin with: the lab, what was built from it, and the
+//! folder of the run.
 
-use super::args::{Cli, Overrides};
-use super::{say, setup};
-use crate::artifact::manifest::{Artifact, Manifest};
+use super::shared_args::{GlobalArgs, Overrides};
+use super::{say, setup, stale};
+use crate::artifact::manifest::Manifest;
 use crate::guest::DiskFormat;
-use crate::guest::grid::{Grid, GridSpec, NodeSpec};
+use crate::guest::grid::{Grid, GridSpec, NodeSpec, regular};
 use crate::hex::hex;
-use crate::lab::{Format, Lab, Node, PcFirmware, SAMPLE};
+use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
 use crate::render::{Catalog, Kernel, Systems};
+use crate::stop::{self, INTERRUPTED};
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
-
-/// Formats that QEMU starts from, the best first.
-const FORMATS: [(Format, &str, DiskFormat); 3] = [
-    (Format::Qcow2, "qcow2", DiskFormat::Qcow2),
-    (Format::Qcow2Zstd, "qcow2-zstd", DiskFormat::Qcow2),
-    (Format::Raw, "raw", DiskFormat::Raw),
-];
+use std::path::PathBuf;
 
 /// A lab that can be run.
 pub struct Runnable {
@@ -36,12 +30,12 @@ pub struct Runnable {
 ///
 /// # Errors
 /// When the lab has mistakes, nothing was built, or something else was.
-pub fn load(cli: &Cli, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
+pub fn load(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
     let catalog = setup::catalog(cli)?;
     let overrides = Overrides { media: None, format: Vec::new(), out: out.cloned() };
     let lab = setup::lab(cli, &catalog, &overrides)?;
     let Some(manifest) = Manifest::load(&lab.out)? else {
-        bail!("Nothing is built in {}: run `p9img build --all` first", lab.out.display());
+        bail!("No images in {}: run `p9img build --all` first", lab.out.display());
     };
     same_lab(&lab, &manifest)?;
     let systems = manifest.systems();
@@ -50,16 +44,24 @@ pub fn load(cli: &Cli, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
         let which =
             if sample.len() < lab.nodes.len() { format!("images of {}", sample.join(", ")) } else { "images".into() };
         bail!(
-            "The {which} in {} are built from the embedded sample, which is not Plan 9: they print a line and power \
-             off. Build from a real medium: `p9img build --all --media PATH`",
+            "The {which} in {} are built from the embedded sample, which is not Plan 9: their nodes print a line and power off. Build from a real medium: `p9img build --all --media PATH`",
             lab.out.display()
         );
     }
+    lab.nodes.iter().try_for_each(|node| catalog.agree(&systems, node))?;
     let nodes =
-        lab.nodes.iter().map(|node| node_spec(&lab, &catalog, &manifest, &systems, node)).collect::<Result<_, _>>()?;
+        lab.nodes.iter().map(|node| node_spec(&lab, &catalog, Some(&manifest), node)).collect::<Result<_, _>>()?;
     let program = std::env::current_exe().context("Cannot find this program's own file")?;
-    let spec =
-        GridSpec { lab: lab.name.clone(), program, subnet: lab.network.subnet, gateway: lab.network.gateway, nodes };
+    let spec = GridSpec {
+        lab: lab.name.clone(),
+        file: cli.lab.clone(),
+        user: lab.users.first().map_or(&lab.hostowner, |u| &u.name).clone(),
+        base: lab.ports,
+        program,
+        subnet: lab.network.subnet,
+        gateway: lab.network.gateway,
+        nodes,
+    };
     let grid = Grid::new(&lab.out);
     Ok(Runnable { systems, lab, catalog, spec, grid })
 }
@@ -80,37 +82,34 @@ fn same_lab(lab: &Lab, manifest: &Manifest) -> anyhow::Result<()> {
     let then = manifest.inputs.get("lab").cloned().unwrap_or_default();
     for key in ["network", "nodes", "users", "hostowner", "authdom", "timezone", "controllers"] {
         if now[key] != then[key] {
-            bail!("lab.toml says other {key} than when the images in {out} were built: run `p9img build --all` again");
+            bail!("{key} in lab.toml changed since the images in {out} were built: run `p9img build --all` again");
         }
     }
     Ok(())
 }
 
-fn node_spec(
-    lab: &Lab,
-    catalog: &Catalog,
-    manifest: &Manifest,
-    systems: &Systems,
-    node: &Node,
-) -> anyhow::Result<NodeSpec> {
-    let artifact = |word: &str| -> Option<(&String, &Artifact)> {
-        manifest.artifacts.iter().find(|(_, a)| a.node == node.name && a.format == word)
-    };
-    let found = FORMATS.iter().find_map(|(format, word, disk)| Some((*format, *disk, artifact(word)?)));
+/// A node as it is run: what the lab says of it, and which image it starts
+/// from, if something was built.
+///
+/// # Errors
+/// When one of its roles is not known.
+pub fn node_spec(lab: &Lab, catalog: &Catalog, manifest: Option<&Manifest>, node: &Node) -> anyhow::Result<NodeSpec> {
+    let systems = manifest.map(Manifest::systems).unwrap_or_default();
+    let found = manifest.and_then(|m| m.artifact_of(&node.name, &Format::to_run()));
     let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
-    let (format, disk, name, sha256) = match found {
-        Some((format, disk, (name, artifact))) => (format, disk, name.clone(), artifact.sha256.clone()),
+    let (format, name, sha256) = match found {
+        Some((format, name, artifact)) => (format, name.to_owned(), artifact.sha256.clone()),
         // Told when somebody wants to start it.
-        None => (Format::Qcow2, DiskFormat::Qcow2, String::new(), String::new()),
+        None => (Format::Qcow2, String::new(), String::new()),
     };
     Ok(NodeSpec {
         name: node.name.clone(),
         image: lab.out.join(name),
-        format: disk,
+        format: format.spec().run.and_then(|run| DiskFormat::named(run.driver)).unwrap_or(DiskFormat::Raw),
         sha256,
         board: node.board,
         controller: lab.controller(node, format),
-        uefi: node.firmware == PcFirmware::Uefi,
+        firmware: node.firmware,
         nic: node.nic,
         mac: node.mac,
         ip: node.ip,
@@ -118,8 +117,10 @@ fn node_spec(
         memory: node.memory,
         ready: if cpu { format!("\n{}# ", node.name) } else { "\ninit: starting /bin/rc".to_owned() },
         shell: cpu,
+        // What a card in QEMU shows on its screen is not known.
+        screen: !cpu && !node.board.is_pi(),
         // QEMU's Pi has no network.
-        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(systems, node)? },
+        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(&systems, node)? },
     })
 }
 
@@ -145,9 +146,15 @@ impl Runnable {
         Ok(can.into_iter().map(|n| n.name.clone()).collect())
     }
 
-    pub fn node(&self, name: &str) -> anyhow::Result<&NodeSpec> {
+    fn node(&self, name: &str) -> anyhow::Result<&NodeSpec> {
         setup::nodes(&self.lab, &[name.to_owned()])?;
         self.spec.nodes.iter().find(|n| n.name == name).context("The lab has no such node")
+    }
+
+    /// Says which images were made with other secrets than the lab has now.
+    pub fn tell_stale(&self, cli: &GlobalArgs, secrets: &Secrets) {
+        let images = self.spec.nodes.iter().filter(|n| !n.sha256.is_empty() && !cli.quiet);
+        stale::tell(images.map(|n| (n.name.as_str(), n.image.as_path())), secrets, &self.lab.hostowner);
     }
 
     /// Makes sure that the images of the nodes are there and are what was built.
@@ -160,8 +167,10 @@ impl Runnable {
             if node.sha256.is_empty() {
                 bail!("No image of {name} is built that QEMU starts from: run `p9img build {name} --format qcow2`");
             }
-            let found = digest(&node.image)
-                .with_context(|| format!("Cannot read the image of {name}: run `p9img build {name}`"))?;
+            let found = match regular(&node.image).and_then(digest) {
+                Err(_) if stop::asked() => bail!("{INTERRUPTED}; nothing was started"),
+                other => other.with_context(|| format!("Cannot read the image of {name}: run `p9img build {name}`"))?,
+            };
             if found != node.sha256 {
                 bail!(
                     "{} has SHA-256 {found}, but manifest.json says {}: build {name} again",
@@ -177,11 +186,11 @@ impl Runnable {
 /// SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn digest(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
+/// When it cannot be read, or the user interrupts.
+pub fn digest(mut file: File) -> std::io::Result<String> {
     let (mut hash, mut buf) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
+        stop::go_on()?;
         match file.read(&mut buf)? {
             0 => return Ok(hex(&hash.finalize())),
             n => hash.update(&buf[..n]),

@@ -2,11 +2,14 @@
 
 use super::Usage;
 use crate::disk::{self, DiskImage};
-use crate::fs::{self, FileSystem};
+use crate::foreign;
+use crate::fs::{self, FileSystem, Node};
 use crate::media::store::Store;
 use crate::media::{Medium, Source};
 use crate::read_at::ReadAt;
+use crate::shown;
 use anyhow::Context as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,31 +26,41 @@ pub enum Place {
     },
 }
 
+/// Takes a disk out of what it is wrapped in.
+pub type Unwrap<'a> = &'a mut dyn FnMut(Arc<dyn ReadAt>) -> std::io::Result<Arc<dyn ReadAt>>;
+
 /// Opens what `place` names.
 ///
 /// # Errors
 /// When there is no such image or it is none.
 pub fn open(place: &str) -> anyhow::Result<Place> {
+    open_by(place, &mut crate::artifact::from)
+}
+
+/// As [`open`]; `unwrap` takes the disk out of what it is wrapped in.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_by(place: &str, unwrap: Unwrap<'_>) -> anyhow::Result<Place> {
     if let Some(rest) = after(place, "sample").filter(|_| !Path::new(place).exists()) {
         let medium = Medium::sample();
-        return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
+        return Ok(Place::Whole { fs: Box::new(fs::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
     }
     let (image, rest) = split(place)?;
     let bytes = match Source::open(image, Store::platform().ok().as_ref())? {
-        Source::Other(bytes) => {
-            crate::artifact::from(bytes).with_context(|| format!("Cannot open the image {}", image.display()))?
-        }
+        Source::Other(bytes) => unwrap(bytes).with_context(|| format!("Cannot open the image {}", image.display()))?,
         source => {
             let medium = Medium::read("medium", image, source, 0)?;
-            return Ok(Place::Whole { fs: Box::new(fs::tree::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
+            return whole(Box::new(fs::TreeFs::new(medium.tree)), rest, u64::MAX, image);
         }
     };
     let disk = match disk::open_disk(bytes.clone()) {
         Ok(disk) => disk,
         Err(disk::OpenDiskError::NoPartitions) => {
             let len = bytes.len();
-            let fs = fs::open(bytes, None, &fs::alone).with_context(|| format!("Cannot read {}", image.display()))?;
-            return Ok(Place::Whole { fs, path: rest, len });
+            let fs = fs::open(bytes.clone(), None, &fs::alone).map_err(|e| better(e, &*bytes));
+            let fs = fs.with_context(|| format!("Cannot read {}", image.display()))?;
+            return whole(fs, rest, len, image);
         }
         Err(e) => return Err(e).with_context(|| format!("Cannot read {} as a disk", image.display())),
     };
@@ -59,6 +72,19 @@ pub fn open(place: &str) -> anyhow::Result<Place> {
         },
     };
     Ok(Place::Disk { disk, partition: partition.filter(|p| !p.is_empty()), path })
+}
+
+/// What has no partitions; who names one is told so.
+fn whole(fs: Box<dyn FileSystem>, path: Option<String>, len: u64, image: &Path) -> anyhow::Result<Place> {
+    if let Some(name) = path.as_deref().filter(|p| !p.is_empty() && !p.contains('/'))
+        && fs.find(name.as_bytes()).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+    {
+        let image = image.display();
+        anyhow::bail!(
+            "There is no {name:?} in {image}, which is one tree of files with no partitions: give {image}:/PATH"
+        );
+    }
+    Ok(Place::Whole { fs, path, len })
 }
 
 /// `place` without `head`, if it begins with that and a colon follows or nothing.
@@ -83,6 +109,20 @@ pub fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
     Err(anyhow::anyhow!("There is no image {image}: give a disk image, a medium's folder, or `sample`"))
 }
 
+/// The file or directory at a path, which may be written as p9img shows it
+/// (`%1B` for a control character), and its path in the file system.
+///
+/// # Errors
+/// When there is none.
+pub fn find(fs: &dyn FileSystem, path: &str) -> io::Result<(Vec<u8>, Node)> {
+    let (plain, meant) = (path.as_bytes().to_vec(), shown::bytes(path));
+    match fs.find(&plain) {
+        Ok(node) => Ok((plain, node)),
+        Err(e) if meant == plain => Err(e),
+        Err(e) => fs.find(&meant).map(|node| (meant, node)).map_err(|_| e),
+    }
+}
+
 /// Opens the file system of one partition.
 ///
 /// # Errors
@@ -90,7 +130,17 @@ pub fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
 pub fn open_partition(disk: &DiskImage, name: &str) -> anyhow::Result<Box<dyn FileSystem>> {
     let lba = disk.find(name).map_err(|e| Usage(e.to_string()))?.lba();
     let beside = |name: &str| disk.beside(name);
-    fs::open(partition(disk, name)?, Some(lba), &beside).with_context(|| format!("Cannot read the partition {name}"))
+    let bytes = partition(disk, name)?;
+    let fs = fs::open(bytes.clone(), Some(lba), &beside).map_err(|e| better(e, &*bytes));
+    fs.with_context(|| format!("Cannot read the partition {name}"))
+}
+
+/// What there is instead of a file system that p9img knows, if that has a name.
+fn better(e: fs::OpenError, bytes: &dyn ReadAt) -> anyhow::Error {
+    match (&e, foreign::name(bytes)) {
+        (fs::OpenError::Unknown { .. }, Ok(Some(found))) => found.into(),
+        _ => e.into(),
+    }
 }
 
 /// The bytes of one partition.

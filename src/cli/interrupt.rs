@@ -1,6 +1,7 @@
 //! Interrupts: the first asks the build to stop and clean up, the second ends
 //! the program at once.
 
+use crate::stop;
 use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
@@ -21,5 +22,14 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
             .and_then(|_| signal_hook::flag::register(signal, flag.clone()))
             .context("Cannot listen for interrupts")?;
     }
+    stop::listen(&flag);
     Ok(flag)
+}
+
+/// Lets a write past `ulimit -f` fail with an error of its own, instead of ending
+/// the program without a word. Caught rather than ignored: programs that are
+/// started from here get what is usual.
+pub fn outlive_file_limit() {
+    // Where it cannot be caught, everything is as it was.
+    let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
 }

@@ -1,10 +1,10 @@
 //! From what the lab says of a medium to the medium: fetched if it has an
 //! address, and compared with the digests of the lab and of `p9img.lock`.
 
-use super::args::Cli;
 use super::cache::network;
 use super::progress::Progress;
 use super::say;
+use super::shared_args::GlobalArgs;
 use crate::digest::Digest;
 use crate::lab::{self, Lab, Origin, Said};
 use crate::media::compressed::known;
@@ -13,6 +13,7 @@ use crate::media::pins::{self, Pin, Pins};
 use crate::media::store::{Store, Stored};
 use crate::media::{Medium, MediumError, Source};
 use crate::read_at::HostFile;
+use crate::stop;
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -28,9 +29,18 @@ pub struct Located {
     stored: Option<Arc<Stored>>,
     /// Digest, length, and where it comes from.
     pub file: Option<Pin>,
+    /// The addresses of what was fetched with nothing to say what it must be.
+    unproved: Vec<String>,
+    /// Whether `p9img.lock` says what it must be.
+    pinned: bool,
 }
 
 impl Located {
+    /// What lies on this machine.
+    fn plain(path: &Path, file: Option<Pin>, pinned: bool) -> Self {
+        Self { path: path.into(), stored: None, file, unproved: Vec::new(), pinned }
+    }
+
     /// Opens it for a reader of media.
     ///
     /// # Errors
@@ -40,6 +50,31 @@ impl Located {
         match &self.stored {
             Some(stored) => Source::of(stored.clone(), &self.path, store.as_ref()),
             None => Source::open(&self.path, store.as_ref()),
+        }
+    }
+
+    /// What to say when it cannot be the medium `name`. If nothing but an
+    /// address says that it is, the cache does not keep it.
+    pub fn unusable(&self, name: &str, why: MediumError) -> anyhow::Error {
+        // This machine's fault, not the medium's.
+        if matches!(why, MediumError::Store(_) | MediumError::NoCache { .. } | MediumError::Read { .. }) {
+            return why.into();
+        }
+        let why = anyhow::Error::from(why);
+        let forget = || -> anyhow::Result<()> {
+            let (Some(Pin::File { sha256, .. }), false) = (&self.file, self.unproved.is_empty()) else { return Ok(()) };
+            let store = Store::platform()?;
+            super::cache::forget(&store, *sha256)?;
+            Ok(self.unproved.iter().try_for_each(|url| store.forget(url))?)
+        };
+        // What stays in the cache is of no harm: the next use refuses it as well.
+        let _ = forget();
+        match self.pinned {
+            true => why.context(format!(
+                "The entry of {} for the medium {name} cannot be used: `p9img media add {name} --update` records the present file",
+                pins::FILE
+            )),
+            false => why,
         }
     }
 }
@@ -63,11 +98,12 @@ pub enum Record {
 ///
 /// # Errors
 /// When it cannot be had, is not what it was, or holds no Plan 9.
-pub fn open(cli: &Cli, lab: &Lab, name: &str, medium: &lab::Medium, keep: Record) -> anyhow::Result<Medium> {
+pub fn open(cli: &GlobalArgs, lab: &Lab, name: &str, medium: &lab::Medium, keep: Record) -> anyhow::Result<Medium> {
     let pins = if medium.said == Said::Here { Pins::default() } else { Pins::load(&lab.dir)? };
     let pin = pins.media.get(name);
     let located = locate(cli, &lab.dir, name, medium, pin, Trust::Lock)?;
-    let opened = Medium::read(name, &located.path, located.source()?, lab.epoch)?;
+    let opened = located.source().and_then(|source| Medium::read(name, &located.path, source, lab.epoch));
+    let opened = opened.map_err(|e| located.unusable(name, e))?;
     if let (None, Some(Pin::Folder { tree, .. })) = (&located.file, pin) {
         let found = tree_digest(&opened)?;
         if found != *tree {
@@ -86,7 +122,7 @@ pub fn open(cli: &Cli, lab: &Lab, name: &str, medium: &lab::Medium, keep: Record
 /// # Errors
 /// When it cannot be had or is not what it was.
 pub fn plain(
-    cli: &Cli,
+    cli: &GlobalArgs,
     lab: &Lab,
     name: &str,
     medium: &lab::Medium,
@@ -95,7 +131,7 @@ pub fn plain(
     let pins = Pins::load(&lab.dir)?;
     let pin = pins.media.get(name);
     let located = locate(cli, &lab.dir, name, medium, pin, Trust::Lock)?;
-    let source = located.source()?;
+    let source = located.source().map_err(|e| located.unusable(name, e))?;
     if let (Some(file), Record::Yes) = (located.file, keep) {
         record(&lab.dir, name, file, pin)?;
     }
@@ -136,7 +172,7 @@ pub fn record(dir: &Path, name: &str, file: Pin, pin: Option<&Pin>) -> anyhow::R
 /// When a file cannot be read.
 pub fn tree_digest(medium: &Medium) -> anyhow::Result<Digest> {
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    Ok(medium.tree.digest(jobs)?.parse()?)
+    Ok(medium.tree.digest(jobs, &stop::go_on)?.parse()?)
 }
 
 /// What a medium must be, and who says so.
@@ -155,7 +191,7 @@ fn expected(medium: &lab::Medium, pin: Option<&Pin>, trust: Trust) -> (Option<Di
 /// # Errors
 /// When it is not there or is another.
 pub fn locate(
-    cli: &Cli,
+    cli: &GlobalArgs,
     dir: &Path,
     name: &str,
     medium: &lab::Medium,
@@ -169,28 +205,28 @@ pub fn locate(
             if !path.is_file() {
                 if medium.sha256.is_some() && path.is_dir() {
                     bail!(
-                        "The medium {name} is the folder {}, but `sha256` is of a file: take it out of the lab",
+                        "The medium {name} is the folder {}, but `sha256` is of a file: remove it from the lab",
                         path.display()
                     );
                 }
-                return Ok(Located { path: path.clone(), stored: None, file: None });
+                return Ok(Located::plain(path, None, false));
             }
             if medium.said == Said::Here && sha256.is_none() {
-                return Ok(Located { path: path.clone(), stored: None, file: None });
+                return Ok(Located::plain(path, None, false));
             }
             let (found, length) = digest(path).with_context(|| format!("Cannot read {}", path.display()))?;
             if let Some(expected) = sha256.filter(|expected| *expected != found) {
                 bail!("{}", changed(name, &path.display().to_string(), found, expected, said_by, true));
             }
             let source = path.strip_prefix(dir).unwrap_or(path).display().to_string();
-            Ok(Located { path: path.clone(), stored: None, file: Some(Pin::File { sha256: found, length, source }) })
+            Ok(Located::plain(path, Some(Pin::File { sha256: found, length, source }), said_by == pins::FILE))
         }
         Origin::Urls(urls) => {
             let store = Store::platform()?;
             let progress = Progress::new(cli.quiet, Arc::default());
             let len = if sha256.is_some() && sha256 == medium.sha256 { medium.len } else { None };
             let advice = match said_by {
-                pins::FILE => format!("{said_by} (if the change is meant, run `p9img media add {name} --update`)"),
+                pins::FILE => format!("{said_by} (if the change is intended, run `p9img media add {name} --update`)"),
                 other => other.to_owned(),
             };
             let wanted = Wanted { name, urls, sha256, len, said_by: &advice };
@@ -199,13 +235,15 @@ pub fn locate(
             let fetched = fetched?;
             if !cli.quiet {
                 for failed in &fetched.failed {
-                    say::note(&format!("{failed}: took the next address"));
+                    say::note(&format!("{failed}: using the next address"));
                 }
             }
             let recorded = pin.filter(|_| fetched.from.is_none()).map(|pin| pin.source().to_owned());
             let source = fetched.from.or(recorded).or_else(|| urls.first().cloned()).unwrap_or_default();
             let file = Some(Pin::File { sha256: fetched.sha256, length: fetched.len, source });
-            Ok(Located { path: fetched.file.path().to_owned(), stored: Some(fetched.file), file })
+            let unproved = if sha256.is_none() { urls.clone() } else { Vec::new() };
+            let path = fetched.file.path().to_owned();
+            Ok(Located { path, stored: Some(fetched.file), file, unproved, pinned: said_by == pins::FILE })
         }
     }
 }
@@ -224,8 +262,8 @@ pub fn changed(name: &str, place: &str, found: Digest, expected: Digest, said_by
     let what = if file { "SHA-256" } else { "a tree with the digest" };
     let pin = if file { "" } else { " --pin" };
     let advice = match said_by {
-        pins::FILE => format!("if the change is meant, run `p9img media add {name} --update{pin}`"),
-        _ => "put the right file there".to_owned(),
+        pins::FILE => format!("if the change is intended, run `p9img media add {name} --update{pin}`"),
+        _ => "replace it by the right file".to_owned(),
     };
     format!("The medium {name} ({place}) has {what} {found}, but {said_by} says {expected}: {advice}")
 }

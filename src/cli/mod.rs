@@ -1,43 +1,27 @@
-//! The command line: one file for each subcommand, and the only place that
-//! prints. Results go to stdout, progress and messages to stderr.
+//! The command line: `commands` has one file for each subcommand, and this is the
+//! only place that prints. Results go to stdout, progress and messages to stderr.
 
-mod args;
 mod before;
-mod build;
 mod cache;
-mod cat;
-mod check;
-mod console;
-mod diff;
-mod down;
-mod extract;
-mod flash;
-mod fsck;
+mod choices;
+mod commands;
 mod grid;
 mod image;
-mod init;
 mod interrupt;
-mod ls;
-mod media;
-mod media_add;
-mod media_list;
-mod media_show;
+mod leftovers;
 mod medium;
-mod plan;
 mod progress;
 mod rebuild;
+mod running;
 mod say;
-mod screenshot;
-mod secrets;
+mod secrecy;
 mod setup;
-mod status;
-mod test;
-mod up;
+mod shared_args;
+mod stale;
 
-use crate::guest::grid::serve_stdin;
-use anyhow::Context as _;
-use args::{Cli, Command};
+use crate::lock;
 use clap::Parser as _;
+use commands::Cli;
 use std::process::ExitCode;
 
 /// How a run ended, as an exit code.
@@ -60,37 +44,20 @@ pub struct Usage(pub String);
 /// Parses the arguments, runs the command, prints what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.color.apply();
-    let outcome = run(&cli).unwrap_or_else(|e| {
+    cli.global.color.apply();
+    interrupt::outlive_file_limit();
+    if let Ok(store) = crate::media::store::Store::platform() {
+        crate::artifact::unpack_in(store.root().to_owned());
+    }
+    let outcome = commands::run(&cli).unwrap_or_else(|e| {
         say::error(&e);
         if e.is::<Usage>() { Outcome::Usage } else { Outcome::Failed }
     });
-    ExitCode::from(outcome as u8)
-}
-
-fn run(cli: &Cli) -> anyhow::Result<Outcome> {
-    match &cli.command {
-        Command::Init(a) => init::run(cli, a),
-        Command::Check(a) => check::run(cli, a),
-        Command::Plan(a) => plan::run(cli, a),
-        Command::Build(a) => build::run(cli, a),
-        Command::Secrets(a) => secrets::run(cli, a),
-        Command::Media(a) => media::run(cli, a),
-        Command::Ls(a) => ls::run(cli, a),
-        Command::Cat(a) => cat::run(a),
-        Command::Extract(a) => extract::run(cli, a),
-        Command::Fsck(a) => fsck::run(cli, a),
-        Command::Diff(a) => diff::run(cli, a),
-        Command::Up(a) => up::run(cli, a),
-        Command::Down(a) => down::run(cli, a),
-        Command::Status(a) => status::run(cli, a),
-        Command::Console(a) => console::run(cli, a),
-        Command::Flash(a) => flash::run(cli, a),
-        Command::Screenshot(a) => screenshot::run(cli, a),
-        Command::Test(a) => test::run(cli, a),
-        Command::Switch => {
-            serve_stdin().context("Standard input is no socket that p9img made: `p9img up` starts this by itself")?;
-            Ok(Outcome::Good)
-        }
+    if let Some(path) = lock::without() {
+        say::note(&format!(
+            "{} is on a file system without locks: do not run two of these commands on it at once",
+            path.display()
+        ));
     }
+    ExitCode::from(outcome as u8)
 }

@@ -4,10 +4,14 @@
 //! Nothing is written where the artifacts are. Equal ones are removed again;
 //! one that differs stays beside the output folder, for `p9img diff`.
 
-use super::args::{Build, Cli};
-use super::{Outcome, say};
+use super::commands::build;
+use super::shared_args::{GlobalArgs, Overrides};
+use super::{Outcome, choices, say};
 use crate::artifact::manifest::{self, Manifest};
-use crate::artifact::{ArtifactReport, Folder, sums};
+use crate::artifact::{ArtifactReport, Folder, folder, sums};
+use crate::count;
+use crate::lab::{Format, Lab, Node, words};
+use crate::lock::{self, Taken};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,6 +19,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+/// Names of the folders that rebuilds go to begin with this.
+const PREFIX: &str = ".p9img-rebuild-";
 /// Bytes compared at a time.
 const STEP: usize = 256 << 10;
 
@@ -42,13 +48,77 @@ struct Written {
 ///
 /// # Errors
 /// When none can be made.
-pub fn folder(out: &Path) -> anyhow::Result<tempfile::TempDir> {
+pub fn work(out: &Path) -> anyhow::Result<tempfile::TempDir> {
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = |b: &mut tempfile::Builder<'_, '_>| b.prefix(".p9img-rebuild-").tempdir_in(parent);
+    sweep(parent);
+    let name = |b: &mut tempfile::Builder<'_, '_>| b.prefix(PREFIX).tempdir_in(parent);
     // A lab in a folder that is only for reading is rebuilt elsewhere.
     name(&mut tempfile::Builder::new())
         .or_else(|_| tempfile::tempdir())
         .with_context(|| format!("Cannot make a folder for the rebuild in {}", parent.display()))
+}
+
+/// Removes what killed rebuilds left beside the output folder. A folder that is
+/// kept for a closer look has no lock file, and that of a living rebuild is locked.
+#[expect(clippy::disallowed_methods, reason = "the order of removal reaches nothing")]
+fn sweep(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let path = entry.path().join(folder::LOCK);
+        let ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if !ours || !path.symlink_metadata().is_ok_and(|m| m.is_file()) {
+            continue;
+        }
+        if let Ok(file) = File::options().write(true).open(&path)
+            && lock::attempt(&path, &file).is_ok_and(|taken| taken == Taken::Held)
+        {
+            // What cannot be removed is in nobody's way.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The lab as it was when what is there was built, as far as the command line
+/// shaped it and says nothing else now.
+pub fn as_built(cli: &GlobalArgs, lab: Lab, overrides: &Overrides, there: Option<&Manifest>) -> Lab {
+    let Some(there) = there else { return lab };
+    let formats = choices::formats_then(there).filter(|formats| overrides.format.is_empty() && !formats.is_empty());
+    let lab = match formats {
+        Some(formats) => lab.with_formats(&formats),
+        None => lab,
+    };
+    match &there.epoch_from {
+        Some(from) if lab.epoch_from.is_none() && lab.epoch != there.epoch => {
+            if !cli.quiet {
+                say::note(&format!("the epoch is {}, which the last build had from {from}", there.epoch));
+            }
+            lab.with_epoch(there.epoch)
+        }
+        _ => lab,
+    }
+}
+
+/// Nodes with the formats in which there are images of them; without any, or when
+/// the command line names formats, those that a build makes.
+pub fn variants(lab: &Lab, nodes: &[&Node], args: &build::Args, there: Option<&Manifest>) -> Vec<(Node, Vec<Format>)> {
+    let made = |node: &str| -> Vec<Format> {
+        let all = there.iter().flat_map(|m| m.artifacts.values()).filter(|a| !a.stale && a.node == node);
+        all.filter_map(|a| words::parse(&a.format).ok()).collect()
+    };
+    let any = nodes.iter().any(|n| !made(&n.name).is_empty());
+    let variants = |node: &Node| {
+        let made = made(&node.name);
+        if !args.overrides.format.is_empty() || !any || (made.is_empty() && !args.nodes.is_empty()) {
+            return lab.variants(node);
+        }
+        let formats: Vec<Format> = lab.formats.iter().copied().chain(made.iter().copied()).collect();
+        let all = lab.clone().with_formats(&formats).variants(node).into_iter();
+        let of = |(node, formats): (Node, Vec<Format>)| {
+            let there: Vec<Format> = formats.into_iter().filter(|format| made.contains(format)).collect();
+            (!there.is_empty()).then_some((node, there))
+        };
+        all.filter_map(of).collect()
+    };
+    nodes.iter().flat_map(|node| variants(node)).collect()
 }
 
 /// Compares what was built in `work` with what is in `out`, says so, and keeps
@@ -57,20 +127,21 @@ pub fn folder(out: &Path) -> anyhow::Result<tempfile::TempDir> {
 /// # Errors
 /// When a file that is there cannot be read.
 pub fn compare(
-    cli: &Cli,
-    args: &Build,
+    cli: &GlobalArgs,
+    args: &build::Args,
     out: &Path,
     work: tempfile::TempDir,
     reports: &[ArtifactReport],
     manifest: &Manifest,
+    stopped: &dyn Fn() -> bool,
 ) -> anyhow::Result<Outcome> {
     // A build that is under way ends first.
-    let _held = Folder::hold(out)?;
+    let _held = Folder::hold(out, stopped)?;
     let written = Written::load(out)?;
     let mut compared = Vec::new();
     for report in reports {
         let name = report.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let differences = written.artifact(out, &name, report)?;
+        let differences = written.artifact(out, &name, report, stopped)?;
         let same = differences.is_empty();
         compared.push(Compared { path: out.join(&name), name, same, differences, rebuilt: None });
     }
@@ -99,7 +170,13 @@ impl Written {
         Ok(Self { sums: sums::load_in(out)?, manifest, manifest_text })
     }
 
-    fn artifact(&self, out: &Path, name: &str, new: &ArtifactReport) -> anyhow::Result<Vec<String>> {
+    fn artifact(
+        &self,
+        out: &Path,
+        name: &str,
+        new: &ArtifactReport,
+        stopped: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Vec<String>> {
         let path = out.join(name);
         let mut differences = Vec::new();
         let read = |e| anyhow::Error::new(e).context(format!("Cannot read {}", path.display()));
@@ -110,10 +187,14 @@ impl Written {
                 let len = old.metadata().map_err(read)?.len();
                 if len != new.len {
                     let (kind, by) = if len > new.len { ("more", len - new.len) } else { ("fewer", new.len - len) };
-                    differences.push(format!("it has {len} bytes, {by} {kind} than the rebuilt one with {}", new.len));
+                    differences.push(format!(
+                        "it has {len}, {by} {kind} than the rebuilt one with {}",
+                        new.len,
+                        len = count::of(len, "byte")
+                    ));
                 }
                 let rebuilt = File::open(&new.path).with_context(|| format!("Cannot read {}", new.path.display()))?;
-                if let Some((at, old, new)) = first_difference(old, rebuilt).map_err(read)? {
+                if let Some((at, old, new)) = first_difference(old, rebuilt, stopped).map_err(read)? {
                     differences.push(format!("byte {at} is {old:02x}, rebuilt it is {new:02x}"));
                 }
             }
@@ -151,10 +232,13 @@ impl Written {
 }
 
 /// Offset and both values of the first byte that differs, as far as both reach.
-fn first_difference(mut a: File, mut b: File) -> io::Result<Option<(u64, u8, u8)>> {
+fn first_difference(mut a: File, mut b: File, stopped: &dyn Fn() -> bool) -> io::Result<Option<(u64, u8, u8)>> {
     let (mut left, mut right) = (vec![0; STEP], vec![0; STEP]);
     let mut at = 0u64;
     loop {
+        if stopped() {
+            return Err(io::Error::other("Interrupted; nothing was replaced"));
+        }
         let n = fill(&mut a, &mut left)?.min(fill(&mut b, &mut right)?);
         if left[..n] != right[..n] {
             let i = left[..n].iter().zip(&right[..n]).position(|(a, b)| a != b).unwrap_or(0);
@@ -184,6 +268,8 @@ fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
 /// Leaves the artifacts that differ, and the manifest if it does, in `work`.
 fn keep(work: tempfile::TempDir, compared: &mut [Compared]) -> anyhow::Result<()> {
     let work = work.keep();
+    // This one is to stay: what has no lock file is not swept.
+    let _ = std::fs::remove_file(work.join(folder::LOCK));
     for c in compared {
         let new = work.join(&c.name);
         if c.same {
@@ -195,9 +281,9 @@ fn keep(work: tempfile::TempDir, compared: &mut [Compared]) -> anyhow::Result<()
     Ok(())
 }
 
-fn show(cli: &Cli, args: &Build, compared: &[Compared]) -> anyhow::Result<()> {
+fn show(cli: &GlobalArgs, args: &build::Args, compared: &[Compared]) -> anyhow::Result<()> {
     if args.json {
-        return Ok(say::line(format_args!("{}", serde_json::to_string_pretty(compared)?))?);
+        return Ok(say::json(compared)?);
     }
     for c in compared {
         match &c.differences[..] {
@@ -212,7 +298,7 @@ fn show(cli: &Cli, args: &Build, compared: &[Compared]) -> anyhow::Result<()> {
     }
     if let Some(kept) = compared.iter().find_map(|c| c.rebuilt.as_ref()?.parent()) {
         say::note(&format!(
-            "what was rebuilt and differs is in {}: remove it when it is of no more use",
+            "the rebuilt files that differ are in {}: remove the folder when you do not need it any more",
             kept.display()
         ));
     }

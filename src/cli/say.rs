@@ -1,6 +1,8 @@
-//! Printing for people.
+//! Printing for people. What comes from images, media, servers and guests may
+//! hold escape sequences: no text leaves here that a terminal would act on.
 
 use crate::guest::check::Outcome;
+use crate::visible::visible;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write as _};
 
@@ -8,19 +10,20 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Prints an error with its causes, one a line.
+/// Prints an error with its causes, one a line. What it quotes, such as the
+/// end of a console, does not steer the terminal; so with all that follows.
 pub fn error(e: &anyhow::Error) {
     if let Some(mistakes) = e.downcast_ref::<super::setup::LabMistakes>() {
         return report(&mistakes.0);
     }
     let mut err = anstream::stderr().lock();
     // Nothing is left to do if stderr itself is gone.
-    let _ = writeln!(err, "{ERROR}error{ERROR:#}: {e}");
     let mut last = e.to_string();
+    let _ = writeln!(err, "{ERROR}error{ERROR:#}: {}", visible(&last));
     for cause in e.chain().skip(1) {
         let text = cause.to_string();
         if !last.contains(&text) {
-            let _ = writeln!(err, "  because: {text}");
+            let _ = writeln!(err, "  because: {}", visible(&text));
         }
         last = text;
     }
@@ -33,12 +36,12 @@ pub fn report(text: &str) {
 
 /// Prints something that the user should know, on stderr.
 pub fn note(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{NOTE}note{NOTE:#}: {text}");
+    let _ = writeln!(anstream::stderr().lock(), "{NOTE}note{NOTE:#}: {}", visible(text));
 }
 
 /// Prints how far something is, on stderr.
 pub fn progress(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", visible(text));
 }
 
 /// Prints how a check ended.
@@ -46,10 +49,11 @@ pub fn progress(text: &str) {
 /// # Errors
 /// As [`line`].
 pub fn check(outcome: &Outcome, text: &str, seconds: f64) -> io::Result<()> {
+    let text = visible(text);
     match outcome {
-        Outcome::Passed => line(format_args!("{GOOD}good{GOOD:#}    {text}  {seconds:.1} s")),
-        Outcome::Failed { .. } => line(format_args!("{ERROR}FAILED{ERROR:#}  {text}  {seconds:.1} s")),
-        Outcome::Skipped { why } => line(format_args!("{NOTE}skipped{NOTE:#} {text}: {why}")),
+        Outcome::Passed => styled(format_args!("{GOOD}good{GOOD:#}    {text}  {seconds:.1} s")),
+        Outcome::Failed { .. } => styled(format_args!("{ERROR}FAILED{ERROR:#}  {text}  {seconds:.1} s")),
+        Outcome::Skipped { why } => styled(format_args!("{NOTE}skipped{NOTE:#} {text}: {}", visible(why))),
     }
 }
 
@@ -58,7 +62,28 @@ pub fn check(outcome: &Outcome, text: &str, seconds: f64) -> io::Result<()> {
 /// # Errors
 /// When stdout cannot be written; a reader that has gone away is no error.
 pub fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
+    styled(format_args!("{}", visible(&text.to_string())))
+}
+
+/// As [`line`], for text with colours of p9img's own.
+fn styled(text: std::fmt::Arguments<'_>) -> io::Result<()> {
     quiet_pipe(writeln!(anstream::stdout().lock(), "{text}"))
+}
+
+/// Prints a result for programs.
+///
+/// # Errors
+/// As [`line`].
+pub fn json(value: &(impl serde::Serialize + ?Sized)) -> io::Result<()> {
+    styled(format_args!("{}", crate::visible::json(value)?))
+}
+
+/// Prints one of several results for programs, each a line.
+///
+/// # Errors
+/// As [`line`].
+pub fn json_line(value: &(impl serde::Serialize + ?Sized)) -> io::Result<()> {
+    styled(format_args!("{}", crate::visible::json_line(value)?))
 }
 
 /// A closed pipe ends the output, not the program in error.
@@ -66,6 +91,15 @@ pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => other,
+    }
+}
+
+/// Names for people: the first few of many.
+pub fn names(names: &[&str]) -> String {
+    const MOST: usize = 8;
+    match names.get(..MOST).filter(|_| names.len() > MOST + 1) {
+        Some(first) => format!("{} and {} more", first.join(", "), names.len() - MOST),
+        None => names.join(", "),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What several commands begin with: the roles, the lab, the medium.
 
-use super::args::{Cli, Overrides};
 use super::medium::{self, Record};
+use super::shared_args::{GlobalArgs, Overrides};
 use super::{Usage, say};
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Written};
 use crate::lab::{self, Format, Lab, Mistakes, Node, SAMPLE};
@@ -14,24 +14,32 @@ use std::path::Path;
 ///
 /// # Errors
 /// When a role or template there makes no sense.
-pub fn catalog(cli: &Cli) -> anyhow::Result<Catalog> {
+pub fn catalog(cli: &GlobalArgs) -> anyhow::Result<Catalog> {
     let dir = cli.lab.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(Catalog::load(dir)?)
+    let catalog = Catalog::load(dir)?;
+    if !cli.quiet {
+        catalog.notes().iter().for_each(|note| say::note(note));
+    }
+    Ok(catalog)
 }
 
 /// The lab without what the command line changes.
 ///
 /// # Errors
 /// Every mistake in it.
-pub fn load(cli: &Cli, catalog: &Catalog) -> Result<Lab, Mistakes> {
-    Lab::load(&cli.lab, &catalog.facts())
+pub fn load(cli: &GlobalArgs, catalog: &Catalog) -> Result<Lab, Mistakes> {
+    let lab = Lab::load(&cli.lab, &catalog.facts())?;
+    if !cli.quiet {
+        lab.notes.iter().for_each(|note| say::note(note));
+    }
+    Ok(lab)
 }
 
 /// As [`load`], with the mistakes rendered for people.
 ///
 /// # Errors
 /// Every mistake in the lab.
-pub fn plain_lab(cli: &Cli, catalog: &Catalog) -> anyhow::Result<Lab> {
+pub fn plain_lab(cli: &GlobalArgs, catalog: &Catalog) -> anyhow::Result<Lab> {
     Ok(load(cli, catalog).map_err(|m| LabMistakes(m.render(colored())))?)
 }
 
@@ -39,8 +47,15 @@ pub fn plain_lab(cli: &Cli, catalog: &Catalog) -> anyhow::Result<Lab> {
 ///
 /// # Errors
 /// Every mistake in the lab, or the one in the arguments.
-pub fn lab(cli: &Cli, catalog: &Catalog, overrides: &Overrides) -> anyhow::Result<Lab> {
-    let mut lab = plain_lab(cli, catalog)?;
+pub fn lab(cli: &GlobalArgs, catalog: &Catalog, overrides: &Overrides) -> anyhow::Result<Lab> {
+    changed(plain_lab(cli, catalog)?, overrides)
+}
+
+/// A lab with what the command line and `SOURCE_DATE_EPOCH` change.
+///
+/// # Errors
+/// The mistake in the arguments.
+pub fn changed(mut lab: Lab, overrides: &Overrides) -> anyhow::Result<Lab> {
     if let Some(epoch) = source_date_epoch()? {
         lab = lab.with_epoch(epoch);
     }
@@ -98,7 +113,7 @@ pub fn nodes<'a>(lab: &'a Lab, names: &[String]) -> anyhow::Result<Vec<&'a Node>
 ///
 /// # Errors
 /// When one is not there or holds no Plan 9.
-pub fn media(cli: &Cli, lab: &Lab, record: Record) -> anyhow::Result<Vec<Medium>> {
+pub fn media(cli: &GlobalArgs, lab: &Lab, record: Record) -> anyhow::Result<Vec<Medium>> {
     let names = lab.media_in_use();
     let several = names.len() > 1;
     names.into_iter().map(|name| open(cli, lab, name, record, several)).collect()
@@ -108,17 +123,17 @@ pub fn media(cli: &Cli, lab: &Lab, record: Record) -> anyhow::Result<Vec<Medium>
 ///
 /// # Errors
 /// When it is not there or holds no Plan 9.
-pub fn medium(cli: &Cli, lab: &Lab, name: &str, record: Record) -> anyhow::Result<Medium> {
+pub fn medium(cli: &GlobalArgs, lab: &Lab, name: &str, record: Record) -> anyhow::Result<Medium> {
     open(cli, lab, name, record, false)
 }
 
 /// As [`medium`]; `named` says which medium a note is about.
-fn open(cli: &Cli, lab: &Lab, name: &str, record: Record, named: bool) -> anyhow::Result<Medium> {
+fn open(cli: &GlobalArgs, lab: &Lab, name: &str, record: Record, named: bool) -> anyhow::Result<Medium> {
     if name == SAMPLE {
         return Ok(Medium::sample());
     }
     let Some(medium) = lab.media.get(name) else {
-        return Err(Usage(format!("The lab knows no medium {name:?}")).into());
+        return Err(Usage(format!("The lab has no medium {name:?}")).into());
     };
     let medium = medium::open(cli, lab, name, medium, record)?;
     if !cli.quiet {
@@ -132,7 +147,7 @@ fn open(cli: &Cli, lab: &Lab, name: &str, record: Record, named: bool) -> anyhow
 ///
 /// # Errors
 /// When it is not there, is not what it was, or cannot be read.
-pub fn firmware(cli: &Cli, lab: &Lab, nodes: &[&Node], record: Record) -> anyhow::Result<Option<Firmware>> {
+pub fn firmware(cli: &GlobalArgs, lab: &Lab, nodes: &[&Node], record: Record) -> anyhow::Result<Option<Firmware>> {
     match lab.media.get(firmware::MEDIUM) {
         Some(medium) if nodes.iter().any(|n| n.board.is_pi()) => {
             let (path, source) = medium::plain(cli, lab, firmware::MEDIUM, medium, record)?;
@@ -157,6 +172,19 @@ pub struct Known {
 pub fn secrets(lab: &Lab) -> Result<Known, SecretsError> {
     let users = users(lab);
     let known = Secrets::load(&lab.dir, &lab.hostowner)?;
+    if known.as_ref().is_some_and(Secrets::is_exposed) {
+        say::note(&format!(
+            "the file system of {} stores no modes: others on this machine may read the lab's passwords; put the lab on another one to prevent that",
+            lab.dir.join(FILE).display()
+        ));
+    }
+    if let Some(target) = known.as_ref().and_then(Secrets::linked) {
+        say::note(&format!(
+            "{} is a symbolic link: the passwords in {} are those of this lab, and their keys go into its images",
+            lab.dir.join(FILE).display(),
+            target.display()
+        ));
+    }
     Ok(match known.filter(|s| users.iter().all(|u| s.password(u).is_some())) {
         Some(value) => Known { value, complete: true },
         None => Known { value: Secrets::stand_in(&lab.hostowner, &users), complete: false },
@@ -177,7 +205,7 @@ pub fn made(lab: &Lab, written: &Written) -> Option<String> {
             let others = lab.users.iter().map(|u| u.name.as_str()).filter(|u| *u != lab.hostowner);
             let names: Vec<_> = std::iter::once(lab.hostowner.as_str()).chain(others).collect();
             let names = names.join(", ");
-            Some(format!("made passwords for {names} in {}: keep it, do not publish it", path.display()))
+            Some(format!("made passwords for {names} in {}: do not lose it, do not publish it", path.display()))
         }
         Written::Added(what) => Some(format!("added {} to {}", what.join(", "), path.display())),
     }

@@ -100,7 +100,8 @@ pub fn rest(
     }
 }
 
-/// Where either side may have something else than zeros within the range.
+/// Extents within the range where either side may have something other than
+/// zeros.
 pub fn extents(a: &dyn ReadAt, b: &dyn ReadAt, start: u64, end: u64) -> Vec<Extent> {
     let mut all: Vec<Extent> = a.extents();
     all.extend(b.extents());

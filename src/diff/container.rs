@@ -3,6 +3,7 @@
 use super::{Difference, Sink, bytes, disk, field, text};
 use crate::artifact::{self, ova, qcow2::Qcow2, vmdk::Vmdk, zip};
 use crate::read_at::{ReadAt, Window};
+use crate::shown;
 use std::io;
 use std::sync::Arc;
 
@@ -100,7 +101,7 @@ impl Image {
     }
 }
 
-/// How two images compare.
+/// Result of comparing two images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compared {
     /// The files have equal bytes.
@@ -212,7 +213,7 @@ fn members(a: &Arc<dyn ReadAt>, b: &Arc<dyn ReadAt>, sink: &mut Sink<'_>) -> io:
     field("OVA", "members", "members in their order", (names(&left), names(&right)), sink)?;
     for x in &left {
         let Some(y) = right.iter().find(|y| y.name == x.name) else { continue };
-        let place = format!("OVA: {}", super::files::printable(x.name.as_bytes()));
+        let place = format!("OVA: {}", shown::name(x.name.as_bytes()));
         field(&place, "mode", "mode", (format!("{:o}", x.mode), format!("{:o}", y.mode)), sink)?;
         field(&place, "mtime", "mtime", (x.mtime, y.mtime), sink)?;
         field(&place, "length", "bytes", (x.len, y.len), sink)?;
@@ -260,7 +261,7 @@ fn zipped(a: &Arc<dyn ReadAt>, b: &Arc<dyn ReadAt>, sink: &mut Sink<'_>) -> io::
     field("zip", "members", "members in their order", (names(&left), names(&right)), sink)?;
     for x in &left {
         let Some(y) = right.iter().find(|y| y.name == x.name) else { continue };
-        let place = format!("zip: {}", super::files::printable(x.name.as_bytes()));
+        let place = format!("zip: {}", shown::name(x.name.as_bytes()));
         field(&place, "method", "method of compression", (x.method, y.method), sink)?;
         field(&place, "mtime", "date and time (as DOS has it)", (x.time, y.time), sink)?;
         field(&place, "length", "bytes", (x.len, y.len), sink)?;

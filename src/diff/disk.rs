@@ -2,13 +2,14 @@
 
 use super::volume::{Side, partitions};
 use super::{Difference, Sink, bytes, field};
+use crate::count;
 use crate::disk::mbr::ENTRIES_AT;
 use crate::disk::{DiskImage, MbrEntry, OpenDiskError, PartInfo, PrepEntry, open_disk, prep};
 use crate::read_at::{ReadAt, SECTOR};
 use std::io;
 use std::sync::Arc;
 
-/// Where the MBR's boot code ends and the disk's signature begins.
+/// Offset of the end of the MBR's boot code, where the disk's signature begins.
 const SIGNATURE_AT: u64 = 440;
 
 /// Compares two disks, or two volumes without partitions.
@@ -25,7 +26,7 @@ pub fn compare(a: &Arc<dyn ReadAt>, b: &Arc<dyn ReadAt>, sink: &mut Sink<'_>) ->
         }
         (x, y) => {
             let say = |r: Result<DiskImage, OpenDiskError>| match r {
-                Ok(disk) => format!("{} partitions", disk.partitions().len()),
+                Ok(disk) => count::of(disk.partitions().len(), "partition"),
                 Err(e) => e.to_string(),
             };
             sink(Difference::new("disk", "partition", "partitions").values(say(x), say(y)))?;
@@ -111,7 +112,7 @@ fn entry(raw: &[u8]) -> String {
     format!("{active}(status {:02x}) type {:02x}, sectors {} to {}", raw[0], e.kind, e.start, e.end())
 }
 
-/// Where the tables of Plan 9 partitions lie, in sectors.
+/// Sectors of the tables of Plan 9 partitions.
 fn table_sectors(disk: &DiskImage) -> Vec<u64> {
     disk.tables().map(|start| start + prep::TABLE_SECTOR).collect()
 }

@@ -7,6 +7,7 @@ use super::{Budget, Difference, Sink, field, files};
 use crate::fs::fat::FatFs;
 use crate::fs::fat::format::{ATTR_LONG, BootSector, CODE_START, DIRENT, DirEntry, SECTOR, shown_name};
 use crate::read_at::ReadAt;
+use crate::shown;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub fn compare(
             for (fs, node, claims) in [(a, seen.a, &mut claims.0), (b, seen.b, &mut claims.1)] {
                 let Some(node) = node.filter(|_| claims.0.len() < RUNS) else { continue };
                 let what = if node.meta.mode.is_dir() { "entries" } else { "data" };
-                let name = format!("{what} of /{}", files::printable(seen.path));
+                let name = format!("{what} of /{}", shown::name(seen.path));
                 let owner = Arc::new(Owner { changed: seen.changed, name });
                 let runs = fs.clusters(node).unwrap_or_default();
                 claims.0.extend(
@@ -224,7 +225,7 @@ impl Pair<'_> {
             Ok(())
         });
         found.report(self.place, "cluster", "clusters", sink)?;
-        self.space("unused", "space behind the last cluster", end, self.sides.0.len().min(self.sides.1.len()), sink)?;
+        self.space("unused", "space after the last cluster", end, self.sides.0.len().min(self.sides.1.len()), sink)?;
         self.readable("clusters", read, sink)
     }
 }

@@ -1,7 +1,9 @@
 //! Two hierarchies of files.
 
 use super::{Budget, Difference, Sink};
+use crate::count;
 use crate::fs::{FileSystem, Node};
+use crate::shown;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::io;
@@ -48,13 +50,16 @@ pub fn compare(
     watch: &mut Watch<'_>,
     sink: &mut Sink<'_>,
 ) -> io::Result<()> {
-    let trim = |p: &[u8]| String::from_utf8_lossy(p).trim_matches('/').as_bytes().to_vec();
+    let trim = |p: &[u8]| {
+        let end = p.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
+        p[..end].iter().skip_while(|b| **b == b'/').copied().collect()
+    };
     let (one, two) = match (a.find(path_a), b.find(path_b)) {
         (Ok(one), Ok(two)) => (one, two),
         (one, two) => {
             let say = |r: io::Result<Node>| r.map_or_else(|e| e.to_string(), |_| "readable".into());
             return sink(
-                Difference::new(place, "unreadable", "the root of what is compared").values(say(one), say(two)),
+                Difference::new(place, "unreadable", "the root of the compared trees").values(say(one), say(two)),
             );
         }
     };
@@ -63,15 +68,14 @@ pub fn compare(
     walk.pair(&one, &two, 0).map(|_| ())
 }
 
-/// Names as text that cannot disturb a terminal.
-pub fn printable(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name);
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+/// An owner's name as text.
+fn who(name: &str) -> String {
+    shown::name(name.as_bytes())
 }
 
 impl Walk<'_, '_, '_> {
     fn here(&self) -> String {
-        format!("{}: /{}", self.place, printable(&self.path))
+        format!("{}: /{}", self.place, shown::name(&self.path))
     }
 
     fn say(&mut self, kind: &'static str, what: &str, values: Option<(String, String)>) -> io::Result<()> {
@@ -110,9 +114,9 @@ impl Walk<'_, '_, '_> {
         };
         let mode = |m: crate::tree::Mode| format!("{m}");
         say("mode", x.mode.0 != y.mode.0, (mode(x.mode), mode(y.mode)))?;
-        say("owner", x.uid != y.uid, (x.uid.to_string(), y.uid.to_string()))?;
-        say("group", x.gid != y.gid, (x.gid.to_string(), y.gid.to_string()))?;
-        say("muid", x.muid != y.muid, (x.muid.to_string(), y.muid.to_string()))?;
+        say("owner", x.uid != y.uid, (who(&x.uid), who(&y.uid)))?;
+        say("group", x.gid != y.gid, (who(&x.gid), who(&y.gid)))?;
+        say("muid", x.muid != y.muid, (who(&x.muid), who(&y.muid)))?;
         say("mtime", x.mtime != y.mtime, (x.mtime.to_string(), y.mtime.to_string()))?;
         if let (Some(p), Some(q)) = (a.qid, b.qid) {
             say("qid", p != q, (format!("{p:x}"), format!("{q:x}")))?;
@@ -124,14 +128,18 @@ impl Walk<'_, '_, '_> {
     fn content(&mut self, a: &Node, b: &Node) -> io::Result<bool> {
         let len = a.len.min(b.len);
         if !self.budget.take(len) {
-            self.say("unreadable", "not compared: the image claims more in files than its size allows", None)?;
+            self.say(
+                "unreadable",
+                "not compared: the lengths of the image's files add up to more than its size allows",
+                None,
+            )?;
             return Ok(true);
         }
         let (mut left, mut right) = (vec![0; STEP], vec![0; STEP]);
         let mut at = 0;
         while at < len {
             let n = (len - at).min(STEP as u64) as usize;
-            let read = (fill(self.a, a, at, &mut left[..n]), fill(self.b, b, at, &mut right[..n]));
+            let read = (self.a.read_exact(a, at, &mut left[..n]), self.b.read_exact(b, at, &mut right[..n]));
             if let (Err(e), Err(f)) = &read
                 && e.to_string() == f.to_string()
             {
@@ -206,7 +214,8 @@ impl Walk<'_, '_, '_> {
 
     /// Names what only one side has, with all below.
     fn alone(&mut self, node: &Node, first: bool, depth: usize) -> io::Result<()> {
-        let text = format!("{} {} {} {} bytes", node.meta.mode, node.meta.uid, node.meta.gid, node.len);
+        let m = &node.meta;
+        let text = format!("{} {} {} {}", m.mode, who(&m.uid), who(&m.gid), count::of(node.len, "byte"));
         let d = match first {
             true => Difference { a: Some(text), ..Difference::new(&self.here(), "removed", "is in the first only") },
             false => Difference { b: Some(text), ..Difference::new(&self.here(), "added", "is in the second only") },
@@ -236,17 +245,4 @@ impl Walk<'_, '_, '_> {
         }
         Ok(())
     }
-}
-
-fn fill(fs: &dyn FileSystem, file: &Node, mut at: u64, mut buf: &mut [u8]) -> io::Result<()> {
-    while !buf.is_empty() {
-        match fs.read(file, at, buf)? {
-            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the file ends at byte {at}"))),
-            n => {
-                buf = &mut buf[n..];
-                at += n as u64;
-            }
-        }
-    }
-    Ok(())
 }

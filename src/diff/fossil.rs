@@ -4,8 +4,8 @@
 use super::bytes::{self, pieces};
 use super::owners::{Blocks, Owners, Why, why};
 use super::{Budget, Difference, MOST, Sink, field, files, text};
-use crate::fs::fossil::FossilReader;
-use crate::fs::fossil::format::{CONFIG, HEADER_AT, HEADER_LEN, Header, LABEL_LEN, Label, Super};
+use crate::count;
+use crate::fs::fossil::{CONFIG, FossilReader, HEADER_AT, HEADER_LEN, Header, LABEL_LEN, Label, Super};
 use crate::read_at::ReadAt;
 use std::io;
 
@@ -64,7 +64,7 @@ impl Pair<'_> {
         bytes::compare(self.place, kind, what, self.sides, (start, end), 0, sink)
     }
 
-    /// What lies before the labels.
+    /// Compares the blocks before the labels.
     fn fixed(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         let place = self.place;
         self.space("unused", "space before fossil's configuration", 0, CONFIG.offset, sink)?;
@@ -173,10 +173,13 @@ impl Pair<'_> {
         if follow_count <= follows.len() as u64 {
             follows.into_iter().try_for_each(&mut *sink)?;
         } else {
-            let what = format!("{follow_count} labels differ with the files that have the blocks");
+            let what = format!(
+                "{follow_count} differ with the files that have the blocks",
+                follow_count = count::of(follow_count, "label")
+            );
             sink(Difference::new(self.place, "label", what))?;
         }
-        slack.report(self.place, "unused", "space behind the labels of a block", 0, sink)?;
+        slack.report(self.place, "unused", "space after the labels of a block", 0, sink)?;
         self.readable("labels", read, sink)
     }
 
@@ -219,12 +222,12 @@ impl Pair<'_> {
         if !moved {
             follows.report(self.place, "block", "blocks", sink)?;
         }
-        self.space("unused", "space behind the last block", end, self.sides.0.len().min(self.sides.1.len()), sink)?;
+        self.space("unused", "space after the last block", end, self.sides.0.len().min(self.sides.1.len()), sink)?;
         self.readable("blocks", read, sink)
     }
 }
 
-/// What of a source a block holds, beside its data.
+/// Pointer level of a block of a source, in words; empty for data.
 fn level(label: &Label) -> String {
     match label.kind & !Label::DIR {
         0 => String::new(),

@@ -1,5 +1,5 @@
-//! What differs between two images, media or manifests, from the container
-//! down to the byte.
+//! Differences between two images, media or manifests, from the container down
+//! to the byte.
 //!
 //! Each layer is compared for itself and names what it knows: containers their
 //! header's fields and members, disks their boot code and partitions, file
@@ -38,13 +38,14 @@ const MOST: usize = 20;
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Where, from the outside in: `ova: n.ovf`, `disk`, `fossil: /lib/ndb/local`.
+    /// Position, from the outside in: `ova: n.ovf`, `disk`, `fossil:
+    /// /lib/ndb/local`.
     pub place: String,
     /// A short, stable word: `content`, `mode`, `added`, `label`, …
     pub kind: &'static str,
-    /// What differs, in words without a full stop.
+    /// Description of the difference, with no full stop.
     pub what: String,
-    /// What the first side has there, and the second; `None` where it has nothing.
+    /// Value of the first side, and of the second; `None` if it has none.
     pub a: Option<String>,
     pub b: Option<String>,
     /// Byte offset in the place, where it is about bytes; of a text, the line.
@@ -85,9 +86,10 @@ pub type Sink<'a> = dyn FnMut(Difference) -> io::Result<()> + 'a;
 #[derive(Debug)]
 pub struct Budget(u64);
 
-/// What files may claim in excess of the image's own size: sparse files are.
+/// Sum of file lengths that every image may have, because of sparse files,
+/// bytes.
 const LEAST: u64 = 1 << 30;
-/// How many times its own size.
+/// Multiple of its own size that an image's files may have.
 const TIMES: u64 = 4;
 
 impl Budget {

@@ -5,7 +5,7 @@ use super::{Difference, Sink};
 use std::io;
 
 /// First byte, first byte behind, name, whether its bytes may be shown. By
-/// `struct Nvrsafe` in /sys/include/authsrv.h, as `src/auth/nvram.rs`.
+/// `struct Nvrsafe` in /sys/include/authsrv.h, as `crates/plan9-auth/src/nvram.rs`.
 const FIELDS: [(usize, usize, &str, bool); 12] = [
     (0, 7, "machine key", false),
     (7, 8, "checksum of the machine key", false),

@@ -1,13 +1,14 @@
-//! Whose a block is, on both sides, and what follows from that when it differs.
+//! Owners of blocks on both sides, and the consequences of a difference.
 
 use super::{Difference, MOST, Sink, bytes};
+use crate::shown;
 use std::collections::HashMap;
 use std::io;
 
 /// Bytes of paths that are remembered for messages; hostile images have longer ones.
 const PATHS: usize = 64 << 20;
 
-/// Who has a block.
+/// Owner of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Something of it was named as a difference.
@@ -33,7 +34,7 @@ impl Owners {
     pub fn add(&mut self, number: u32, what: &str, path: &[u8], changed: bool) {
         let room = self.room.checked_sub(path.len());
         self.room = room.unwrap_or(self.room);
-        let path = if room.is_some() { super::files::printable(path) } else { format!("number {number}") };
+        let path = if room.is_some() { shown::name(path) } else { format!("number {number}") };
         self.by.insert(number, Owner { changed, name: format!("{what} of /{path}") });
     }
     pub fn get(&self, number: u32) -> Option<&Owner> {
@@ -96,7 +97,7 @@ impl Blocks {
         match self.moved {
             0 => Ok(()),
             n => {
-                sink(Difference::new(place, "placement", format!("{n} {noun} hold other files than on the other side")))
+                sink(Difference::new(place, "placement", format!("{n} {noun} have other files than on the other side")))
             }
         }
     }

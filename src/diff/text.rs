@@ -23,7 +23,7 @@ pub fn lines(place: &str, kind: &'static str, what: &str, a: &str, b: &str, sink
             continue;
         }
         if named == MOST {
-            return sink(Difference::new(place, kind, format!("{what}: more lines differ behind line {}", head + i)));
+            return sink(Difference::new(place, kind, format!("{what}: more lines differ after line {}", head + i)));
         }
         named += 1;
         let show = |line: Option<&&str>| line.map(|l| format!("{:?}", short(l.trim())));

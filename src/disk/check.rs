@@ -1,8 +1,9 @@
 //! The invariants of a disk: MBR and Plan 9 partition tables.
 
-use super::image::{DiskImage, Plan9};
+use super::image::{DiskImage, PartInfo, Plan9};
 use super::mbr::MbrEntry;
 use super::prep::{self, PrepError};
+use crate::count;
 use crate::fs::Finding;
 use crate::fs::fat::format::BootSector;
 use crate::read_at::{ReadAt as _, SECTOR};
@@ -17,6 +18,7 @@ impl DiskImage {
     pub fn check(&self, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
         let mut say = |kind, message| report(Finding { kind, message });
         self.check_mbr(&mut say);
+        self.check_logical(&mut say);
         for plan9 in &self.plan9 {
             check_table(plan9, &mut say);
             self.check_9fat(plan9, &mut say)?;
@@ -38,7 +40,11 @@ impl DiskImage {
         }
         for (n, (index, e)) in entries.iter().enumerate() {
             if e.start == 0 || e.sectors == 0 {
-                let message = format!("Partition {index} of the MBR has {} sectors from sector {}", e.sectors, e.start);
+                let message = format!(
+                    "Partition {index} of the MBR has {} from sector {}",
+                    count::of(e.sectors, "sector"),
+                    e.start
+                );
                 say("mbr-place", message);
             }
             if e.end() > sectors {
@@ -49,6 +55,28 @@ impl DiskImage {
             for (other, o) in &entries[..n] {
                 if u64::from(e.start) < o.end() && u64::from(o.start) < e.end() {
                     say("mbr-overlap", format!("Partitions {other} and {index} of the MBR overlap"));
+                }
+            }
+        }
+    }
+
+    /// Partitions of extended ones, against each other and all others.
+    fn check_logical(&self, say: &mut dyn FnMut(&'static str, String)) {
+        let Some(mbr) = &self.mbr else { return };
+        let primary = |p: &&PartInfo| mbr.entries.iter().flatten().any(|e| u64::from(e.start) * SECTOR == p.start);
+        let whole: Vec<&PartInfo> = self.partitions().iter().filter(|p| !p.in_plan9).collect();
+        for (n, p) in whole.iter().enumerate().filter(|(_, p)| !primary(p)) {
+            if p.len == 0 {
+                say("mbr-place", format!("Partition {} has no sectors", p.name));
+            }
+            if p.end() > self.len() {
+                let (end, sectors) = (p.end() / SECTOR, self.len() / SECTOR);
+                say("mbr-range", format!("Partition {} ends at sector {end}, but the disk has {sectors}", p.name));
+            }
+            for (m, o) in whole.iter().enumerate() {
+                // Of two logical ones the first says it.
+                if (m < n || primary(o)) && p.start < o.end() && o.start < p.end() {
+                    say("mbr-overlap", format!("Partitions {} and {} overlap", o.name, p.name));
                 }
             }
         }
@@ -71,12 +99,16 @@ impl DiskImage {
         if !boot.signed {
             say("9fat-signature", "The boot sector of 9fat does not end with 55 aa".into());
         } else if boot.nresrv < 2 {
-            let message = format!("9fat reserves {} sectors, but the partition table is in its second", boot.nresrv);
+            let message =
+                format!("9fat reserves {}, but the partition table is in its second", count::of(boot.nresrv, "sector"));
             say("9fat-reserved", message);
         }
         if u64::from(boot.sectors()) > fat.end {
-            let message =
-                format!("9fat has {} sectors by its boot sector, but {} in the table", boot.sectors(), fat.end);
+            let message = format!(
+                "9fat has {} by its boot sector, but {} in the table",
+                count::of(boot.sectors(), "sector"),
+                fat.end
+            );
             say("9fat-length", message);
         }
         Ok(())

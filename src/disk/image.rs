@@ -6,8 +6,9 @@
 //! have such a table in its own second sector, without an MBR. A partition that
 //! leaves the image is listed, but not opened.
 
-use super::mbr::{Mbr, MbrEntry, TYPE_EFI};
+use super::mbr::{Mbr, MbrEntry, TYPE_EFI, TYPE_GPT};
 use super::prep::{self, PrepEntry, PrepError};
+use crate::foreign::{self, Foreign};
 use crate::fs::fat::format::{BootSector, Geometry};
 use crate::read_at::{ReadAt, SECTOR, Window};
 use std::collections::BTreeSet;
@@ -43,13 +44,16 @@ impl PartInfo {
 #[derive(Debug, Error)]
 pub enum OpenDiskError {
     #[error(
-        "There is neither an MBR with partitions nor a Plan 9 partition table; this may be a file system without partitions"
+        "There is neither an MBR with partitions nor a Plan 9 partition table; this may be a file system with no \
+         partitions"
     )]
     NoPartitions,
     #[error("There is no partition {name}; there are {}", .have.join(", "))]
     NoSuchPartition { name: String, have: Vec<String> },
     #[error("Partition {name} ends at byte {end}, but the image has only {len}")]
     PastEnd { name: String, end: u64, len: u64 },
+    #[error(transparent)]
+    Foreign(Foreign),
     #[error("Cannot read sector {lba}")]
     Read { lba: u64, source: io::Error },
 }
@@ -77,7 +81,7 @@ pub struct DiskImage {
 ///
 /// # Errors
 /// `NoPartitions` when there are neither, also for a FAT volume that fills the
-/// whole image; `Read` when the image cannot be read.
+/// whole image; `Foreign` for a table of another kind; `Read` when the image cannot be read.
 pub fn open_disk(source: Arc<dyn ReadAt>) -> Result<DiskImage, OpenDiskError> {
     let mut disk = DiskImage { source, mbr: None, plan9: Vec::new(), partitions: Vec::new() };
     let sectors = disk.source.len() / SECTOR;
@@ -93,6 +97,11 @@ pub fn open_disk(source: Arc<dyn ReadAt>) -> Result<DiskImage, OpenDiskError> {
     match Mbr::decode(&first) {
         // Zeros at the end of a boot sector's code look like an empty table.
         Ok(mbr) if mbr.entries.iter().any(Option::is_some) => {
+            if mbr.entries.iter().flatten().all(|e| e.kind == TYPE_GPT)
+                && let Ok(Some(found)) = foreign::name(&*disk.source)
+            {
+                return Err(OpenDiskError::Foreign(found));
+            }
             disk.mbr = Some(mbr.clone());
             disk.add_entries(&mbr)?;
         }
@@ -121,7 +130,7 @@ impl DiskImage {
         self.len() == 0
     }
 
-    /// What is known about the partition `name`.
+    /// Facts about the partition `name`.
     ///
     /// # Errors
     /// `NoSuchPartition`.

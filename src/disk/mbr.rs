@@ -6,14 +6,17 @@
 //! sector are filled too, for readers that know nothing else, and stop at
 //! cylinder 1023.
 
+use crate::count;
 use thiserror::Error;
 
-/// Where the entries begin: boot code must end here.
+/// Offset of the entries: boot code must end here.
 pub const ENTRIES_AT: usize = 446;
 /// Partition type of Plan 9.
 pub const TYPE_PLAN9: u8 = 0x39;
 /// The FAT type that every board's ROM reads by sector numbers.
 pub const TYPE_FAT_LBA: u8 = 0x0C;
+/// A stand-in for a GUID partition table: the whole disk, as if it were one partition.
+pub const TYPE_GPT: u8 = 0xEE;
 /// The EFI system partition.
 pub const TYPE_EFI: u8 = 0xEF;
 /// Partition types that 9legacy's loader takes for FAT (`dos`).
@@ -29,8 +32,8 @@ pub struct Chs {
 }
 
 impl Chs {
-    /// What Plan 9 guesses for a disk of `sectors` sectors without a partition
-    /// table (`/sys/src/libdisk/disk.c`).
+    /// Geometry that Plan 9 guesses for a disk of `sectors` sectors with no
+    /// partition table (`/sys/src/libdisk/disk.c`).
     pub fn guess(sectors: u64) -> Self {
         let guesses = [(64, 32), (64, 63), (128, 63), (255, 63)];
         let fits = |(h, s): &(u16, u16)| 1024 * u64::from(*h) * u64::from(*s) >= sectors;
@@ -84,10 +87,10 @@ pub struct Mbr {
     pub entries: [Option<MbrEntry>; 4],
 }
 
-/// What is wrong with a master boot record.
+/// Damage of a master boot record.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MbrError {
-    #[error("The boot code of the MBR has {0} bytes, but only 446 lie before the partition entries")]
+    #[error("The boot code of the MBR has {n}, but there are only 446 before the partition entries", n = count::of(.0, "byte"))]
     CodeTooLong(usize),
     #[error("Sector 0 ends with {0:02x} {1:02x}, expected 55 aa")]
     Signature(u8, u8),

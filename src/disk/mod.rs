@@ -16,6 +16,7 @@ pub use image::{DiskImage, OpenDiskError, PartInfo, open_disk};
 pub use mbr::{Chs, Mbr, MbrEntry, MbrError};
 pub use prep::{PrepEntry, PrepError};
 
+use crate::count;
 use crate::pieces::{Pieces, Source};
 use crate::read_at::{Extent, Origin, ReadAt, SECTOR, Window};
 use std::io;
@@ -43,7 +44,7 @@ impl Partition {
 /// Why partitions do not make a disk.
 #[derive(Debug, Error)]
 pub enum DiskError {
-    #[error("A disk of {0} bytes does not end with a sector: its length must be a multiple of 512")]
+    #[error("A disk of {n} does not end with a sector: its length must be a multiple of 512", n = count::of(.0, "byte"))]
     Length(u64),
     #[error(transparent)]
     Mbr(#[from] MbrError),
@@ -63,7 +64,7 @@ pub enum DiskError {
     PastEnd { name: String, end: u64, sectors: u64 },
     #[error("Partition {name} starts at sector {start}, before the Plan 9 partition, which starts at {plan9}")]
     Before { name: String, start: u64, plan9: u64 },
-    #[error("The volume of partition {name} has {len} bytes, but the partition has only {room}")]
+    #[error("The volume of partition {name} has {len}, but the partition has only {room}", len = count::of(len, "byte"))]
     VolumeTooLong { name: String, len: u64, room: u64 },
     #[error(
         "Partition {name} has data in its second sector, where the partition table goes: give FAT two reserved sectors"

@@ -8,6 +8,7 @@
 //! module writes only what it surely likes and names the first line that it
 //! would not.
 
+use crate::count;
 use thiserror::Error;
 
 /// Sector of the Plan 9 partition that holds the table.
@@ -25,7 +26,7 @@ pub struct PrepEntry {
     pub end: u64,
 }
 
-/// What is wrong with a table.
+/// Damage of a partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PrepError {
     #[error("There is no Plan 9 partition table: sector 1 begins with {found}, expected `part `")]
@@ -42,15 +43,16 @@ pub enum PrepError {
     Order { first: String, second: String, start: u64 },
     #[error("There are two partitions called {0}")]
     Twice(String),
-    #[error("{0:?} is no name for a partition: it must have letters, and no blank, slash or control character")]
+    #[error("{0:?} is not a name for a partition: it must have letters, and no blank, slash or control character")]
     Name(String),
     #[error(
-        "Partition {name} starts at sector {start}: only 9fat may lie over sectors 0 and 1, which hold boot code and table"
+        "Partition {name} starts at sector {start}: only 9fat may contain sectors 0 and 1, which have boot code and \
+         table"
     )]
     OverTable { name: String, start: u64 },
-    #[error("The partition table has {0} bytes of text, but only 511 fit into its sector: use fewer or shorter names")]
+    #[error("The partition table has {n} of text, but only 511 fit into its sector: use fewer or shorter names", n = count::of(.0, "byte"))]
     TooLong(usize),
-    #[error("There is something behind the text of the partition table, at byte {0} of its sector, expected zeros")]
+    #[error("Byte {0} of the partition table's sector, after its text, is not zero")]
     Behind(usize),
 }
 

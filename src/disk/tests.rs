@@ -170,17 +170,17 @@ fn each_damage_is_one_finding() {
         (
             |i| table(i, "part 9fat 0 3000\npart a/b 3000 3001\n"),
             "prep-name",
-            "\"a/b\" is no name for a partition: it must have letters, and no blank, slash or control character",
+            "\"a/b\" is not a name for a partition: it must have letters, and no blank, slash or control character",
         ),
         (
             |i| table(i, "part x 1 3000\n"),
             "prep-over-table",
-            "Partition x starts at sector 1: only 9fat may lie over sectors 0 and 1, which hold boot code and table",
+            "Partition x starts at sector 1: only 9fat may contain sectors 0 and 1, which have boot code and table",
         ),
         (
             |i| i[65 * 512 - 1] = 1,
             "prep-behind",
-            "There is something behind the text of the partition table, at byte 511 of its sector, expected zeros",
+            "Byte 511 of the partition table's sector, after its text, is not zero",
         ),
         (
             |i| table(i, "part 9fat 2 3000\n"),
@@ -188,11 +188,7 @@ fn each_damage_is_one_finding() {
             "9fat starts at sector 2 of the Plan 9 partition, expected 0, where the MBR's code looks for its boot sector",
         ),
         (|i| i[63 * 512 + 511] = 0, "9fat-signature", "The boot sector of 9fat does not end with 55 aa"),
-        (
-            |i| i[63 * 512 + 14] = 1,
-            "9fat-reserved",
-            "9fat reserves 1 sectors, but the partition table is in its second",
-        ),
+        (|i| i[63 * 512 + 14] = 1, "9fat-reserved", "9fat reserves 1 sector, but the partition table is in its second"),
         (
             |i| table(i, "part 9fat 0 2999\n"),
             "9fat-length",
@@ -204,6 +200,34 @@ fn each_damage_is_one_finding() {
         damage(&mut image);
         assert_eq!(findings(image), [Finding { kind, message: message.into() }]);
     }
+}
+
+#[test]
+fn partitions_in_extended_ones_are_looked_at() {
+    // An extended partition from sector 100 on, with one of 50 sectors in it.
+    let entry = |kind: u8, start: u32, sectors: u32| {
+        [&[0, 0, 0, 0, kind, 0, 0, 0][..], &start.to_le_bytes(), &sectors.to_le_bytes()].concat()
+    };
+    let said = |start: u32, sectors: u32| {
+        let mut image = vec![0; 4000 * 512];
+        for (sector, at, bytes) in
+            [(0, 0, entry(0x83, 10, 80)), (0, 1, entry(0x05, 100, 1000)), (100, 0, entry(0x83, start, sectors))]
+        {
+            let at = sector * 512 + 446 + 16 * at;
+            image[at..at + 16].copy_from_slice(&bytes);
+            image[sector * 512 + 510..sector * 512 + 512].copy_from_slice(&[0x55, 0xaa]);
+        }
+        let found = findings(image).into_iter().filter(|f| !matches!(f.kind, "mbr-active" | "mbr-plan9"));
+        found.map(|f| f.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(10, 50), [""; 0]);
+    let far = "Partition type83.1 ends at sector 5010, but the disk has 4000 [mbr-range]";
+    assert_eq!(said(10, 4900), [far]);
+    assert_eq!(
+        said(0xffff_ffce, 50)[0],
+        "Partition type83.1 ends at sector 4294967396, but the disk has 4000 [mbr-range]"
+    );
+    assert_eq!(said(10, 0), ["Partition type83.1 has no sectors [mbr-place]"]);
 }
 
 proptest! {
@@ -227,4 +251,21 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_table_of_another_kind_is_called_by_its_name() {
+    let mut image = sample();
+    let whole = MbrEntry { active: false, kind: mbr::TYPE_GPT, start: 1, sectors: 3999 };
+    let protective = Mbr { code: Vec::new(), entries: [Some(whole), None, None, None] };
+    let keep = image.clone();
+    image[..512].copy_from_slice(&protective.encode(Chs::guess(4000)).unwrap());
+    // What only stands in for a table that is not there is all there is.
+    assert_eq!(names(&open(image.clone()).unwrap()), [("typeee", 1, 3999)]);
+    image[512..520].copy_from_slice(b"EFI PART");
+    let said = open(image.clone()).err().unwrap().to_string();
+    assert!(said.starts_with("It is a disk with a GUID partition table (GPT), which p9img does not read"), "{said}");
+    // Beside partitions of the MBR's own, these are read.
+    image[446 + 16..446 + 32].copy_from_slice(&keep[446..462]);
+    assert!(open(image).unwrap().find("9fat").is_ok());
 }

@@ -1,4 +1,4 @@
-//! What U-Boot runs from a FAT partition: a script in a file `boot.scr`.
+//! Script for U-Boot: the file `boot.scr` of a FAT partition.
 //!
 //! U-Boot's legacy image is a header of 64 bytes and the data. All numbers are
 //! 32 bits, most significant byte first:

@@ -1,13 +1,15 @@
 //! Block devices of a Linux host, and what the host knows of them.
 
 use super::Target;
+use crate::count;
+use crate::read_at::SECTOR;
 use rustix::fs::{Advice, OFlags, fadvise};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// What is known of a device, for people to recognise it by.
+/// Facts about a device, by which people recognise it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     pub path: PathBuf,
@@ -25,21 +27,26 @@ pub struct Facts {
 pub enum DeviceError {
     #[error("There is no {path}")]
     Missing { path: PathBuf },
-    #[error("{path} is no block device and no file")]
+    #[error("{path} is neither a block device nor a file")]
     Kind { path: PathBuf },
     #[error("{path} is a partition: give the whole device that it is on, {whole}")]
     Partition { path: PathBuf, whole: String },
     #[error("{path} is read-only: is the card's switch at `lock`?")]
     ReadOnly { path: PathBuf },
+    #[error(
+        "{path} has sectors of {found}, expected 512: no board starts from such a card, because its partition table \
+         counts sectors of 512 bytes; use another card or card reader", found = count::of(found, "byte")
+    )]
+    Sectors { path: PathBuf, found: u32 },
     #[error("{path} has no medium in it")]
     Empty { path: PathBuf },
-    #[error("{what} is mounted on {at}: unmount it first, if {path} is the card at all")]
+    #[error("{what} is mounted on {at}: unmount it first, if {path} is really the card")]
     Mounted { path: PathBuf, what: String, at: String },
-    #[error("{path} holds this system ({what}): it is not the card")]
+    #[error("{path} contains this system ({what}), so it is not the card")]
     System { path: PathBuf, what: String },
     #[error("{path} is in use by {what}: it is not the card, or must be released first")]
     InUse { path: PathBuf, what: String },
-    #[error("Cannot open {path}: writing a card needs the right to do so (root, or the group `disk`)")]
+    #[error("Cannot open {path}: only root and the group `disk` may write to cards")]
     Denied { path: PathBuf },
     #[error("Cannot use {path}")]
     Io { path: PathBuf, source: io::Error },
@@ -88,12 +95,20 @@ impl Device {
             options.custom_flags(OFlags::EXCL.bits() as i32);
         }
         let mut file = options.open(path).map_err(failed)?;
+        if kind.is_block_device() {
+            sectors_are_known(path, rustix::fs::ioctl_blksszget(&file).map_err(|e| failed(e.into()))?)?;
+        }
         facts.len = file.seek(SeekFrom::End(0)).map_err(failed)?;
         if facts.len == 0 {
             return Err(DeviceError::Empty { path: path.into() });
         }
         Ok(Self { file, facts })
     }
+}
+
+/// Refuses a device whose logical sectors are not those of the images.
+fn sectors_are_known(path: &Path, found: u32) -> Result<(), DeviceError> {
+    if u64::from(found) == SECTOR { Ok(()) } else { Err(DeviceError::Sectors { path: path.into(), found }) }
 }
 
 /// Major and minor number as `/proc` and `/sys` write them.
@@ -158,8 +173,8 @@ fn look(facts: &mut Facts, rdev: u64) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// Where the device with this number is mounted, by the text of
-/// `/proc/self/mountinfo`: the shortest place first.
+/// Mount point of the device with this number, from the text of
+/// `/proc/self/mountinfo`: the shortest one.
 fn mounted(mounts: &str, number: &str) -> Option<String> {
     let fields = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>());
     let places = fields.filter(|f| f.get(2) == Some(&number)).filter_map(|f| Some((*f.get(4)?).to_owned()));
@@ -197,6 +212,16 @@ mod tests {
         assert_eq!(mounted(mounts, "8:1").as_deref(), Some("/m"));
         assert_eq!(mounted(mounts, "254:0").as_deref(), Some("/"));
         assert_eq!(mounted(mounts, "8:2"), None);
+    }
+
+    #[test]
+    fn only_sectors_of_512_bytes_are_written_to() {
+        let card = Path::new("/dev/sdX");
+        assert!(sectors_are_known(card, 512).is_ok());
+        for found in [4096, 2048, 0] {
+            let said = sectors_are_known(card, found).unwrap_err().to_string();
+            assert!(said.contains(&format!("sectors of {found} bytes, expected 512")), "{said}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod device;
 
 pub use device::{Device, DeviceError, Facts};
 
+use crate::count;
 use crate::read_at::ReadAt;
 use std::io;
 
@@ -48,20 +49,20 @@ pub enum Phase {
 #[derive(Debug, thiserror::Error)]
 pub enum FlashError {
     #[error(
-        "The image has {need} bytes, but the card has {have}: it needs a larger one, or a smaller `card` in the lab"
+        "The image has {need}, but the card has {have}: use a larger card, or a smaller `card` in the lab", need = count::of(need, "byte")
     )]
     TooSmall { need: u64, have: u64 },
     #[error("Cannot read byte {offset} of the image")]
     Image { offset: u64, source: io::Error },
-    #[error("Cannot write byte {offset} of the card: its first sectors are not written, so it starts nothing")]
+    #[error("Cannot write byte {offset} of the card: its first sectors are not written, so no board starts from it")]
     Write { offset: u64, source: io::Error },
     #[error("Cannot read byte {offset} of the card back")]
     Read { offset: u64, source: io::Error },
-    #[error("Cannot bring everything onto the card")]
+    #[error("Cannot write everything to the card")]
     Settle(#[source] io::Error),
     #[error(
-        "Byte {offset} of the card is {found:#04x}, but {expected:#04x} was written there: the card is worn out, or has \
-         less room than it says"
+        "Byte {offset} of the card is {found:#04x}, but {expected:#04x} was written there: the card is worn out, or \
+         has less room than it claims"
     )]
     Differs { offset: u64, expected: u8, found: u8 },
     #[error("Broken off: the card is not complete")]
@@ -178,7 +179,7 @@ mod tests {
         let card = Card::new(4 * STEP, 2 * STEP);
         let said = flash(&image(3 * STEP), &card, &|_, _| true).unwrap_err();
         assert!(matches!(said, FlashError::Differs { .. }), "{said}");
-        assert!(said.to_string().contains("has less room than it says"));
+        assert!(said.to_string().contains("has less room than it claims"));
     }
 
     #[test]

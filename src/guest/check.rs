@@ -4,9 +4,10 @@
 //! what came back and how long it took is kept.
 
 use super::console::ConsoleError;
-use super::grid::{Grid, GridError, GridSpec};
+use super::grid::{Grid, GridError, GridSpec, folder};
 use super::session::Session;
 use super::shell::Output;
+use crate::count;
 use crate::render::{Check, Place};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,16 +17,16 @@ use std::time::{Duration, Instant};
 
 /// Exit code with which a check on the host says that it could not be tried.
 const SKIPPED: i32 = 77;
-/// How long a console may take to show its prompt.
+/// Longest time until a console shows its prompt.
 const PROMPT: Duration = Duration::from_secs(60);
 
-/// How a check ended.
+/// Outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 pub enum Outcome {
     Passed,
     Failed {
-        /// What is wrong, in a line.
+        /// Reason in one line.
         why: String,
         typed: String,
         came: String,
@@ -61,6 +62,12 @@ impl Result {
             seconds: 0.0,
             outcome: Outcome::Skipped { why },
         }
+    }
+
+    /// A check that could not even be read.
+    pub fn broken(check: &Check, why: String) -> Self {
+        let outcome = failure(check, why, String::new());
+        Self { outcome, ..Self::skipped(check, String::new()) }
     }
 
     pub fn failed(&self) -> bool {
@@ -111,7 +118,7 @@ impl<'a> Runner<'a> {
         if !self.sessions.contains_key(name) {
             let not_running = || GridError::NotRunning { name: name.to_owned() };
             let node = self.spec.nodes.iter().find(|n| n.name == name).ok_or_else(not_running)?;
-            let mut session = Session::open(&self.grid.node(name), node, PROMPT)?;
+            let mut session = Session::open(&self.grid.node(name), node.shell, PROMPT)?;
             session.hide(&self.passwords);
             self.sessions.insert(name.to_owned(), session);
         }
@@ -137,7 +144,7 @@ impl<'a> Runner<'a> {
                     // It is being given up anyway.
                     let _ = running.kill();
                     return failed(
-                        format!("It has not ended after {} seconds", check.timeout.as_secs()),
+                        format!("It has not ended after {}", count::of(check.timeout.as_secs(), "second")),
                         String::new(),
                     );
                 }
@@ -155,11 +162,7 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// What the operating system says.
     pub fn keep(&mut self, dir: &Path) -> std::result::Result<Vec<PathBuf>, GridError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| GridError::Folder { path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
+        folder::make(dir)?;
         let mut texts: Vec<(String, String)> =
             self.sessions.iter_mut().map(|(name, s)| (name.clone(), s.transcript())).collect();
         if !self.host.is_empty() {
@@ -168,7 +171,7 @@ impl<'a> Runner<'a> {
         let mut files = Vec::new();
         for (name, text) in texts {
             let path = dir.join(format!("{name}.txt"));
-            std::fs::write(&path, text).map_err(failed(&path))?;
+            folder::replace(&path, text.as_bytes())?;
             files.push(path);
         }
         Ok(files)
@@ -177,7 +180,7 @@ impl<'a> Runner<'a> {
 
 fn failure(check: &Check, why: String, came: String) -> Outcome {
     let expected = match &check.expect {
-        Some(text) => format!("success, and {text:?} in what it prints"),
+        Some(text) => format!("success, and {text:?} in its output"),
         None => "success".to_owned(),
     };
     Outcome::Failed { why, typed: check.run.clone(), came, expected }
@@ -187,7 +190,8 @@ fn failure(check: &Check, why: String, came: String) -> Outcome {
 fn judge(check: &Check, result: std::result::Result<Output, ConsoleError>) -> Outcome {
     match result {
         Err(ConsoleError::Timeout { wanted, tail, .. }) => {
-            let why = format!("It waited for {wanted} longer than its {} seconds", check.timeout.as_secs());
+            let why =
+                format!("It waited for {wanted} for longer than its {}", count::of(check.timeout.as_secs(), "second"));
             failure(check, why, tail)
         }
         Err(other) => failure(check, "The node's console is gone".into(), other.to_string()),
@@ -281,6 +285,7 @@ mod tests {
             network: false,
             order: 50,
             left_out: None,
+            broken: None,
         }
     }
 
@@ -311,6 +316,9 @@ mod tests {
     fn the_host_has_a_shell_that_can_skip_and_is_not_waited_for_for_ever() {
         let spec = super::super::grid::GridSpec {
             program: PathBuf::new(),
+            file: "lab.toml".into(),
+            user: String::new(),
+            base: None,
             lab: "l".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),
             gateway: None,

@@ -13,11 +13,14 @@
 
 pub mod check;
 mod console;
+pub mod drawterm;
 pub mod grid;
 pub mod pi;
+pub mod piped;
 pub mod probe;
 mod qemu;
 pub mod qmp;
+pub mod screen;
 pub mod session;
 mod shell;
 pub mod uboot;

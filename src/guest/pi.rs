@@ -8,21 +8,24 @@
 //! in [`CHANGES`]; `doc/pi.md` tells how each was found.
 
 use super::qemu;
+use crate::count;
 use crate::disk::{OpenDiskError, open_disk};
 use crate::fs;
 use crate::read_at::ReadAt;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The emulator of Pis.
 pub const QEMU: &str = "qemu-system-arm";
-/// Where firmware loads a 32-bit kernel, and where Plan 9's are linked to be.
+/// Address at which firmware loads a 32-bit kernel, and for which Plan 9's are
+/// linked.
 const LOAD: u32 = 0x8000;
 const VIRTUAL: u32 = 0x8000_8000;
-/// Where the ATAGs are, and where the kernel begins to use memory itself.
+/// Address of the ATAGs, and of the memory that the kernel uses itself.
 const ATAGS: usize = 0x100;
 const ATAGS_END: usize = 0x2000;
 /// Names of the two files that QEMU loads, in a node's folder.
@@ -36,11 +39,31 @@ const MEMORY: u32 = 0x3C00_0000;
 /// Bytes of a file that is read from a card.
 const MOST: u64 = 16 << 20;
 
-/// What of a kernel is changed in memory, and why.
+/// Changes of a kernel in memory, with their reasons.
 pub const CHANGES: [(&str, Change, &str); 2] = [
     ("wdogfeed", Change::Returns, "QEMU takes arming the watchdog for the reset itself"),
     ("sdhostcmd", Change::Without("tsleep"), "QEMU's card controller raises no interrupt when the card is ready"),
 ];
+
+/// Bytes of a card in QEMU, which takes powers of two alone; `None` where there
+/// is no such number.
+pub const fn card_len(len: u64) -> Option<u64> {
+    len.checked_next_power_of_two()
+}
+
+/// Makes a card as large as QEMU takes it: what comes behind its end is zeros,
+/// and takes no room.
+///
+/// # Errors
+/// When the file cannot be changed.
+pub fn grow(card: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(card)?;
+    let len = file.metadata()?.len();
+    match card_len(len) {
+        Some(larger) if larger > len => file.set_len(larger),
+        _ => Ok(()),
+    }
+}
 
 /// A change of one function.
 #[derive(Clone, Copy, Debug)]
@@ -60,23 +83,23 @@ pub enum PiError {
     Volume(&'static str, #[source] Box<fs::OpenError>),
     #[error("Cannot read {path} of the card")]
     Read { path: String, source: io::Error },
-    #[error("{path} of the card has {len} bytes, more than {MOST}")]
+    #[error("{path} of the card has {len}, more than {MOST}", len = count::of(len, "byte"))]
     Large { path: String, len: u64 },
     #[error("config.txt of the card has no line kernel=NAME")]
     NoKernel,
-    #[error("{path} of the card is no a.out for ARM with symbols")]
+    #[error("{path} of the card is not an a.out for ARM with symbols")]
     Symbols { path: String },
-    #[error("{0} is not in the kernel's symbols: p9img does not know how to run this kernel in QEMU")]
+    #[error("{0} is not in the kernel's symbols: p9img cannot run this kernel in QEMU")]
     NoFunction(&'static str),
-    #[error("{function} does not call {other}: p9img does not know how to run this kernel in QEMU")]
+    #[error("{function} does not call {other}: p9img cannot run this kernel in QEMU")]
     NoCall { function: &'static str, other: &'static str },
     #[error("The kernel and its symbols are not of the same build: {0} is elsewhere")]
     Differ(&'static str),
-    #[error("cmdline.txt has {len} bytes, but between 0x100 and 0x2000 there is room for {most}")]
+    #[error("cmdline.txt has {len}, but between 0x100 and 0x2000 there is room for {most}", len = count::of(len, "byte"))]
     Cmdline { len: usize, most: usize },
 }
 
-/// What is put into a board's memory before it starts.
+/// Contents of a board's memory before it starts.
 #[derive(Debug)]
 pub struct Loaded {
     /// For address 0: the first instructions and the ATAGs.
@@ -118,13 +141,7 @@ fn read(volume: &dyn fs::FileSystem, path: &str) -> Result<Vec<u8>, PiError> {
         return Err(PiError::Large { path: path.into(), len: node.len });
     }
     let mut out = vec![0; node.len as usize];
-    let mut at = 0;
-    while at < out.len() {
-        match volume.read(&node, at as u64, &mut out[at..]).map_err(failed)? {
-            0 => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
-            n => at += n,
-        }
-    }
+    volume.read_exact(&node, 0, &mut out).map_err(failed)?;
     Ok(out)
 }
 
@@ -313,7 +330,7 @@ mod tests {
     #[test]
     fn an_unknown_kernel_is_refused() {
         let said = |kernel: &[u32], aout: &[u8]| change(&mut bytes(kernel), aout, "s").unwrap_err().to_string();
-        assert!(said(&TEXT, b"no").contains("no a.out"));
+        assert!(said(&TEXT, b"no").contains("not an a.out"));
         assert!(said(&TEXT, &aout(&TEXT, &FUNCTIONS[..1])).starts_with("wdogfeed is not in the kernel's symbols"));
         let other = [1, 2, 3, 4, 5, 6, 7];
         assert!(said(&other, &aout(&TEXT, &FUNCTIONS)).contains("not of the same build"));
@@ -326,6 +343,31 @@ mod tests {
             bad[at] ^= 0xFF;
             let _ = change(&mut bytes(&TEXT), &bad, "s");
         }
+    }
+
+    #[test]
+    fn a_card_grows_to_a_power_of_two_and_keeps_its_bytes() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let card = dir.path().join("card");
+        let bytes: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8 + 1).collect();
+        for (len, larger) in [(256_000_000, 268_435_456), (268_435_456, 268_435_456), (268_435_457, 536_870_912)] {
+            std::fs::write(&card, &bytes).unwrap();
+            OpenOptions::new().write(true).open(&card).unwrap().set_len(len).unwrap();
+            for _ in 0..2 {
+                // A card that has grown stays as it is.
+                grow(&card).unwrap();
+                let meta = std::fs::metadata(&card).unwrap();
+                assert_eq!((meta.len(), card_len(len)), (larger, Some(larger)), "{len}");
+                assert!(meta.blocks() * 512 < 2 << 20, "{len}: it takes {} blocks", meta.blocks());
+            }
+            let mut found = vec![0; bytes.len() + 5000];
+            let file = std::fs::File::open(&card).unwrap();
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, 0).unwrap();
+            assert!(found[..bytes.len()] == bytes && found[bytes.len()..].iter().all(|b| *b == 0), "{len}");
+        }
+        assert_eq!(card_len((1 << 63) + 1), None);
+        assert!(grow(&dir.path().join("none")).is_err());
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! What the host can do: which QEMU is there, and whether it can use the
-//! processor's own virtual machines.
+//! Abilities of the host: its QEMU, and whether KVM works.
 
-use super::qemu::QEMU;
+use super::qemu;
 use duct::cmd;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -9,12 +8,10 @@ use std::time::{Duration, Instant};
 /// The oldest QEMU that does what p9img asks of it: 7.1 writes screens as PNG,
 /// 7.2 connects a network device with a stream socket.
 pub const OLDEST: (u32, u32) = (7, 2);
-/// What converts and creates disk images, of the same package or its neighbour.
-pub const QEMU_IMG: &str = "qemu-img";
 /// A machine with acceleration ends its test in a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How a machine's processor is made.
+/// Accelerator: whether KVM runs the guest or QEMU emulates its CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accel {
@@ -37,24 +34,66 @@ impl Accel {
 /// Why the host cannot run machines.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    #[error("{program} was not found: install QEMU {}.{} or later (Debian: qemu-system-x86 and qemu-utils)",
-            OLDEST.0, OLDEST.1)]
+    #[error("{program} was not found: install QEMU {}.{} or later (Debian: {})",
+            OLDEST.0, OLDEST.1, package(program))]
     Missing { program: &'static str },
     #[error("{program} cannot be run")]
     Broken { program: &'static str, source: io::Error },
     #[error("{program} is version {found}, but p9img needs {}.{} or later", OLDEST.0, OLDEST.1)]
     Old { program: &'static str, found: String },
-    #[error("{program} --version says {said:?}, which is no version")]
+    #[error("{program} --version prints {said:?}, which is not a version")]
     NoVersion { program: &'static str, said: String },
 }
 
 /// Makes sure that a QEMU new enough is there, and returns its version.
 ///
 /// # Errors
-/// When it or qemu-img is not there, too old, or cannot be run.
+/// When it is not there, too old, or cannot be run.
 pub fn version() -> Result<String, ProbeError> {
-    one_version(QEMU_IMG)?;
-    one_version(QEMU)
+    one_version(qemu::pc())
+}
+
+/// Debian's package of an emulator.
+pub fn package(program: &str) -> &'static str {
+    if ["arm", "aarch64"].iter().any(|a| program.ends_with(a)) { "qemu-system-arm" } else { "qemu-system-x86" }
+}
+
+/// Machines and devices of an emulator, by its own list. One without a list is
+/// assumed to have everything: errors then come when it starts.
+pub struct Offer {
+    machines: Option<String>,
+    devices: Option<String>,
+}
+
+impl Offer {
+    /// Asks `program`.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be run.
+    pub fn of(program: &'static str) -> Result<Self, ProbeError> {
+        let ask = |what: &str| {
+            let output = cmd!(program, what, "help").stdin_null().stderr_null().stdout_capture().unchecked().run();
+            let output = output.map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => ProbeError::Missing { program },
+                _ => ProbeError::Broken { program, source },
+            })?;
+            let said = output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned());
+            Ok(said.filter(|s| !s.trim().is_empty()))
+        };
+        Ok(Self { machines: ask("-machine")?, devices: ask("-device")? })
+    }
+
+    /// The first that is not there of a machine and devices, with what it is.
+    pub fn lacks(&self, machine: &'static str, devices: &[&'static str]) -> Option<(&'static str, &'static str)> {
+        let has_machine = |said: &String| said.lines().any(|l| l.split_whitespace().next() == Some(machine));
+        if self.machines.as_ref().is_some_and(|said| !has_machine(said)) {
+            return Some(("machine", machine));
+        }
+        let said = self.devices.as_ref()?;
+        // `name "e1000", bus PCI, alias "e1000-82540em", desc "Intel Gigabit Ethernet"`
+        let has = |device: &str| ["name", "alias"].iter().any(|key| said.contains(&format!("{key} \"{device}\"")));
+        devices.iter().find(|d| !has(d)).map(|device| ("device", *device))
+    }
 }
 
 fn one_version(program: &'static str) -> Result<String, ProbeError> {
@@ -106,9 +145,9 @@ fn kvm_runs() -> io::Result<bool> {
     sector[510..].copy_from_slice(&[0x55, 0xAA]);
     let mut disk = tempfile::NamedTempFile::new()?;
     disk.write_all(&sector)?;
-    let drive = super::qemu::option("file=", disk.path(), ",format=raw,if=ide,snapshot=on");
+    let drive = qemu::option("file=", disk.path(), ",format=raw,if=ide,snapshot=on");
     let running = cmd!(
-        QEMU,
+        qemu::pc(),
         "-accel",
         "kvm",
         "-m",
@@ -142,13 +181,30 @@ fn kvm_runs() -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Offer, parse};
+
+    #[test]
+    fn what_an_emulator_lacks_is_named() {
+        let machines = "Supported machines are:\nnone                 empty machine\n\
+                        pc                   Standard PC (i440FX + PIIX, 1996) (alias of pc-i440fx-10.0)\n";
+        let devices = "Network devices:\nname \"e1000\", bus PCI, alias \"e1000-82540em\", desc \"Intel\"\n\
+                       name \"virtio-net-pci\", bus PCI, alias \"virtio-net\"\n";
+        let offer = Offer { machines: Some(machines.into()), devices: Some(devices.into()) };
+        assert_eq!(offer.lacks("pc", &["e1000", "e1000-82540em", "virtio-net-pci"]), None);
+        assert_eq!(offer.lacks("q35", &["e1000"]), Some(("machine", "q35")));
+        // A part of a name is none.
+        assert_eq!(offer.lacks("p", &[]), Some(("machine", "p")));
+        assert_eq!(offer.lacks("pc", &["e1000", "virtio-net"]), None);
+        assert_eq!(offer.lacks("pc", &["e1000", "ide-hd", "ahci"]), Some(("device", "ide-hd")));
+        let silent = Offer { machines: None, devices: None };
+        assert_eq!(silent.lacks("pc", &["e1000"]), None);
+    }
 
     #[test]
     fn versions_are_found_in_what_qemu_says() {
         let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)";
         assert_eq!(parse(debian), Some((10, 0, "10.0.2")));
-        assert_eq!(parse("qemu-img version 7.2.19 (Debian)"), Some((7, 2, "7.2.19")));
+        assert_eq!(parse("QEMU emulator version 7.2.19 (Debian)"), Some((7, 2, "7.2.19")));
         assert_eq!(parse("qemu, the best one"), None);
     }
 }

@@ -3,6 +3,7 @@
 use super::console::{Console, ConsoleError};
 use super::probe::Accel;
 use super::uefi::Uefi;
+use crate::count;
 use crate::lab::{Controller, Mac, Nic};
 use std::ffi::OsString;
 use std::io;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How the bytes of a disk are stored.
+/// Format of a disk's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFormat {
     Raw,
@@ -27,6 +28,11 @@ impl DiskFormat {
             Self::Vmdk => "vmdk",
         }
     }
+
+    /// The format of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Raw, Self::Qcow2, Self::Vmdk].into_iter().find(|format| format.name() == word)
+    }
 }
 
 /// One disk of a machine.
@@ -34,9 +40,9 @@ impl DiskFormat {
 pub struct Disk {
     pub path: PathBuf,
     pub format: DiskFormat,
-    /// What the guest writes goes into the file, and, if that is raw, is there
-    /// even when QEMU is killed right behind it. Otherwise it goes into a temporary one, and the
-    /// file stays as it is.
+    /// Whether the guest's writes go into the file; if that is raw, they
+    /// survive even when QEMU is killed right after. Otherwise they go into a
+    /// temporary file, and the file stays as it is.
     pub keep_writes: bool,
 }
 
@@ -65,13 +71,13 @@ pub enum Link {
     Switch(PathBuf),
 }
 
-/// What QEMU shall run.
+/// Machine that QEMU is to run.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// The machine starts from the first.
     pub disks: Vec<Disk>,
     pub controller: Controller,
-    /// What starts the disk; none: the BIOS.
+    /// UEFI firmware that starts the disk; none: the BIOS.
     pub uefi: Option<Uefi>,
     /// The machine is QEMU's for 64-bit ARM, and this U-Boot starts the disk;
     /// none: a PC.
@@ -106,8 +112,8 @@ impl Machine {
     }
 
     /// The emulator that has it.
-    pub const fn program(&self) -> &'static str {
-        if self.uboot.is_some() { QEMU_ARM64 } else { QEMU }
+    pub fn program(&self) -> &'static str {
+        if self.uboot.is_some() { arm64() } else { pc() }
     }
 
     /// The arguments for [`Machine::program`]. The first serial port is on
@@ -219,12 +225,32 @@ impl Machine {
 }
 
 /// The emulator of PCs.
-pub(super) const QEMU: &str = "qemu-system-x86_64";
+const QEMU: &str = "qemu-system-x86_64";
+/// Path of the emulator of the host's own architecture on Red Hat's systems.
+const KVM: &str = "/usr/libexec/qemu-kvm";
 /// The emulator of 64-bit ARM, and its machine as 9front's kernel wants it: an
 /// interrupt controller of version 3, and PCI's registers below 4 GiB
 /// (`/sys/src/9/arm64/{gic,pciqemu}.c`).
-pub(super) const QEMU_ARM64: &str = "qemu-system-aarch64";
+const QEMU_ARM64: &str = "qemu-system-aarch64";
 const ARM64: &str = "virt,gic-version=3,highmem-ecam=off";
+
+/// The emulator of PCs that is installed.
+pub(super) fn pc() -> &'static str {
+    if cfg!(target_arch = "x86_64") { installed(QEMU, KVM) } else { QEMU }
+}
+
+/// The emulator of 64-bit ARM that is installed.
+pub(super) fn arm64() -> &'static str {
+    if cfg!(target_arch = "aarch64") { installed(QEMU_ARM64, KVM) } else { QEMU_ARM64 }
+}
+
+/// `name` when a folder of programs has it or `other` is not there.
+#[expect(clippy::disallowed_methods, reason = "where programs are; no artifact sees it")]
+fn installed(name: &'static str, other: &'static str) -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    if !found && Path::new(other).is_file() { other } else { name }
+}
 
 /// The network device `id` that is connected to a switch's socket.
 pub(super) fn to_switch(id: &str, socket: &Path) -> OsString {
@@ -258,7 +284,7 @@ pub enum GuestError {
     Failed(ExitStatus),
     #[error("Cannot wait for QEMU")]
     Wait(#[source] io::Error),
-    #[error("The machine still ran {} seconds after it was to power off; the end of what it printed:\n{tail}", after.as_secs())]
+    #[error("The machine still ran {} after its power-off; its output ends with:\n{tail}", count::of(after.as_secs(), "second"))]
     StillRunning { after: Duration, tail: String },
 }
 
@@ -315,6 +341,17 @@ mod tests {
 
     fn text(machine: &Machine) -> String {
         machine.arguments().iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn red_hats_emulator_is_found_where_there_is_no_other() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // The other name must live as long as a constant does.
+        let other: &'static str = Box::leak(file.path().to_str().unwrap().into());
+        assert_eq!(installed("a-program-that-nobody-has", other), other);
+        assert_eq!(installed("sh", other), "sh");
+        drop(file);
+        assert_eq!(installed("a-program-that-nobody-has", other), "a-program-that-nobody-has");
     }
 
     #[test]

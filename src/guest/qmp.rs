@@ -21,7 +21,7 @@ pub struct Qmp {
 pub enum QmpError {
     #[error("QEMU does not answer on its control socket")]
     Io(#[from] io::Error),
-    #[error("QEMU's control socket says {0:?}, which is no answer")]
+    #[error("QEMU's control socket gives {0:?}, which is not an answer")]
     Malformed(String),
     #[error("QEMU refuses {command}: {reason}")]
     Refused { command: String, reason: String },

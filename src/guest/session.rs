@@ -1,9 +1,10 @@
 //! The console of a node of a running lab, held by one p9img at a time.
 
 use super::console::{Console, ConsoleError, find};
-use super::grid::{GridError, NodeSpec, Process};
+use super::grid::{GridError, Process};
 use super::shell::{Output, Shell};
-use std::fs::{File, OpenOptions, TryLockError};
+use crate::lock::{self, Taken};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::fs::FileExt as _;
@@ -11,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a prompt may take on an idle node.
+/// Longest time until a prompt on an idle node.
 const PROMPT: Duration = Duration::from_secs(20);
 /// Plan 9's key for "stop what you are doing".
 const INTERRUPT: &[u8] = b"\x7f";
@@ -21,7 +22,7 @@ pub struct Session {
     console: Console,
     prompt: String,
     line: Line,
-    /// What QEMU keeps of all that came.
+    /// QEMU's log of all output.
     log: PathBuf,
     hidden: Vec<String>,
 }
@@ -44,11 +45,10 @@ impl Line {
             return Err(not_running());
         }
         let failed = |source| GridError::Folder { path: path.clone(), source };
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { stream: process.serial()?, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(GridError::ConsoleBusy { name: process.name.clone() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        let lock = lock::open(&path).map_err(failed)?;
+        match lock::attempt(&path, &lock).map_err(failed)? {
+            Taken::Busy => Err(GridError::ConsoleBusy { name: process.name.clone() }),
+            Taken::Held | Taken::Without => Ok(Self { stream: process.serial()?, _lock: lock }),
         }
     }
 }
@@ -61,19 +61,20 @@ impl Drop for Line {
 }
 
 impl Session {
-    /// Takes a node's console and waits for its prompt, for `patience` at most.
+    /// Takes a node's console, which has a shell or not, and waits for its prompt,
+    /// for `patience` at most.
     ///
     /// # Errors
     /// When the node does not run, its console is in use, or no prompt comes.
-    pub fn open(process: &Process, node: &NodeSpec, patience: Duration) -> Result<Self, GridError> {
-        let no_prompt = || GridError::NoPrompt { name: node.name.clone() };
-        if !node.shell {
+    pub fn open(process: &Process, shell: bool, patience: Duration) -> Result<Self, GridError> {
+        let no_prompt = || GridError::NoPrompt { name: process.name.clone() };
+        if !shell {
             return Err(no_prompt());
         }
         let line = Line::take(process)?;
         let failed = |source| GridError::Folder { path: process.dir.clone(), source };
         let (input, output) = (line.stream.try_clone().map_err(failed)?, line.stream.try_clone().map_err(failed)?);
-        let prompt = format!("{}# ", node.name);
+        let prompt = format!("{}# ", process.name);
         let mut session = Self {
             console: Console::new(input, vec![Box::new(output)]),
             prompt,
@@ -135,7 +136,7 @@ impl Session {
     /// Prompts that are still on their way must not be taken for later ones.
     fn settle(&mut self) -> Result<(), ConsoleError> {
         let mark = "p9img-is-here";
-        self.console.send_line("echo p9img^-is^-here")?;
+        self.console.type_line("echo p9img^-is^-here", PROMPT)?;
         self.console.wait_for(mark, PROMPT)?;
         self.console.wait_for(&self.prompt, PROMPT).map(drop)
     }

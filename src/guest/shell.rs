@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 /// Comes before the status of a command that has ended.
 const END: &str = "P9IMG-END(";
 
-/// How long after a question an answer is typed. 9front's kbdfs(8) stops its
-/// editing of lines, which passwords need, a moment after the program that
-/// asks has told it to; what comes before that is lost.
+/// Delay between a question and the typed answer. 9front's kbdfs(8) stops its
+/// editing of lines, which passwords need, a moment after the program that asks
+/// has told it to; what comes before that is lost.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// rc's prompt on a console.
@@ -17,7 +17,7 @@ pub struct Shell<'a> {
     prompt: String,
 }
 
-/// What a command printed and how it ended.
+/// Output and status of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// Lines end in a newline alone.
@@ -75,7 +75,7 @@ impl<'a> Shell<'a> {
         let typed = format!("{{echo P9IMG^-BEGIN; {command}\n}}; echo P9IMG^-END'('^$\"status^')'");
         for line in typed.lines() {
             // One by one, or a busy guest loses some.
-            self.console.send_line(line)?;
+            self.console.type_line(line, left())?;
             self.console.wait_for("\n", left())?;
         }
         self.console.wait_for("P9IMG-BEGIN", left())?;
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn output_lies_between_the_marks_and_not_in_the_echo() {
-        let heard = "init: starting /bin/rc\r\nterm% {echo P9IMG^-BEGIN; echo one\r\n\techo two (2)\r\n\
+        let heard = "init: starting /bin/rc\r\nterm% {echo P9IMG^-BEGIN; echo one\r\n\techo two '('2')'\r\n\
                      \t}; echo P9IMG^-END'('^$\"status^')'\r\n\
                      P9IMG-BEGIN\r\none\r\ntwo (2)\r\nP9IMG-END(|wc 12: (broken))\r\nterm% ";
         let mut console = shell(heard);
@@ -145,11 +145,15 @@ mod tests {
     #[test]
     fn questions_are_answered_and_one_that_does_not_come_is_no_hang() {
         let answers = [("Password: ".to_owned(), "secret".to_owned())];
-        let heard = "a\r\nb\r\nP9IMG-BEGIN\r\nPassword: \r\nwelcome\r\nP9IMG-END()\r\n% ";
+        let heard = "{echo P9IMG^-BEGIN; x\r\n\t}; echo P9IMG^-END'('^$\"status^')'\r\n\
+                     P9IMG-BEGIN\r\nPassword: \r\nwelcome\r\nP9IMG-END()\r\n% ";
         let mut console = shell(heard);
         let output = Shell::at_prompt(&mut console, "% ").run_with("x", &answers, LIMIT).unwrap();
         assert_eq!(output.text, "Password: \nwelcome\n");
-        let mut console = shell("a\r\nb\r\nP9IMG-BEGIN\r\nno user\r\nP9IMG-END(refused)\r\n% ");
+        let mut console = shell(
+            "{echo P9IMG^-BEGIN; x\r\n\t}; echo P9IMG^-END'('^$\"status^')'\r\n\
+                                 P9IMG-BEGIN\r\nno user\r\nP9IMG-END(refused)\r\n% ",
+        );
         let output = Shell::at_prompt(&mut console, "% ").run_with("x", &answers, LIMIT).unwrap();
         assert_eq!((output.text.as_str(), output.status.as_str()), ("no user\n", "refused"));
     }

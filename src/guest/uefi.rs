@@ -6,7 +6,8 @@ use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where descriptors are; a name that comes earlier hides the same one later.
+/// Folders of descriptors; a name in an earlier one hides the same name in a
+/// later one.
 const FOLDERS: [&str; 3] = ["/etc/qemu/firmware", "/usr/local/share/qemu/firmware", "/usr/share/qemu/firmware"];
 
 /// A firmware and its variables, as they are on a new machine.

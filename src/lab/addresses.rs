@@ -10,6 +10,7 @@ use super::check::Once;
 use super::draft::{Draft, NodeDraft};
 use super::mistakes::{Kind, Notes, Problem};
 use super::model::Mac;
+use crate::count;
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -51,7 +52,7 @@ pub(crate) fn check(draft: &Draft, notes: &Notes<'_>) {
     for ip in draft.nodes.iter().filter_map(|n| n.ip.as_ref()) {
         ips.see(ip.value, &ip.span, || {
             Problem::new(Kind::Duplicate, format!("Two nodes have the address {}", ip.value))
-                .help("give each node its own, or leave `ip` out and p9img takes a free one")
+                .help("give each node its own, or leave `ip` out and p9img chooses a free one")
         });
     }
     let Some(net) = subnet(draft) else { return };
@@ -99,7 +100,14 @@ fn check_room(draft: &Draft, net: Ipv4Net, notes: &Notes<'_>) {
     let room = 2u64.pow(32 - u32::from(net.prefix_len())).saturating_sub(taken as u64);
     let nodes = draft.nodes.len() as u64;
     if let Some(node) = draft.nodes.get(usize::try_from(room).unwrap_or(usize::MAX)) {
-        let problem = Problem::new(Kind::Conflict, format!("The subnet {net} has {room} addresses for {nodes} nodes"));
+        let problem = Problem::new(
+            Kind::Conflict,
+            format!(
+                "The subnet {net} has {room} for {nodes}",
+                room = count::of(room, "address"),
+                nodes = count::of(nodes, "node")
+            ),
+        );
         let problem = problem.help("make the subnet larger: a smaller number after the slash");
         notes.note_beside(&node.span, problem, draft.network.subnet.as_ref().map(|at| &at.span));
     }

@@ -1,13 +1,17 @@
-//! Values judged against each other: what is there twice, who needs whom, which
+//! Values judged against each other: what appears twice, who needs whom, which
 //! address is whose. Then the draft, with its defaults filled in, is the lab.
 
-use super::draft::{Draft, Hardware, NodeDraft};
+use super::board::{Board, Boot, SizeKey};
+use super::draft::{Draft, Hardware, NodeDraft, PORTS_MIN};
+use super::format::Format;
 use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
 use super::model::*;
-use super::roles::{BASE_PARTITIONS, CARD_PARTITIONS, ESP, RoleFacts, VIRT_PARTITIONS};
+use super::roles::{ESP, RoleFacts};
 use super::value::At;
-use super::{SAMPLE, addresses, names, releases, units};
-use std::collections::BTreeMap;
+use super::{SAMPLE, addresses, local_ports, names, releases, units};
+use crate::count;
+use crate::root::{Fs, ROOTS};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -19,12 +23,15 @@ pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     for node in &draft.nodes {
         check_roles(node, facts, notes);
         check_board(node, facts, notes);
+        check_machine(draft, node, notes);
         check_partitions(draft, node, facts, notes);
     }
     check_roles_of_lab(draft, facts, notes);
+    check_local_ports(draft, facts, notes);
+    check_users_of_roots(draft, notes);
 }
 
-/// Finds what is there twice.
+/// Finds what appears twice.
 pub(crate) struct Once<'n, 't, K> {
     notes: &'n Notes<'t>,
     seen: BTreeMap<K, Range<usize>>,
@@ -59,11 +66,32 @@ fn check_names(draft: &Draft, notes: &Notes<'_>) {
     for user in &draft.users {
         let Some(name) = &user.name else { continue };
         users.see(&name.value, &name.span, || {
-            duplicate(format!("Two users are called `{}`", name.value), "take one of them out")
+            duplicate(format!("Two users are called `{}`", name.value), "remove one of them")
         });
         if let Some(group) = user.groups.iter().find(|g| g.value == name.value) {
-            let problem = Problem::bad(format!("User `{}` is always a member of the group of that name", name.value));
+            let problem =
+                Problem::bad(format!("User `{}` is always a member of the group with the same name", name.value));
             notes.note(&group.span, problem.help("take it out"));
+        }
+    }
+}
+
+/// Finds users and groups that the file system of a node cannot have.
+fn check_users_of_roots(draft: &Draft, notes: &Notes<'_>) {
+    let root = |node: &NodeDraft| node.hardware.fs.or(draft.defaults.fs).map(Fs::kind);
+    for kind in ROOTS.iter().filter(|kind| !kind.not_in_users.is_empty()) {
+        let Some(node) = draft.nodes.iter().find(|node| root(node).is_some_and(|of| of.fs == kind.fs)) else {
+            continue;
+        };
+        let of_users = draft.users.iter().flat_map(|u| u.name.iter().chain(&u.groups));
+        for name in draft.hostowner.iter().chain(of_users).filter(|n| n.value.contains(kind.not_in_users)) {
+            let (fs, of) = (kind.word, node.name.as_ref().map_or(String::new(), |n| format!(" of node `{}`", n.value)));
+            let problem =
+                Problem::new(Kind::Conflict, format!("User or group `{}` cannot be on the {fs}{of}", name.value));
+            let without: Vec<_> = kind.not_in_users.iter().map(|c| format!("`{c}`")).collect();
+            let problem = problem.expected(format!("a name without {}", without.join(" and ")));
+            let problem = problem.help("choose another name, or another `fs`");
+            notes.note_beside(&name.span, problem, Some(&node.span));
         }
     }
 }
@@ -92,9 +120,8 @@ pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<St
     let of_system = |release: &&str| release.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
     let otherwise = otherwise.into();
     match releases().find(of_system) {
-        Some(newest) => {
-            problem.help(format!("the newest release that p9img knows is `{newest}`; for what you have, {otherwise}"))
-        }
+        Some(newest) => problem
+            .help(format!("the newest release in p9img's list is `{newest}`; for a medium of your own, {otherwise}")),
         None => problem.help(otherwise),
     }
 }
@@ -103,9 +130,9 @@ pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<St
 fn section_of(name: &str) -> String {
     match names::label("", name) {
         Ok(_) => {
-            format!("say where it is: `[media.{}]` with a line `path = \"…\"` or `url = \"…\"`", table_key(name))
+            format!("add a section `[media.{}]` with a line `path = \"…\"` or `url = \"…\"`", table_key(name))
         }
-        Err(_) => "say where it is in a section `[media.NAME]`, and give that name here".into(),
+        Err(_) => "add a section `[media.NAME]` with its path or address, and give that name here".into(),
     }
 }
 
@@ -145,25 +172,19 @@ fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     }
 }
 
-/// What can be said of the hardware of QEMU's ARM machine.
-const VIRT: [&str; 4] = ["cpus", "memory", "disk", "fs"];
-
 /// A Pi is what it is: only its card can be chosen. QEMU's ARM machine has
 /// virtio devices alone.
 fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
-    let board = node.board.as_ref().map_or(Board::Pc, |b| b.value);
+    let board = node.board.as_ref().map_or(Board::default(), |b| b.value);
+    let spec = board.spec();
     for key in &node.own {
-        let (what, help) = match (board.is_pi(), key.value.as_str()) {
-            (false, "card") if board == Board::Virt => {
-                ("QEMU's ARM machine has no card".to_owned(), "its size is that of its `disk`")
+        let (what, help) = match (spec.size, key.value.as_str()) {
+            (SizeKey::Disk(what, help), "card") => (what.to_owned(), help),
+            (SizeKey::Card, "disk") => {
+                (format!("{} has a card, not a disk", first_large(spec.of)), "write `card = \"2 GB\"`")
             }
-            (false, "card") => ("A PC has no card".to_owned(), "its size is that of its `disk`; or give it a `board`"),
-            (false, key) if board == Board::Virt && !VIRT.contains(&key) => {
-                (format!("The `{key}` of QEMU's ARM machine cannot be chosen"), "take the line out")
-            }
-            (true, "disk") => (format!("A {} has a card, not a disk", board.name()), "say `card = \"2 GB\"`"),
-            (true, key) if key != "card" => {
-                (format!("The `{key}` of a {} is the board's own", board.name()), "take the line out")
+            (_, key) if spec.choices.is_some_and(|all| !all.contains(&key)) => {
+                (format!("The `{key}` of {} {}", spec.of, spec.not_chosen), "remove the line")
             }
             _ => continue,
         };
@@ -182,11 +203,53 @@ fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     }
 }
 
+/// Bytes that Plan 9's kernels for the 386 can address: none uses PAE (9legacy
+/// `/sys/src/9/pc/memory.c`, MemMax; 9front `/sys/src/9/pc/memory.c`, ramscan).
+const MEMORY_386: u64 = 4 << 30;
+/// What a kernel for the node's architecture cannot use, and what cannot start it.
+fn check_machine(draft: &Draft, node: &NodeDraft, notes: &Notes<'_>) {
+    let board = node.board.as_ref().map_or(Board::default(), |b| b.value);
+    let (own, common) = (&node.hardware, &draft.defaults);
+    let name = node.name.as_ref().map_or(String::new(), |n| format!(" `{}`", n.value));
+    let at = |key: &str| node.own.iter().find(|k| k.value == key).map_or(&node.span, |k| &k.span);
+    let cpus = own.cpus.or(common.cpus).unwrap_or(1);
+    let spec = board.spec();
+    if let Some(most) = spec.most_cpus.filter(|most| cpus > *most) {
+        let what = format!("Node{name} has {cpus} cpus, but the kernel for {} runs on {most}", spec.of);
+        notes.note(at("cpus"), Problem::new(Kind::Conflict, what).help(format!("write `cpus = {most}` or fewer")));
+    }
+    if spec.fixed.arch.is_some() || own.arch.or(common.arch).unwrap_or(Arch::I386) != Arch::I386 {
+        return;
+    }
+    let memory = own.memory.or(common.memory).unwrap_or(MEMORY);
+    if memory > MEMORY_386 {
+        let what = format!(
+            "Node{name} has {} of memory, but kernels for the 386 use {} at the most",
+            units::show_size(memory),
+            units::show_size(MEMORY_386)
+        );
+        let problem = Problem::new(Kind::Conflict, what);
+        notes.note(at("memory"), problem.help("write `arch = \"amd64\"` if the medium has it, or give it less"));
+    }
+    let firmware = own.firmware.or(common.firmware).unwrap_or(PcFirmware::Bios);
+    if firmware.has_uefi() {
+        let what = format!("Node{name} is a 386, and machines with UEFI start Plan 9 with 64 bits only");
+        let problem = Problem::new(Kind::Conflict, what);
+        notes.note(at("firmware"), problem.help("write `arch = \"amd64\"`, or `firmware = \"bios\"`"));
+    }
+}
+
+/// A text as it begins a sentence.
+fn first_large(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// Bytes of the node's disk, or card.
 fn disk_of(node: &NodeDraft, common: &Hardware) -> u64 {
-    match node.board.as_ref().is_some_and(|b| b.value.is_pi()) {
-        true => node.hardware.card.or(common.card).unwrap_or(CARD),
-        false => node.hardware.disk.or(common.disk).unwrap_or(DISK),
+    match node.board.as_ref().map_or(Board::default(), |b| b.value).spec().size {
+        SizeKey::Card => node.hardware.card.or(common.card).unwrap_or(CARD),
+        SizeKey::Disk(..) => node.hardware.disk.or(common.disk).unwrap_or(DISK),
     }
 }
 
@@ -208,7 +271,7 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
         if fact.at_most_one {
             for role in holders {
                 let what = format!("Role `{}` can be on one node only", fact.name);
-                let problem = Problem::new(Kind::Duplicate, what).help("take it from one of them");
+                let problem = Problem::new(Kind::Duplicate, what).help("remove it from one of them");
                 notes.note_beside(&role.span, problem, Some(&first.span));
             }
         }
@@ -227,7 +290,7 @@ fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &str, notes: &Not
     for node in draft.nodes.iter().filter(|n| !with.is_empty() && !with.contains(&medium(n))) {
         let Some(role) = node.roles.iter().find(|r| r.value == fact.name) else { continue };
         let what = format!(
-            "Role `{}` needs {} on some node built from the same medium, which is {}",
+            "Role `{}` needs {} on a node built from the same medium ({})",
             role.value,
             alternatives(need),
             quote(&medium(node))
@@ -239,15 +302,10 @@ fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &str, notes: &Not
 
 fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let of_roles = facts.iter().filter(|f| node.roles.iter().any(|r| r.value == f.name)).flat_map(|f| &f.partitions);
-    let board = node.board.as_ref().map_or(Board::Pc, |b| b.value);
-    let mut known = match board {
-        Board::Pc => BASE_PARTITIONS,
-        Board::Virt => VIRT_PARTITIONS,
-        Board::Pi1 | Board::Pi2 | Board::Pi3 | Board::Pi4 => CARD_PARTITIONS,
-    }
-    .to_vec();
+    let board = node.board.as_ref().map_or(Board::default(), |b| b.value);
+    let mut known = board.partitions();
     let firmware = node.hardware.firmware.or(draft.defaults.firmware).unwrap_or(PcFirmware::Bios);
-    if board == Board::Pc && firmware.has_uefi() {
+    if board.boot() == Boot::Pc && firmware.has_uefi() {
         known.push(ESP);
         known.retain(|p| firmware.has_bios() || *p != "9fat");
     }
@@ -258,7 +316,7 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
         used = used.saturating_add(*size);
         if name.value == "nvram" {
             let problem = Problem::bad("The size of partition `nvram` cannot be chosen: it is one sector");
-            notes.note(&name.span, problem.help("take the line out"));
+            notes.note(&name.span, problem.help("remove the line"));
         } else if !known.contains(&name.value.as_str()) {
             let what = format!("The node has no partition {}", quote(&name.value));
             let problem = Problem::new(Kind::UnknownName, what).expected(choice(&known));
@@ -266,7 +324,7 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
             notes.note(
                 &name.span,
                 match (suggest(&name.value, known.iter().copied()), elsewhere) {
-                    (_, Some(fact)) => problem.help(format!("role `{}` would bring it", fact.name)),
+                    (_, Some(fact)) => problem.help(format!("role `{}` has it", fact.name)),
                     (Some(near), None) => problem.help(format!("did you mean `{near}`?")),
                     (None, None) => problem,
                 },
@@ -279,7 +337,7 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
         let (used, disk) = (units::show_size(used), units::show_size(disk));
         let what = match node.partitions.len() {
             1 => format!("Partition `{}` has {used}, but the disk has {disk}", name.value),
-            _ => format!("The partitions have {used} together, but the disk has {disk}"),
+            _ => format!("The partitions have {used} in total, but the disk has {disk}"),
         };
         let help = match node.partitions.len() {
             1 => "make the disk larger or the partition smaller".into(),
@@ -287,6 +345,30 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
         };
         notes.note(&name.span, Problem::new(Kind::Conflict, what).help(help));
     }
+}
+
+/// Ports of this machine must not come to an end before all nodes have theirs.
+fn check_local_ports(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
+    let Some(base) = &draft.ports else { return };
+    let services = |node: &NodeDraft| {
+        if node.board.as_ref().is_some_and(|b| b.value.is_pi()) {
+            return 0;
+        }
+        let of_roles = facts.iter().filter(|f| node.roles.iter().any(|r| r.value == f.name));
+        of_roles.flat_map(|f| &f.ports).collect::<BTreeSet<_>>().len()
+    };
+    let Some(highest) = local_ports::highest(base.value, draft.nodes.iter().map(services)) else { return };
+    let over = highest.saturating_sub(usize::from(u16::MAX));
+    if over == 0 {
+        return;
+    }
+    let nodes = count::of(draft.nodes.len(), "node");
+    let what = format!("Ports that begin at {} reach {highest} with {nodes}, but the last is {}", base.value, u16::MAX);
+    let help = match usize::from(base.value).checked_sub(over).filter(|fits| *fits >= usize::from(PORTS_MIN)) {
+        Some(fits) => format!("write `ports = {fits}` or less"),
+        None => "a lab of so many nodes needs several files".into(),
+    };
+    notes.note(&base.span, Problem::new(Kind::Conflict, what).help(help));
 }
 
 /// What every node has unless the file says otherwise.
@@ -326,7 +408,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
     }
     let node = |(node, address): (NodeDraft, addresses::Assigned)| {
         let disk = disk_of(&node, &common);
-        let board = node.board.map_or(Board::Pc, |b| b.value);
+        let board = node.board.map_or(Board::default(), |b| b.value);
         let pc = Node {
             name: text(node.name, ""),
             roles: plain(node.roles),
@@ -344,24 +426,7 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
             ip: address.ip,
             partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
         };
-        match board {
-            Board::Pc => pc,
-            Board::Virt => Node {
-                arch: Arch::Arm64,
-                firmware: PcFirmware::Bios,
-                controller: Controller::Virtio,
-                nic: Nic::Virtio,
-                ..pc
-            },
-            pi => Node {
-                cpus: pi.cpus(),
-                memory: pi.memory(),
-                arch: Arch::Arm,
-                firmware: PcFirmware::Bios,
-                controller: Controller::Sd,
-                ..pc
-            },
-        }
+        board.applied(pc)
     };
     Lab {
         medium,
@@ -369,15 +434,18 @@ pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
         hostowner: text(draft.hostowner, super::HOSTOWNER),
         users: draft.users.into_iter().map(user).collect(),
         epoch: draft.epoch.map_or(super::EPOCH, |at| at.value),
+        epoch_from: None,
         timezone: text(draft.timezone, "GMT"),
-        formats: formats.unwrap_or_else(|| vec![Format::Qcow2, Format::Ova]),
+        formats: formats.unwrap_or_else(|| Format::DEFAULT.to_vec()),
         controllers: draft.controllers.into_iter().collect(),
         out: dir.join(text(draft.out, "output")),
         url: draft.url.map(|at| at.value),
         media,
+        ports: draft.ports.map(|at| at.value),
         tree: TreeRules { include: draft.include.map(plain), exclude: draft.exclude.map(plain).unwrap_or_default() },
         nodes: draft.nodes.into_iter().zip(addresses).map(node).collect(),
         dir: dir.to_path_buf(),
+        notes: Vec::new(),
         name,
         network,
     }

@@ -5,12 +5,15 @@
 //! mistake and is noted: the draft of a file with mistakes is never used for
 //! more than finding further ones.
 
-use super::model::{Arch, Board, Controller, Format, Fs, Mac, Medium, Nic, Origin, PcFirmware, Said};
+use super::board::Board;
+use super::format::Format;
+use super::model::{Arch, Controller, Mac, Medium, Nic, Origin, PcFirmware, Said};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
 use super::words::Word as _;
 use super::{mistakes::*, names, units, words};
-use crate::read_at::SECTOR;
+use crate::count;
+use crate::root::Fs;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
@@ -23,6 +26,10 @@ pub const DISK_MIN: u64 = 64 << 20;
 pub const DISK_MAX: u64 = 2 << 40;
 /// MAXMACH of Plan 9's pc kernels.
 pub const CPUS_MAX: u32 = 32;
+/// The first port that needs no root.
+pub const PORTS_MIN: u16 = 1024;
+/// One node's ports fit behind it.
+pub const PORTS_MAX: u16 = 65_000;
 
 /// Keys that say what a machine is like.
 const HARDWARE: [&str; 8] = ["arch", "cpus", "memory", "disk", "card", "firmware", "controller", "nic"];
@@ -46,6 +53,7 @@ pub(crate) struct Draft {
     pub include: Option<Vec<At<String>>>,
     pub exclude: Option<Vec<At<String>>>,
     pub nodes: Vec<NodeDraft>,
+    pub ports: Option<At<u16>>,
 }
 
 #[derive(Default)]
@@ -119,10 +127,15 @@ pub(crate) fn read(root: &Section<'_, '_>, facts: &[RoleFacts]) -> Draft {
         if draft.include.as_ref().is_some_and(Vec::is_empty)
             && let Some(include) = tree.get("include").filter(Value::is_empty_list)
         {
-            let problem = Problem::bad("`include` is an empty list, so that no file would go into an image");
-            include.wrong(problem.help("leave the key out for the distribution's default, or name what goes in"));
+            let problem = Problem::bad("`include` is an empty list, so that images would contain no file");
+            include
+                .wrong(problem.help("leave the key out for the distribution's default, or name the files to include"));
         }
     }
+    draft.ports = root.section("run", "[run]").and_then(|run| {
+        let expected = format!("an integer from {PORTS_MIN} to {PORTS_MAX}");
+        run.get("ports")?.integer(&expected, |number| ports(number, &expected))
+    });
     draft.nodes = root.sections("node", "[[node]]").iter().map(|s| read_node(s, facts)).collect();
     if draft.nodes.is_empty() && root.get("node").is_none_or(|v| v.is_empty_list()) {
         let span = root.get("node").map_or(root.span.clone(), |v| v.span);
@@ -147,7 +160,8 @@ fn read_lab(lab: &Section<'_, '_>, draft: &mut Draft) {
     if value.is_empty_list() {
         value.wrong(
             Problem::bad("`formats` is an empty list, so that a build would write nothing")
-                .help("leave the key out for qcow2 and ova, or name a format: `raw`, `qcow2`, `qcow2-zstd`, `ova`"),
+                .help("leave the key out for qcow2 and ova, or name a format")
+                .expected(words::list::<Format>()),
         );
     }
 }
@@ -194,7 +208,7 @@ fn subnet(text: &str) -> Result<ipnet::Ipv4Net, Problem> {
     let expected = "an address and a prefix length, such as `10.9.0.0/24`";
     let net: ipnet::Ipv4Net = text.parse().map_err(|_| wrong("is not a network").expected(expected))?;
     if !(8..=30).contains(&net.prefix_len()) {
-        return Err(wrong("has no sensible size").expected("a prefix length from 8 to 30"));
+        return Err(wrong("has an unusable size").expected("a prefix length from 8 to 30"));
     }
     if net.trunc() != net {
         let help = format!("the network of that address is `\"{}\"`", net.trunc());
@@ -228,13 +242,14 @@ fn read_hardware(section: &Section<'_, '_>) -> Hardware {
         let found = value(key)?.parse_scalar(units::SIZE, |s| units::size_value(s).and_then(check))?;
         Some(found.value)
     };
+    let sectors = |key, check: fn(u64) -> Result<u64, Problem>| read_sectors(&value(key)?, check);
     Hardware {
         medium: value("medium").and_then(|v| v.parse("a text in quotes", |t| Ok(t.to_owned()))),
         arch: word(value("arch")),
         cpus: value("cpus").and_then(|v| Some(v.integer("an integer from 1 to 32", cpus)?.value)),
         memory: size("memory", memory),
-        disk: size("disk", disk),
-        card: size("card", card),
+        disk: sectors("disk", disk),
+        card: sectors("card", card),
         firmware: word(value("firmware")),
         fs: word(value("fs")),
         controller: word(value("controller")),
@@ -246,6 +261,14 @@ fn cpus(count: i128) -> Result<u32, Problem> {
     u32::try_from(count).ok().filter(|count| (1..=CPUS_MAX).contains(count)).ok_or_else(|| {
         Problem::bad(format!("A node cannot have {count} cpus"))
             .expected(format!("1 to {CPUS_MAX}, the most that Plan 9 runs on"))
+    })
+}
+
+fn ports(number: i128, expected: &str) -> Result<u16, Problem> {
+    u16::try_from(number).ok().filter(|port| (PORTS_MIN..=PORTS_MAX).contains(port)).ok_or_else(|| {
+        Problem::bad(format!("Ports of this machine cannot begin at {number}"))
+            .expected(expected)
+            .help("leave the key out, and `p9img up` chooses free ones and uses them again")
     })
 }
 
@@ -273,7 +296,8 @@ fn memory(bytes: u64) -> Result<u64, Problem> {
     if !bytes.is_multiple_of(MEMORY_STEP) {
         let near = (bytes + MEMORY_STEP / 2) / MEMORY_STEP * MEMORY_STEP;
         return Err(Problem::bad(format!(
-            "A memory of {bytes} bytes is not a multiple of 4 MiB, which hypervisors ask for"
+            "A memory of {bytes} is not a multiple of 4 MiB, which hypervisors require",
+            bytes = count::of(bytes, "byte")
         ))
         .help(format!("the nearest is `\"{}\"`", units::show_size(near))));
     }
@@ -282,28 +306,36 @@ fn memory(bytes: u64) -> Result<u64, Problem> {
 
 fn disk(bytes: u64) -> Result<u64, Problem> {
     in_range("disk", bytes, DISK_MIN, DISK_MAX)?;
-    whole_sectors("A disk", bytes)
+    Ok(bytes)
 }
 
 fn card(bytes: u64) -> Result<u64, Problem> {
     in_range("card", bytes, DISK_MIN, DISK_MAX)?;
-    whole_sectors("A card", bytes)
+    Ok(bytes)
 }
 
-fn whole_sectors(noun: &str, bytes: u64) -> Result<u64, Problem> {
-    if !bytes.is_multiple_of(SECTOR) {
-        let near = bytes.div_ceil(SECTOR) * SECTOR;
-        return Err(Problem::bad(format!("{noun} of {bytes} bytes is not whole sectors of {SECTOR}"))
-            .help(format!("the next that is: `{near}`")));
+/// A size in whole sectors that `check` lets through; a hint says what was
+/// rounded.
+fn read_sectors(value: &Value<'_, '_>, check: impl FnOnce(u64) -> Result<u64, Problem>) -> Option<u64> {
+    let mut rounded = None;
+    let found = value.parse_scalar(units::SIZE, |scalar| {
+        // Judged as it is written, so that a message names what is there.
+        check(units::size_value(scalar)?)?;
+        let sectors = units::sectors_value(scalar)?;
+        rounded = sectors.rounded;
+        Ok(sectors.bytes)
+    })?;
+    if let Some(note) = rounded {
+        value.notes.hint(&value.span, &note);
     }
-    Ok(bytes)
+    Some(found.value)
 }
 
 fn read_media(media: &Section<'_, '_>) -> Vec<(At<String>, Option<Medium>)> {
     let mut all = Vec::new();
     for (key, value) in media.entries() {
         if key.value == super::SAMPLE {
-            let problem = Problem::new(Kind::Duplicate, "Medium `sample` is the one that p9img brings along");
+            let problem = Problem::new(Kind::Duplicate, "Medium `sample` is built into p9img");
             media.notes.note(&key.span, problem.help("choose another name"));
         } else if let Err(problem) = names::label("Medium name", &key.value) {
             media.notes.note(&key.span, problem);
@@ -341,7 +373,7 @@ fn read_medium(medium: &Section<'_, '_>) -> Option<Medium> {
         [(first, span), rest @ ..] => {
             for (second, other) in rest {
                 let what = format!("`{first}` and `{second}` both say where the medium is");
-                let help = if *first == "url" { "put all addresses in `urls`" } else { "take one of them out" };
+                let help = if *first == "url" { "put all addresses in `urls`" } else { "remove one of them" };
                 medium.notes.note_beside(other, Problem::new(Kind::Conflict, what).help(help), Some(span));
             }
         }
@@ -396,12 +428,12 @@ fn read_partitions(partitions: &Section<'_, '_>) -> Vec<(At<String>, u64)> {
             partitions.notes.note(&key.span, problem);
             continue;
         }
-        let size = value.parse_scalar(units::SIZE, |scalar| match units::size_value(scalar)? {
+        let size = read_sectors(&value, |bytes| match bytes {
             0 if key.value != "swap" => Err(Problem::bad(format!("Partition {} cannot be empty", quote(&key.value)))
-                .help("leave the line out for the size that p9img gives; only `swap` may be 0, which is none")),
-            bytes => whole_sectors("A partition", bytes),
+                .help("leave the line out for p9img's own size; only `swap` may be 0, which means no swap")),
+            bytes => Ok(bytes),
         });
-        all.extend(size.map(|size| (key, size.value)));
+        all.extend(size.map(|size| (key, size)));
     }
     all
 }

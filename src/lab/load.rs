@@ -1,16 +1,20 @@
 //! From a file's text to a [`Lab`], and what the command line may change in one.
 
+use super::format::Format;
 use super::mistakes::{Kind, Mistakes, Notes, Problem};
-use super::model::{Format, Lab, Medium};
+use super::model::{Lab, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
 use super::{SAMPLE, check, draft, names, releases, units};
-use std::fs::File;
+use crate::inside;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a lab file that are read. 256 nodes take some 40 KiB.
 const LARGEST: u64 = 1 << 20;
+
+/// Environment variable that replaces the lab's epoch.
+pub const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 impl Lab {
     /// Reads and checks a lab file. Paths in it are relative to its folder.
@@ -44,15 +48,17 @@ impl Lab {
             // Nothing is missing that a broken line may have said.
             notes.retain_from(syntax, |line, m| m.kind != Kind::MissingKey && !broken.contains(&line));
         }
+        let hints = notes.hints();
         match notes.finish() {
             Some(mistakes) => Err(mistakes),
-            None => Ok(check::finish(draft, dir)),
+            None => Ok(Lab { notes: hints, ..check::finish(draft, dir) }),
         }
     }
 
     /// The lab with another epoch, such as that of `SOURCE_DATE_EPOCH`
     /// ([`super::units::source_date_epoch`] reads it).
     pub fn with_epoch(mut self, epoch: u32) -> Self {
+        self.epoch_from = (epoch != self.epoch).then_some(EPOCH_VARIABLE);
         self.epoch = epoch;
         self
     }
@@ -122,7 +128,9 @@ fn read_text(path: &Path) -> Result<String, Problem> {
         }
     };
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let file = inside::open(folder, path).map_err(failed)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(Problem::new(Kind::File, format!("The lab file is larger than {}", units::show_size(LARGEST))));
     }

@@ -153,8 +153,7 @@ impl Mistakes {
         if self.left_off > 0 {
             let _ = writeln!(out, "{} more not shown", self.left_off);
         }
-        let (count, noun) = (self.count(), if self.count() == 1 { "mistake" } else { "mistakes" });
-        let _ = write!(out, "{count} {noun} in {}", printable(&self.file));
+        let _ = write!(out, "{} in {}", crate::count::of(self.count(), "mistake"), printable(&self.file));
         out
     }
 }
@@ -267,13 +266,15 @@ pub(crate) struct Notes<'t> {
     lines: Vec<usize>,
     noted: RefCell<Vec<(usize, Mistake)>>,
     left_off: Cell<usize>,
+    /// What is no mistake, and to be known.
+    hints: RefCell<Vec<String>>,
 }
 
 impl<'t> Notes<'t> {
     pub fn new(file: &'t str, text: &'t str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
         let lines = std::iter::once(0).chain(breaks).collect();
-        Self { file, text, lines, noted: RefCell::default(), left_off: Cell::new(0) }
+        Self { file, text, lines, noted: RefCell::default(), left_off: Cell::new(0), hints: RefCell::default() }
     }
 
     /// Index of the line that holds the byte, from 0.
@@ -312,6 +313,18 @@ impl<'t> Notes<'t> {
             excerpt: excerpt.trim_end().into(),
             caret,
         }
+    }
+
+    /// Notes what is no mistake; the first [`MOST`] are kept.
+    pub fn hint(&self, span: &Range<usize>, text: &str) {
+        let mut hints = self.hints.borrow_mut();
+        if hints.len() < MOST {
+            hints.push(format!("{}: {}", printable(&self.place(span).to_string()), printable(text)));
+        }
+    }
+
+    pub fn hints(&self) -> Vec<String> {
+        self.hints.borrow().clone()
     }
 
     pub fn note(&self, span: &Range<usize>, problem: Problem) {

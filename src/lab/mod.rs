@@ -8,9 +8,12 @@
 //! `secrets.toml`, beside the lab, is read by [`secrets`].
 
 mod addresses;
+pub mod board;
 pub(crate) mod check;
 mod draft;
+pub mod format;
 mod load;
+pub mod local_ports;
 pub mod mistakes;
 pub mod model;
 pub mod names;
@@ -22,9 +25,12 @@ pub mod units;
 mod value;
 pub mod words;
 
+pub use crate::root::Fs;
+pub use board::{Board, Boot};
+pub use format::Format;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use model::*;
-pub use roles::{BASE_PARTITIONS, CARD_PARTITIONS, ESP, RoleFacts};
+pub use roles::{ESP, RoleFacts};
 pub use secrets::Secrets;
 pub use value::KEYS;
 pub use words::Word;

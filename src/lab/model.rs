@@ -1,7 +1,10 @@
 //! The checked lab: every value present, in its own type and unit.
 
+use super::board::Board;
+use super::format::Format;
 use crate::digest::Digest;
-use serde::{Deserialize, Serialize};
+use crate::root::Fs;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -22,6 +25,9 @@ pub struct Lab {
     pub users: Vec<User>,
     /// Time that stamps everything p9img makes itself, seconds since 1970-01-01 UTC.
     pub epoch: u32,
+    /// Environment variable that the epoch comes from, where it is not the lab's own.
+    #[serde(skip)]
+    pub epoch_from: Option<&'static str>,
     /// Name of a file in the medium's /adm/timezone, such as `GMT`.
     pub timezone: String,
     pub network: Network,
@@ -36,21 +42,24 @@ pub struct Lab {
     pub url: Option<String>,
     pub media: BTreeMap<String, Medium>,
     pub tree: TreeRules,
+    /// Where the ports of this machine begin when the lab runs; none: where
+    /// some are free. No artifact depends on it.
+    #[serde(skip)]
+    pub ports: Option<u16>,
     /// In the order of the file.
     pub nodes: Vec<Node>,
     /// Folder that holds the lab file; roles/, templates/ and secrets.toml beside it.
     #[serde(skip)]
     pub dir: PathBuf,
+    /// What its author should know, such as sizes that were rounded.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl Lab {
-    /// What a node's disk is attached to in a format. An OVA knows no virtio
-    /// disk that Plan 9 drives: there it is on IDE.
+    /// What a node's disk is attached to in a format.
     pub fn controller(&self, node: &Node, format: Format) -> Controller {
-        match (self.controllers.get(&format).copied().unwrap_or(node.controller), format) {
-            (Controller::Virtio, Format::Ova) => Controller::Ide,
-            (controller, _) => controller,
-        }
+        format.controller(self.controllers.get(&format).copied().unwrap_or(node.controller))
     }
 
     /// Name of the medium that a node is built from.
@@ -75,7 +84,7 @@ impl Lab {
     /// A Pi has one disk, its card, and QEMU's ARM machine has one controller.
     pub fn variants(&self, node: &Node) -> Vec<(Node, Vec<Format>)> {
         let mut out: Vec<(Node, Vec<Format>)> = Vec::new();
-        if node.board != Board::Pc {
+        if node.board.spec().fixed.controller.is_some() {
             let mut formats: Vec<Format> = Vec::new();
             for format in self.formats.iter().filter_map(|f| f.on(node.board)) {
                 if !formats.contains(&format) {
@@ -200,64 +209,6 @@ pub struct Node {
     pub partitions: BTreeMap<String, u64>,
 }
 
-/// What a node is: a PC, QEMU's machine for 64-bit ARM, or a Raspberry Pi, of
-/// which the zeros are a 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Board {
-    Pc,
-    Virt,
-    Pi1,
-    Pi2,
-    Pi3,
-    Pi4,
-}
-
-impl Board {
-    pub const fn is_pi(self) -> bool {
-        !matches!(self, Self::Pc | Self::Virt)
-    }
-    /// Whether the disk begins with a FAT partition that firmware reads, and
-    /// no boot sectors.
-    pub const fn has_dos(self) -> bool {
-        !matches!(self, Self::Pc)
-    }
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
-    const fn is_pc(&self) -> bool {
-        matches!(self, Self::Pc)
-    }
-    /// Whether QEMU has a board on which its kernel runs. A Pi 3 has that of a
-    /// Pi 2, and runs there.
-    pub const fn is_emulated(self) -> bool {
-        matches!(self, Self::Pc | Self::Virt | Self::Pi2 | Self::Pi3)
-    }
-    /// As `lab.toml` has it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pc => "pc",
-            Self::Virt => "virt",
-            Self::Pi1 => "pi1",
-            Self::Pi2 => "pi2",
-            Self::Pi3 => "pi3",
-            Self::Pi4 => "pi4",
-        }
-    }
-    /// Processors of a Pi.
-    pub const fn cpus(self) -> u32 {
-        match self {
-            Self::Pc | Self::Virt | Self::Pi1 => 1,
-            Self::Pi2 | Self::Pi3 | Self::Pi4 => 4,
-        }
-    }
-    /// Bytes of a Pi's memory: of the smallest one that is sold by this name.
-    pub const fn memory(self) -> u64 {
-        match self {
-            Self::Pc | Self::Virt | Self::Pi1 => 512 << 20,
-            Self::Pi2 | Self::Pi3 | Self::Pi4 => 1 << 30,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
@@ -308,46 +259,6 @@ impl PcFirmware {
     }
 }
 
-/// What a node's root is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fs {
-    Fossil,
-    Hjfs,
-    Gefs,
-    Cwfs64x,
-}
-
-impl Fs {
-    /// The partition that the kernel starts from, as the distributions'
-    /// installers call it.
-    pub const fn partition(self) -> &'static str {
-        match self {
-            Self::Fossil => "fossil",
-            Self::Hjfs | Self::Gefs => "fs",
-            Self::Cwfs64x => "fscache",
-        }
-    }
-
-    /// The partition with the files, which gets the room that is left.
-    pub const fn data_partition(self) -> &'static str {
-        match self {
-            Self::Cwfs64x => "fsworm",
-            other => other.partition(),
-        }
-    }
-
-    /// What its server's console is called in /srv, without `.cmd`.
-    pub const fn service(self) -> &'static str {
-        match self {
-            Self::Fossil => "fossil",
-            Self::Hjfs => "hjfs",
-            Self::Gefs => "gefs",
-            Self::Cwfs64x => "cwfs",
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Controller {
@@ -391,39 +302,5 @@ impl std::fmt::Display for Mac {
 impl Serialize for Mac {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
-    }
-}
-
-/// An artifact's form, with the word users type for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    Raw,
-    Qcow2,
-    /// qcow2 with zstd clusters.
-    Qcow2Zstd,
-    Ova,
-    /// The image of a Pi's card in a zip archive.
-    Sd,
-    /// The same under xz.
-    SdXz,
-    /// The same under zstd.
-    SdZst,
-}
-
-impl Format {
-    /// Whether only the cards of Pis have this form.
-    pub const fn is_card(self) -> bool {
-        matches!(self, Self::Sd | Self::SdXz | Self::SdZst)
-    }
-    /// What stands for the format on a board: a Pi is not imported as a machine,
-    /// QEMU's ARM machine by QEMU alone. None where there is no such thing.
-    pub const fn on(self, board: Board) -> Option<Self> {
-        match (board, self) {
-            (Board::Pc | Board::Virt, Self::Sd | Self::SdXz | Self::SdZst) => None,
-            (Board::Virt, Self::Ova) => Some(Self::Qcow2),
-            (Board::Pi1 | Board::Pi2 | Board::Pi3 | Board::Pi4, Self::Ova) => Some(Self::Sd),
-            (_, other) => Some(other),
-        }
     }
 }

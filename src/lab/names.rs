@@ -6,6 +6,7 @@
 //! need quoting in rc scripts and network databases.
 
 use super::mistakes::{Problem, quote};
+use crate::count;
 use crate::digest::Digest;
 
 /// Bytes in a user's or host's name, without the NUL.
@@ -20,25 +21,48 @@ pub const MANDATORY_USERS: &[&str] = &["adm", "none", "noworld", "sys", "write"]
 /// and the name that every machine has for itself.
 const TAKEN_HOSTS: &[&str] = &["default", "example", "localhost", "pxe"];
 
+/// Files that Windows does not store, whatever their extension: its devices.
+const DEVICES: &[&str] = &[
+    "con", "prn", "aux", "nul", "com0", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt0",
+    "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+];
+
+/// Refuses what cannot be, or begin, the name of a file on every system.
+///
+/// # Errors
+/// The name of a device of Windows, alone or before a dot, or a dot at the end.
+pub fn storable(noun: &str, text: &str) -> Result<(), Problem> {
+    let stem = text.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    if DEVICES.contains(&stem.as_str()) {
+        let what = format!("{noun} {} is a device name of Windows, which stores no file of that name", quote(text));
+        return Err(Problem::bad(what).help(format!("choose another name, such as `{stem}-1`")));
+    }
+    if text.ends_with(['.', ' ']) {
+        return Err(Problem::bad(format!("{noun} {} ends in a dot or blank, which Windows drops", quote(text)))
+            .help("choose another name"));
+    }
+    Ok(())
+}
+
 /// The checks that all names share; `legal` beside letters and digits.
 fn plain(noun: &str, text: &str, most: usize, legal: &str, ascii: bool) -> Result<(), Problem> {
     let expected = || {
         let letters = if ascii { "letters a to z, digits" } else { "letters, digits" };
         let legal: Vec<String> = legal.chars().map(|c| format!("`{c}`")).collect();
-        format!("1 to {most} bytes of {letters} and {}", legal.join(" "))
+        format!("1 to {most} of {letters} and {}", legal.join(" "), most = count::of(most, "byte"))
     };
     let wrong = |what: String| Err(Problem::bad(format!("{noun} {} {what}", quote(text))).expected(expected()));
     if text.is_empty() {
         return Err(Problem::bad(format!("{noun} is empty")).expected(expected()));
     }
     if text.len() > most {
-        return wrong(format!("is {} bytes long", text.len()));
+        return wrong(format!("is {} long", count::of(text.len(), "byte")));
     }
     let fine = |c: char| legal.contains(c) || if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
     if let Some(c) = text.chars().find(|c| !fine(*c)) {
         return wrong(match c {
             ' ' => "holds a blank".into(),
-            c if c.is_control() => format!("holds the control character U+{:04X}", u32::from(c)),
+            c if c.is_control() => format!("contains the control character U+{:04X}", u32::from(c)),
             c => format!("holds `{c}`"),
         });
     }
@@ -57,11 +81,11 @@ pub fn user(noun: &str, text: &str) -> Result<String, Problem> {
 /// A user that the lab adds: not one that is there already.
 pub fn new_user(noun: &str, text: &str) -> Result<String, Problem> {
     if text == "write" {
-        return Err(Problem::bad("User `write` would close the file system to all but its members")
+        return Err(Problem::bad("User `write` would make the file system read-only for everybody but its members")
             .help("fossil gives the group `write` that meaning; choose another name"));
     }
     if MANDATORY_USERS.contains(&text) {
-        return Err(Problem::bad(format!("{noun} `{text}` is a user that every Plan 9 file server has already"))
+        return Err(Problem::bad(format!("{noun} `{text}` already exists on every Plan 9 file server"))
             .help("choose another name; to make a user a member of it, name it in `groups`"));
     }
     user(noun, text)
@@ -76,15 +100,17 @@ pub fn host(text: &str) -> Result<String, Problem> {
             .expected("a letter first, and no `-` last"));
     }
     if TAKEN_HOSTS.contains(&text.to_ascii_lowercase().as_str()) {
-        return Err(Problem::bad(format!("Node name `{text}` means something else to Plan 9"))
+        return Err(Problem::bad(format!("Node name `{text}` has another meaning in Plan 9"))
             .help("choose another name, such as `plan9n1`"));
     }
+    storable("Node name", text)?;
     Ok(text.to_owned())
 }
 
 /// The lab's name, a network's or a medium's: letters, digits and `._-`.
 pub fn label(noun: &str, text: &str) -> Result<String, Problem> {
     plain(noun, text, 63, "._-", true)?;
+    storable(noun, text)?;
     Ok(text.to_owned())
 }
 
@@ -137,6 +163,13 @@ pub fn path(noun: &str, text: &str) -> Result<String, Problem> {
 
 /// The address of a folder on the web, with a slash at its end.
 pub fn folder_url(text: &str) -> Result<String, Problem> {
+    if let Some(mark) = text.chars().find(|c| matches!(c, '?' | '#')) {
+        return Err(Problem::bad(format!(
+            "Address {} has a `{mark}`, so it is not the address of a folder",
+            quote(text)
+        ))
+        .help("file names are added at its end: remove that character and everything after it"));
+    }
     let folder = format!("{}/", text.trim_end_matches('/'));
     // What makes it an address of files makes it one of a folder.
     url(&format!("{folder}file")).map(|_| folder)
@@ -151,23 +184,23 @@ pub fn url(text: &str) -> Result<String, Problem> {
         return Err(match text.split_once('/') {
             Some((host, _)) if host.contains('.') && !host.starts_with('.') => problem
                 .help(format!("write {}, or `path` for a file of this machine", quote(&format!("https://{text}")))),
-            _ => problem.expected(example).help("a file or folder of this machine stands in `path`"),
+            _ => problem.expected(example).help("a file or folder of this machine belongs in `path`"),
         });
     };
     if !matches!(scheme, "http" | "https") {
         let problem = wrong("is neither http nor https");
         return Err(match scheme {
-            "file" => problem.help("a file or folder of this machine stands in `path`"),
+            "file" => problem.help("a file or folder of this machine belongs in `path`"),
             _ => problem.expected(example),
         });
     }
     let (host, file) = rest.split_once('/').unwrap_or((rest, ""));
     if host.contains('@') {
-        return Err(Problem::bad("An address holds a user's name or password")
-            .help("the lab and p9img.lock are meant for version control: take it out"));
+        return Err(Problem::bad("An address contains a user name or password")
+            .help("the lab and p9img.lock are meant for version control: remove it"));
     }
     if host.is_empty() || file.is_empty() {
-        return Err(wrong("names no file of a host").expected(example));
+        return Err(wrong("names no file on a host").expected(example));
     }
     if text.len() > 2000 || !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '"', '<', '>', '\\']) {
         return Err(wrong("is not an address").expected("ASCII without blanks, others as `%20` and so on"));
@@ -221,4 +254,19 @@ pub fn pattern(text: &str) -> Result<String, Problem> {
 /// Not a pattern.
 pub fn glob(pattern: &str) -> Result<globset::Glob, globset::Error> {
     globset::GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folder_url;
+
+    #[test]
+    fn the_address_of_a_folder_has_nothing_behind_its_path() {
+        assert_eq!(folder_url("https://a.example/lab").as_deref(), Ok("https://a.example/lab/"));
+        assert_eq!(folder_url("https://a.example/lab//").as_deref(), Ok("https://a.example/lab/"));
+        for wrong in ["http://h/?x", "http://h/a?b=c/", "https://h/#part", "https://h?"] {
+            let said = folder_url(wrong).unwrap_err().to_string();
+            assert!(said.contains("is not the address of a folder"), "{wrong}: {said}");
+        }
+    }
 }

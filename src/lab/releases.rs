@@ -1,7 +1,7 @@
 //! The releases that have a name without a section in the lab: data in
 //! `media/releases.toml`, which is part of p9img.
 
-use super::model::{Medium, Origin, Said};
+use super::model::{Arch, Medium, Origin, Said};
 use crate::digest::Digest;
 use serde::Deserialize;
 use std::sync::LazyLock;
@@ -13,6 +13,9 @@ pub struct Release {
     pub name: String,
     /// What it is, for people.
     pub what: String,
+    /// Architecture of its machines; the 386 where the file says none.
+    #[serde(default)]
+    pub arch: ReleaseArch,
     /// Where it is, best first.
     pub urls: Vec<String>,
     /// Of the file at the addresses, where somebody has published it.
@@ -27,6 +30,28 @@ impl Release {
     /// The release as a medium of a lab.
     pub fn medium(&self) -> Medium {
         Medium { origin: Origin::Urls(self.urls.clone()), sha256: self.sha256, len: self.length, said: Said::Releases }
+    }
+}
+
+/// Architecture as the file of releases names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ReleaseArch {
+    #[default]
+    #[serde(rename = "386")]
+    I386,
+    #[serde(rename = "amd64")]
+    Amd64,
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+impl From<ReleaseArch> for Arch {
+    fn from(arch: ReleaseArch) -> Self {
+        match arch {
+            ReleaseArch::I386 => Self::I386,
+            ReleaseArch::Amd64 => Self::Amd64,
+            ReleaseArch::Arm64 => Self::Arm64,
+        }
     }
 }
 
@@ -62,11 +87,14 @@ mod tests {
         let file = toml::from_str::<File>(include_str!("../../media/releases.toml")).unwrap();
         assert_eq!(file.release.len(), all().len());
         let names: BTreeSet<_> = all().iter().map(|r| r.name.as_str()).collect();
-        assert_eq!(names.len(), all().len(), "a name is there twice");
+        assert_eq!(names.len(), all().len(), "a name appears twice");
         for name in ["9legacy", "9front-11554", "plan9-4e"] {
             assert!(names.contains(name), "{name}");
         }
         for release in all() {
+            for (word, arch) in [("amd64", ReleaseArch::Amd64), ("arm64", ReleaseArch::Arm64)] {
+                assert_eq!(release.arch == arch, release.urls[0].contains(word), "{}", release.name);
+            }
             assert!(release.name != SAMPLE && names::label("", &release.name).is_ok(), "{}", release.name);
             assert!(!release.urls.is_empty() && !release.source.is_empty() && !release.what.is_empty());
             for url in &release.urls {

@@ -18,19 +18,12 @@ pub struct RoleFacts {
     pub at_most_one: bool,
     /// Boards it can be on; empty: on all.
     pub boards: Vec<String>,
-    /// Partitions it adds to the node, beside [`BASE_PARTITIONS`].
+    /// TCP ports that people reach from the host, whatever the distribution.
+    pub ports: Vec<u16>,
+    /// Partitions it adds to the node, beside those of its board
+    /// ([`Board::partitions`](super::Board::partitions)).
     pub partitions: Vec<String>,
 }
 
-/// Partitions that every node has, of a size that the lab may choose. Beside them
-/// there is `nvram`, one sector always.
-pub const BASE_PARTITIONS: &[&str] = &["9fat", "fossil", "fs", "fscache", "fsworm", "other", "swap"];
-
 /// A PC that starts from UEFI has this; without BIOS, it stands for 9fat.
 pub const ESP: &str = "esp";
-
-/// The same of QEMU's ARM machine.
-pub const VIRT_PARTITIONS: &[&str] = &["dos", "fs", "fscache", "fsworm", "other", "swap"];
-
-/// The same of a Pi's card.
-pub const CARD_PARTITIONS: &[&str] = &["dos", "fossil", "swap"];

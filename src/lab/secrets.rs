@@ -13,11 +13,13 @@ mod rotate;
 use super::mistakes::Notes;
 use super::value::read_toml;
 use super::{names, units};
+use crate::inside;
+use crate::lock::FolderLock;
+use crate::modes;
 pub use rotate::Which;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,8 @@ pub struct Secrets {
     owner_name: String,
     hostowner: String,
     users: BTreeMap<String, String>,
+    exposed: bool,
+    linked: Option<PathBuf>,
 }
 
 /// What [`Secrets::load_or_create`] wrote: the user should hear of it.
@@ -63,15 +67,17 @@ pub enum SecretsError {
     Read { path: PathBuf, source: io::Error },
     #[error("Cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("The system gives no random bytes for new secrets")]
+    #[error("The system provides no random bytes for new secrets")]
     Random(#[source] getrandom::Error),
-    #[error("{} has mode {mode:04o}, so that others can read the lab's passwords: make it yours with `chmod 600 {}`, \
-             and take new passwords if somebody may have", path.display(), path.display())]
+    #[error("{} has mode {mode:04o}, so that others can read the lab's passwords: run `chmod 600 {}`, and make new \
+             passwords if somebody may have read them", path.display(), path.display())]
     Readable { path: PathBuf, mode: u32 },
     #[error("There are no secrets yet: `p9img secrets create` makes {}", path.display())]
     NoneYet { path: PathBuf },
-    #[error("Nobody called {name:?} has a password here: known are {known}")]
+    #[error("No password for {name:?}; there are passwords for {known}")]
     NoSuchName { name: String, known: String },
+    #[error("{} is a symbolic link to {}: {what}", path.display(), target.display())]
+    Linked { path: PathBuf, target: PathBuf, what: String },
     #[error("{}: {what}", path.display())]
     Unusable { path: PathBuf, what: String },
     #[error("{}:{line}: {what}", path.display())]
@@ -120,6 +126,8 @@ impl Secrets {
             owner_name: hostowner.into(),
             hostowner: NOT_MADE_YET.into(),
             users: users.iter().map(|u| (u.as_ref().to_owned(), NOT_MADE_YET.to_owned())).collect(),
+            exposed: false,
+            linked: None,
         }
     }
 
@@ -129,6 +137,17 @@ impl Secrets {
             return Some(&self.hostowner);
         }
         self.users.get(user).map(String::as_str)
+    }
+
+    /// Whether others may read the file, because its file system does not keep modes.
+    pub fn is_exposed(&self) -> bool {
+        self.exposed
+    }
+
+    /// The file that `secrets.toml` is a symbolic link to, where that is not in the
+    /// lab's folder.
+    pub fn linked(&self) -> Option<&Path> {
+        self.linked.as_deref()
     }
 
     /// Everybody who has a password: the host owner, then others by name.
@@ -176,6 +195,10 @@ struct Places {
 struct Found {
     /// As the file has it.
     source: String,
+    /// Others may read the file, on a file system that does not keep modes.
+    exposed: bool,
+    /// Where the file is, if a link leads out of the lab's folder to it.
+    linked: Option<PathBuf>,
     /// Where in `source` values stand, quotes included.
     places: Places,
     seed: Option<[u8; 32]>,
@@ -188,21 +211,27 @@ impl Found {
     fn read(path: &Path) -> Result<Option<Self>, SecretsError> {
         let failed = |source| SecretsError::Read { path: path.into(), source };
         let unusable = |what: String| SecretsError::Unusable { path: path.into(), what };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let linked = match inside::leads_out(folder, path) {
+            Ok(linked) => linked,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing(path).map(|()| None),
             Err(error) => return Err(failed(error)),
         };
+        let file = inside::open_regular(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
-        if !meta.is_file() {
-            return Err(unusable("This is not a file".into()));
-        }
-        #[cfg(unix)]
+        // The lab may be a stranger's, and so the link: what it leads to is read if it
+        // is the user's own and nobody else's, and no message shows anything of it.
+        if let Some(target) = &linked
+            && !is_own(&meta)
         {
-            let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
-            if mode & 0o077 != 0 {
-                return Err(SecretsError::Readable { path: path.into(), mode });
-            }
+            let (path, target) = (path.into(), target.clone());
+            return Err(SecretsError::Linked { path, target, what: NOT_OWN.into() });
+        }
+        let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
+        let exposed = mode & 0o077 != 0;
+        // Where no file can be its owner's alone, there is nothing to be mended.
+        if exposed && (linked.is_some() || modes::keeps(folder).unwrap_or(true)) {
+            return Err(SecretsError::Readable { path: path.into(), mode });
         }
         let mut bytes = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -210,7 +239,15 @@ impl Found {
             return Err(unusable(format!("It is larger than {}", units::show_size(LARGEST))));
         }
         let text = String::from_utf8(bytes).map_err(|_| unusable("It is not UTF-8 text".into()))?;
-        Self::parse(path, &text).map(Some)
+        let found = Self::parse(path, &text).map_err(|error| match (error, &linked) {
+            (SecretsError::Malformed { line, .. }, Some(target)) => {
+                let what =
+                    format!("line {line} of it does not belong into a file of secrets; doc/lab.md describes that file");
+                SecretsError::Linked { path: path.into(), target: target.clone(), what }
+            }
+            (error, _) => error,
+        })?;
+        Ok(Some(Self { exposed, linked, ..found }))
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, SecretsError> {
@@ -256,7 +293,7 @@ impl Found {
                     let known = ["seed", "hostowner", "users"];
                     let help = match super::mistakes::suggest(key, known) {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => "users' passwords stand under `[users]`".into(),
+                        None => "the passwords of users belong below `[users]`".into(),
                     };
                     let key = super::mistakes::quote(key);
                     return Err(malformed(key_line(text, at), format!("Unknown key {key}: {help}")));
@@ -303,6 +340,8 @@ impl Found {
             owner_name: hostowner.to_owned(),
             hostowner: self.hostowner?,
             users: self.users,
+            exposed: self.exposed,
+            linked: self.linked,
         })
     }
 
@@ -360,7 +399,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn parse_seed(value: &DeValue<'_>) -> Result<[u8; 32], String> {
-    let wrong = || "The seed is not 64 hexadecimal digits in quotes; take the line out for a new one".to_owned();
+    let wrong =
+        || "The seed is not 64 hexadecimal digits in quotes; remove the line, and p9img makes a new one".to_owned();
     let hex = value.as_str().filter(|s| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit())).ok_or_else(wrong)?;
     let mut seed = [0; 32];
     for (byte, pair) in seed.iter_mut().zip(hex.as_bytes().chunks(2)) {
@@ -374,7 +414,8 @@ fn parse_seed(value: &DeValue<'_>) -> Result<[u8; 32], String> {
 /// end would be lost: keys are made from the password padded with them.
 fn check_password(text: &str) -> Result<(), String> {
     if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&text.len()) {
-        return Err(format!("has {} bytes: expected {PASSWORD_MIN} to {PASSWORD_MAX}", text.len()));
+        let bytes = crate::count::of(text.len(), "byte");
+        return Err(format!("has {bytes}: expected {PASSWORD_MIN} to {PASSWORD_MAX}"));
     }
     if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
         return Err("has a character that is not printable ASCII".into());
@@ -415,6 +456,10 @@ fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Writte
     if old.is_some() && lacks.is_empty() {
         return Ok((found, Written::Nothing));
     }
+    if let Some(target) = found.linked {
+        let what = format!("p9img does not write to it, and it lacks {}: add that yourself", lacks.join(", "));
+        return Err(SecretsError::Linked { path: path.into(), target, what });
+    }
     let mut full = found.clone();
     full.fill(users)?;
     if old.is_none() {
@@ -434,6 +479,20 @@ fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Writte
     Ok((full, Written::Added(lacks)))
 }
 
+/// Why a file is not read through a link.
+const NOT_OWN: &str = "it belongs to another user, and a link out of the lab's folder may lead only to your own files";
+
+fn is_own(meta: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::uid(meta) == rustix::process::geteuid().as_raw()
+}
+
+/// Refuses a link to nothing, in whose place no new secrets are to be made.
+fn nothing(path: &Path) -> Result<(), SecretsError> {
+    let Ok(target) = std::fs::read_link(path) else { return Ok(()) };
+    let what = "there is no such file; restore it, or remove the link to get new secrets".to_owned();
+    Err(SecretsError::Linked { path: path.into(), target, what })
+}
+
 /// The only use of chance in p9img: what is drawn here is written down at once.
 #[expect(clippy::disallowed_methods, reason = "new secrets are what this fence has a gate for")]
 fn draw(bytes: &mut [u8]) -> Result<(), SecretsError> {
@@ -447,14 +506,17 @@ fn folder(dir: &Path) -> &Path {
 
 /// Makes others who change the secrets wait until it is dropped, where the
 /// folder can be locked.
-fn lock(dir: &Path) -> io::Result<File> {
-    let lock = File::open(folder(dir))?;
-    let _ = lock.lock();
-    Ok(lock)
+fn lock(dir: &Path) -> io::Result<FolderLock> {
+    crate::lock::folder(dir)
 }
 
 /// Writes the whole file under another name, for its owner alone, and renames it.
+/// A link within the lab's folder stays one.
 fn write(dir: &Path, path: &Path, text: &str, replace: bool) -> io::Result<()> {
+    if replace && path.is_symlink() {
+        let target = path.canonicalize()?;
+        return write(target.parent().unwrap_or(dir), &target, text, replace);
+    }
     // The default .gitignore knows this name too, should a crash leave it behind.
     let mut file = tempfile::Builder::new().prefix(".secrets.toml.").tempfile_in(folder(dir))?;
     file.write_all(text.as_bytes())?;

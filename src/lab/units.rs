@@ -3,6 +3,8 @@
 use super::mistakes::{Problem, quote, suggest};
 use super::model::Mac;
 use super::value::Scalar;
+use crate::count;
+use crate::read_at::SECTOR;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -24,10 +26,10 @@ pub(crate) const SIZE: &str = "a size such as `\"512 MiB\"`";
 
 /// Bytes of `2 GiB`, `1.5 GB` or `1048576`: a decimal number, perhaps a blank,
 /// a unit from [`UNITS`] (none: bytes). Binary units count in 1024, decimal ones
-/// in 1000. The size must be whole bytes.
+/// in 1000. A fraction of a byte is dropped.
 ///
 /// # Errors
-/// Not a number, an unknown unit, a fraction of a byte, or more than `u64` holds.
+/// Not a number, an unknown unit, or more than `u64` holds.
 pub fn size(text: &str) -> Result<u64, Problem> {
     let bad = |what: &str| Problem::bad(format!("{} is not a size: {what}", quote(text))).expected(SIZE);
     let trimmed = text.trim();
@@ -43,20 +45,42 @@ pub fn size(text: &str) -> Result<u64, Problem> {
         None if unit.is_empty() => 1,
         None => return Err(unknown_unit(bad(&format!("unknown unit {}", quote(unit))), number, unit)),
     };
-    let fraction = fraction.trim_end_matches('0');
-    let large = || bad("it is more than can be counted");
-    // 19 digits of fraction could not be whole bytes in any unit.
-    if fraction.len() > 18 {
-        return Err(bad("it is not whole bytes"));
-    }
+    let large = || bad("it is too large a number");
     let whole: u64 = whole.parse().map_err(|_| large())?;
+    // Digits after the 18th are less than a byte of any unit.
+    let fraction = &fraction[..fraction.len().min(18)];
     let tenths = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
     let parts = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().map_err(|_| large())? };
-    let parts = parts * u128::from(scale);
-    if parts % tenths != 0 {
-        return Err(bad("it is not whole bytes"));
+    let parts = parts * u128::from(scale) / tenths;
+    u64::try_from(u128::from(whole) * u128::from(scale) + parts).map_err(|_| large())
+}
+
+/// A size of what lies on a disk: whole sectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sectors {
+    pub bytes: u64,
+    /// What was rounded, as a note to whoever wrote the size.
+    pub rounded: Option<String>,
+}
+
+/// `bytes`, which are written as `text`, rounded down to whole sectors.
+///
+/// # Errors
+/// Less than one sector, and not nothing.
+pub fn sectors(text: &str, bytes: u64) -> Result<Sectors, Problem> {
+    let whole = bytes / SECTOR * SECTOR;
+    if whole == bytes && (bytes > 0 || !text.contains(|c: char| ('1'..='9').contains(&c))) {
+        return Ok(Sectors { bytes, rounded: None });
     }
-    u64::try_from(u128::from(whole) * u128::from(scale) + parts / tenths).map_err(|_| large())
+    if whole == 0 {
+        return Err(Problem::bad(format!("{} is less than a sector, which has {SECTOR} bytes", quote(text))));
+    }
+    let note = format!(
+        "{} is {bytes}; rounded down to {whole}, whole sectors of {SECTOR}",
+        quote(text.trim()),
+        bytes = count::of(bytes, "byte")
+    );
+    Ok(Sectors { bytes: whole, rounded: Some(note) })
 }
 
 fn unknown_unit(problem: Problem, number: &str, unit: &str) -> Problem {
@@ -87,6 +111,15 @@ pub(crate) fn size_value(scalar: Scalar<'_>) -> Result<u64, Problem> {
     }
 }
 
+/// As [`size_value`], in whole sectors.
+pub(crate) fn sectors_value(scalar: Scalar<'_>) -> Result<Sectors, Problem> {
+    match scalar {
+        Scalar::Text(text) => sectors(text, size(text)?),
+        Scalar::Number(number) => sectors(&number.to_string(), size_value(scalar)?),
+        Scalar::Time(_) => size_value(scalar).and_then(|bytes| sectors("", bytes)),
+    }
+}
+
 /// The size in the largest unit that gives a whole number: `2 GiB`, `2 GB`, `1000 B`.
 pub fn show_size(bytes: u64) -> String {
     let whole = |(_, scale): &&(&str, u64)| *scale > 1 && bytes >= *scale && bytes.is_multiple_of(*scale);
@@ -105,8 +138,11 @@ pub(crate) const EPOCH: &str = "a time such as `2026-01-01T00:00:00Z`, or second
 /// Before 1980 (FAT's first year) or after 2106-02-07T06:28:15Z (Plan 9's last second).
 pub fn epoch(seconds: i128) -> Result<u32, Problem> {
     u32::try_from(seconds).ok().filter(|s| *s >= EPOCH_MIN).ok_or_else(|| {
-        Problem::bad(format!("The epoch is {seconds} seconds after 1970, which not every file system can stamp"))
-            .expected("1980-01-01T00:00:00Z (315532800) to 2106-02-07T06:28:15Z (4294967295)")
+        Problem::bad(format!(
+            "The epoch is {seconds} after 1970, which not every file system can store",
+            seconds = count::of(seconds, "second")
+        ))
+        .expected("1980-01-01T00:00:00Z (315532800) to 2106-02-07T06:28:15Z (4294967295)")
     })
 }
 

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 /// The sections of a lab file, as their header is written, with their keys.
 pub const KEYS: &[(&str, &[&str])] = &[
-    ("the lab file", &["lab", "user", "network", "defaults", "format", "node", "media", "tree"]),
+    ("the lab file", &["lab", "user", "network", "defaults", "format", "node", "media", "tree", "run"]),
     ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out", "url"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
@@ -42,6 +42,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("[format.NAME]", &["controller"]),
     ("[media.NAME]", &["path", "url", "urls", "sha256"]),
     ("[tree]", &["include", "exclude"]),
+    ("[run]", &["ports"]),
 ];
 
 fn keys_of(section: &str) -> &'static [&'static str] {
@@ -128,11 +129,17 @@ impl<'a, 't> Section<'a, 't> {
 fn unknown_key(section: &str, known: &[&str], key: &str) -> Problem {
     let problem = Problem::new(Kind::UnknownKey, format!("Unknown key {} in {section}", quote(key)));
     let homes: Vec<&str> =
-        KEYS.iter().filter(|(name, keys)| *name != section && keys.contains(&key)).map(|(n, _)| *n).collect();
-    match (suggest(key, known.iter().copied()), homes.as_slice()) {
+        KEYS[1..].iter().filter(|(name, keys)| *name != section && keys.contains(&key)).map(|(n, _)| *n).collect();
+    // The key of a section: how its header is written.
+    let header = |name: &str| name.trim_matches(['[', ']']).split('.').next() == Some(key);
+    if let Some((header, _)) = KEYS[1..].iter().find(|(name, _)| header(name)) {
+        return problem.help(format!("it is a section of its own, which begins with a line `{header}`"));
+    }
+    match (suggest(key, known.iter().copied()), homes.split_last()) {
         (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
-        (None, [home, ..]) => problem.help(format!("`{key}` belongs in {home}")),
-        (None, []) => problem.expected(choice(known)),
+        (None, Some((home, []))) => problem.help(format!("`{key}` belongs in {home}")),
+        (None, Some((home, rest))) => problem.help(format!("`{key}` belongs in {} or {home}", rest.join(", "))),
+        (None, None) => problem.expected(choice(known)),
     }
 }
 
@@ -204,8 +211,9 @@ impl<'a, 't> Value<'a, 't> {
         for item in self.list(&format!("a list of {expected}"))? {
             let Some(text) = item.text(expected) else { continue };
             if let Some(first) = seen.insert(text.clone(), item.span.clone()) {
-                let problem = Problem::new(Kind::Duplicate, format!("{} is twice in `{}`", quote(&text), self.key));
-                self.notes.note_beside(&item.span, problem.help("take one of them out"), Some(&first));
+                let problem =
+                    Problem::new(Kind::Duplicate, format!("{} appears twice in `{}`", quote(&text), self.key));
+                self.notes.note_beside(&item.span, problem.help("remove one of them"), Some(&first));
                 seen.insert(text, first);
                 continue;
             }
@@ -272,6 +280,7 @@ impl<'a, 't> Value<'a, 't> {
 }
 
 /// A value that may be written in several ways.
+#[derive(Clone, Copy)]
 pub(crate) enum Scalar<'a> {
     Text(&'a str),
     Number(i128),
@@ -323,7 +332,7 @@ pub(crate) fn read_toml<'t>(notes: &Notes<'t>, text: &'t str) -> Toml<'t> {
 
 fn advice(message: &str) -> Option<&'static str> {
     Some(match message {
-        "duplicate key" => "a key may be there once in a table: take one of them out",
+        "duplicate key" => "a key may appear once in a table: remove one of them",
         m if m.contains("must be quoted") => "put the text in double quotes",
         m if m.contains("array") => {
             "a list has commas between its items and ends with `]`; perhaps one above is not closed"

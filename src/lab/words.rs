@@ -1,7 +1,10 @@
 //! The words that a lab file chooses from: architectures, controllers, formats.
 
+use super::board::Board;
+use super::format::Format;
 use super::mistakes::{Kind, Problem, choice, quote, suggest};
-use super::model::{Arch, Board, Controller, Format, Fs, Nic, PcFirmware};
+use super::model::{Arch, Controller, Nic, PcFirmware};
+use crate::root::{Fs, ROOTS};
 
 /// A type that is written as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
@@ -13,18 +16,6 @@ pub trait Word: Copy + PartialEq + 'static {
     fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
     }
-}
-
-impl Word for Board {
-    const NOUN: &'static str = "board";
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("pc", Self::Pc),
-        ("virt", Self::Virt),
-        ("pi1", Self::Pi1),
-        ("pi2", Self::Pi2),
-        ("pi3", Self::Pi3),
-        ("pi4", Self::Pi4),
-    ];
 }
 
 impl Word for Arch {
@@ -40,8 +31,15 @@ impl Word for Controller {
 
 impl Word for Fs {
     const NOUN: &'static str = "file system";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("fossil", Self::Fossil), ("hjfs", Self::Hjfs), ("cwfs64x", Self::Cwfs64x), ("gefs", Self::Gefs)];
+    const WORDS: &'static [(&'static str, Self)] = &{
+        let mut words = [("", Self::DEFAULT); ROOTS.len()];
+        let mut i = 0;
+        while i < ROOTS.len() {
+            words[i] = (ROOTS[i].word, ROOTS[i].fs);
+            i += 1;
+        }
+        words
+    };
 }
 
 impl Word for PcFirmware {
@@ -52,19 +50,6 @@ impl Word for PcFirmware {
 impl Word for Nic {
     const NOUN: &'static str = "network card";
     const WORDS: &'static [(&'static str, Self)] = &[("e1000", Self::E1000), ("virtio", Self::Virtio)];
-}
-
-impl Word for Format {
-    const NOUN: &'static str = "format";
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("raw", Self::Raw),
-        ("qcow2", Self::Qcow2),
-        ("qcow2-zstd", Self::Qcow2Zstd),
-        ("ova", Self::Ova),
-        ("sd", Self::Sd),
-        ("sd-xz", Self::SdXz),
-        ("sd-zst", Self::SdZst),
-    ];
 }
 
 /// Names that other tools use for what has another word here.
@@ -108,6 +93,11 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 /// An architecture that only a board has.
 const ARM64: [&str; 2] = ["arm64", "aarch64"];
 
+/// The words of a kind, as messages and help list them.
+pub fn list<W: Word>() -> String {
+    W::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+}
+
 /// # Errors
 /// The text is none of the words; a near one is suggested.
 pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
@@ -122,7 +112,7 @@ pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
     let problem = problem.expected(choice(&words));
     Err(match near {
         None if W::NOUN == Arch::NOUN && ARM64.contains(&text) => {
-            problem.help("say `board = \"virt\"`, which is QEMU's machine for 64-bit ARM")
+            problem.help("write `board = \"virt\"`, which is QEMU's machine for 64-bit ARM")
         }
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem,

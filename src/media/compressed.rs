@@ -8,7 +8,7 @@ pub mod known;
 
 use super::MediumError;
 use super::store::{Store, StoreError};
-use crate::compression::{Compression, START, Sequential};
+use crate::compression::{Compression, START, Sequential, Trailing};
 use crate::read_at::ReadAt;
 use std::fs::Metadata;
 use std::io::{self, BufReader, Read, Write};
@@ -25,7 +25,7 @@ const MAX_RATIO: u64 = 1000;
 const SMALL: u64 = 1 << 30;
 /// Bytes of the cache's file system that are left to others.
 const SPARE: u64 = 256 << 20;
-/// How often the free space is looked at, in bytes written.
+/// Bytes written between two looks at the free space.
 const LOOK: u64 = 64 << 20;
 /// Bytes read and decompressed at a time.
 const BUFFER: usize = 256 << 10;
@@ -69,8 +69,24 @@ fn start(bytes: &dyn ReadAt) -> io::Result<Vec<u8>> {
 }
 
 /// Most bytes that a file of `len` may become.
-fn most(len: u64) -> u64 {
+pub(super) fn most(len: u64) -> u64 {
     len.saturating_mul(MAX_RATIO).clamp(SMALL, MAX_LEN)
+}
+
+/// Whether the store's file system has room to go on unpacking what is at `path`.
+///
+/// # Errors
+/// When it has not.
+pub(super) fn room(store: &Store, path: &Path) -> Result<(), StoreError> {
+    let free = rustix::fs::statvfs(store.root()).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
+    // Where the system cannot say, a full disk shows when it is written to.
+    if free.is_ok_and(|free| free < SPARE) {
+        let most = SPARE >> 20;
+        let text = format!("fewer than {most} MiB are free for the decompressed {}", path.display());
+        let source = io::Error::new(io::ErrorKind::StorageFull, text);
+        return Err(StoreError::Write { path: store.root().into(), source });
+    }
+    Ok(())
 }
 
 fn unpack(
@@ -81,7 +97,10 @@ fn unpack(
     store: &Store,
     most: u64,
 ) -> Result<(), MediumError> {
-    let wrong = |source| MediumError::Compressed { path: path.into(), how: compression.name(), source };
+    let wrong = |source: io::Error| match Trailing::of(&source) {
+        Some(found) => MediumError::Trailing { path: path.into(), how: found.how, end: found.end, len: found.len },
+        None => MediumError::Compressed { path: path.into(), how: compression.name(), source },
+    };
     let full = |source| StoreError::Write { path: store.root().into(), source };
     std::thread::scope(|scope| {
         // Decompressing takes a core of its own; what is written and digested
@@ -98,13 +117,7 @@ fn unpack(
             }
             if looked.is_none_or(|at| len - at >= LOOK) {
                 looked = Some(len);
-                let free = rustix::fs::statvfs(store.root()).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
-                // Where the system cannot say, a full disk shows when it is written to.
-                if free.is_ok_and(|free| free < SPARE) {
-                    let most = SPARE >> 20;
-                    let text = format!("fewer than {most} MiB are free for {} without its compression", path.display());
-                    return Err(full(io::Error::new(io::ErrorKind::StorageFull, text)).into());
-                }
+                room(store, path)?;
             }
             to.write_all(&piece).map_err(full)?;
         }

@@ -5,12 +5,13 @@
 use super::open::Listed;
 use super::{MediumError, tar};
 use crate::compression::Compression;
+use crate::count;
 use crate::read_at::ReadAt;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What an `ar` archive begins with.
+/// First bytes of an `ar` archive.
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 /// Bytes of a member's header, and its last two.
 const HEADER: u64 = 60;
@@ -30,14 +31,14 @@ pub enum DebError {
     #[error("No member begins at byte {at}: the package is damaged")]
     Header { at: u64 },
     #[error(
-        "The member {name} begins at byte {at} and has {size} bytes, but the package ends at byte {len}: it was cut off"
+        "The member {name} begins at byte {at} and has {size}, but the package ends at byte {len}: it was cut off", size = count::of(size, "byte")
     )]
     Cut { name: String, at: u64, size: u64, len: u64 },
-    #[error("There is no member data.tar: this is no package of files")]
+    #[error("There is no member data.tar, so this is not a package of files")]
     NoData,
-    #[error("{name} has more than {MOST} bytes, packed or not: no firmware does")]
+    #[error("{name} has more than {MOST} bytes, which is more than any firmware")]
     Large { name: String },
-    #[error("{name} is compressed in a way that p9img does not know")]
+    #[error("{name} is compressed with a method that p9img does not read")]
     Unknown { name: String },
     #[error("{name} does not unpack")]
     Unpack { name: String, source: io::Error },
@@ -140,7 +141,7 @@ mod tests {
         let said = |bytes: &Vec<u8>| data(bytes).unwrap_err().to_string();
         assert!(said(&good[..good.len() - 9].to_vec()).contains("it was cut off"));
         assert!(said(&package("else.tar", b"")).contains("no member data.tar"));
-        assert!(said(&package("data.tar.lz4", b"xxxx")).contains("does not know"));
+        assert!(said(&package("data.tar.lz4", b"xxxx")).contains("does not read"));
         assert!(said(&package("data.tar.gz", &gz(b"x")[..12])).contains("does not unpack"));
         for at in 0..good.len() {
             for bits in [1, 0x80, 0xff] {

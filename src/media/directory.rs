@@ -6,15 +6,17 @@
 //! every file.
 
 use super::MediumError;
+use super::leftovers::Leftovers;
 use super::listing::{Attributes, Listing};
 use crate::tree::Content;
+use std::cell::RefCell;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// What is neither a file nor a directory, in words.
+/// Words for files that are neither plain nor directories.
 pub const PIPE: &str = "named pipe";
 pub const DEVICE: &str = "device";
 
@@ -28,8 +30,17 @@ pub fn list(root: &Path) -> Result<Listing, MediumError> {
 
 fn walk(root: &Path) -> Result<Listing, MediumError> {
     let mut listing = Listing::default();
-    // A checkout's history, or where it is kept, is no part of the tree.
-    let ours = |item: &walkdir::DirEntry| item.depth() != 1 || item.file_name() != ".git";
+    let leftovers = RefCell::new(Leftovers::default());
+    let ours = |item: &walkdir::DirEntry| {
+        let below = item.path().strip_prefix(root).unwrap_or(item.path()).as_os_str().as_bytes();
+        // A checkout's history, or where it is kept, is no part of the tree.
+        let history = item.depth() == 1 && item.file_name() == ".git";
+        // Nobody but their owner may look into some of these folders, and an
+        // editor's link leads nowhere.
+        let mut leftovers = leftovers.borrow_mut();
+        let left = leftovers.takes(below) || item.path_is_symlink() && leftovers.takes_link(below);
+        !(history || left)
+    };
     for item in WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name().into_iter().filter_entry(ours) {
         let item = item.map_err(|e| walk_error(root, e))?;
         let path = item.path();
@@ -50,6 +61,7 @@ fn walk(root: &Path) -> Result<Listing, MediumError> {
             return Err(MediumError::Special { path: path.into(), kind: special(kind) });
         }
     }
+    listing.leave_out(leftovers.take());
     Ok(listing)
 }
 
@@ -60,7 +72,7 @@ fn walk_error(root: &Path, e: walkdir::Error) -> MediumError {
     }
     let source = e.into_io_error().unwrap_or_else(|| io::Error::other("the walk failed"));
     // Two links that name each other never resolve; the host says so in its own words.
-    if source.raw_os_error() == Some(libc::ELOOP) {
+    if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
         return MediumError::LinkLoop { ancestor: path.clone(), path };
     }
     if source.kind() == io::ErrorKind::NotFound && path.is_symlink() {
@@ -75,7 +87,7 @@ fn check_link(root: &Path, path: &Path) -> Result<(), MediumError> {
     if target.starts_with(root) { Ok(()) } else { Err(MediumError::LinkLeaves { path: path.into(), target }) }
 }
 
-/// What a file is called that is neither plain nor a directory.
+/// Word for a file that is neither plain nor a directory.
 pub fn special(kind: std::fs::FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt as _;
     match () {

@@ -53,7 +53,7 @@ impl Distribution {
             .or_else(|| has_all(BINARY_LEGACY).then_some(Self::Legacy))
     }
 
-    /// What was looked for, for the message when nothing was recognised.
+    /// Files that were looked for, for the message when nothing was recognised.
     pub fn marks() -> String {
         format!("{} (9legacy) or {} (9front)", BINARY_LEGACY.join(", "), MARKS[1].1.join(", "))
     }

@@ -1,4 +1,4 @@
-//! What a medium is and has: its release as far as its files tell, its
+//! Facts about a medium: its release as far as its files tell, its
 //! architectures, kernels, loaders and boot code.
 
 use super::{Distribution, Medium};
@@ -11,13 +11,14 @@ const ONLY_LEGACY: &str = "sys/src/libsec/port/chacha.c";
 /// Sources that both have: without them nothing tells the two apart.
 const BOTH: &str = "sys/src/libsec/port/aes.c";
 
-/// Where releases of 9front keep the branch that `sysupdate` pulls.
+/// Files in which releases of 9front have the commit of the branch that
+/// `sysupdate` pulls.
 const COMMITS: [&str; 2] = ["dist/9front/.git/refs/heads/front", ".git/refs/heads/front"];
 
-/// What programs of an architecture need to be of use on a machine.
+/// Program that an architecture needs to be of use on a machine.
 const INIT: &str = "init";
 
-/// What is known of a medium by looking at its tree.
+/// Facts about a medium from its tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// In words: `9legacy`, `Plan 9 from Bell Labs, fourth edition`, …
@@ -26,7 +27,7 @@ pub struct Facts {
     pub release: Option<String>,
     /// Commit of the sources, as the system's own repository has it.
     pub commit: Option<String>,
-    /// What the system's files do not say, in a sentence.
+    /// Doubt about the release, in a sentence.
     pub unsure: Option<String>,
     pub architectures: Vec<Architecture>,
     /// Paths of loaders, boot sectors and master boot records.
@@ -58,14 +59,16 @@ impl Facts {
             Distribution::Front => (
                 "9front".to_owned(),
                 release.is_none().then(|| {
-                    "No file of the tree is known to say the number of the release: it is in the name of what was downloaded".to_owned()
+                    "No file of the tree contains the number of the release, as far as p9img knows: it is in the name \
+                     of the downloaded file"
+                        .to_owned()
                 }),
             ),
             Distribution::Legacy if has(ONLY_LEGACY) => ("9legacy".to_owned(), None),
             Distribution::Legacy if has(BOTH) => ("Plan 9 from Bell Labs, fourth edition".to_owned(), None),
             Distribution::Legacy => (
                 "9legacy or Plan 9 from Bell Labs, fourth edition".to_owned(),
-                Some("The sources that would tell which are not on it".to_owned()),
+                Some("The sources that would distinguish the two are not on it".to_owned()),
             ),
         };
         let (mut architectures, mut boot_files) = (Vec::new(), Vec::new());

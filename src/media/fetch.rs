@@ -12,7 +12,9 @@ mod partial;
 pub use client::{Proxies, Settings};
 pub use partial::Note;
 
-use super::store::{Store, StoreError, Stored};
+use super::store::{Room, Store, StoreError, Stored};
+use super::web_page;
+use crate::count;
 use crate::digest::Digest;
 use crate::read_at::ReadAt as _;
 use client::{Answer, Failure, body_failure, get};
@@ -37,7 +39,7 @@ pub struct Wanted<'a> {
     pub sha256: Option<Digest>,
     /// Bytes.
     pub len: Option<u64>,
-    /// Who says what the digest must be, for messages: `lab.toml`.
+    /// Source of the expected digest, for messages: `lab.toml`.
     pub said_by: &'a str,
 }
 
@@ -114,13 +116,14 @@ struct Transfer<'a> {
     monitor: &'a dyn Monitor,
 }
 
-/// How one request ended that did not fail.
+/// End of a request that did not fail.
 enum Step {
     /// All bytes are there.
     Complete,
     /// The store has the version that the server has.
     Unchanged(Digest, Arc<Stored>),
-    /// What was there of the file is of another version and was dropped.
+    /// The part of the file that was there is of another version and was
+    /// dropped.
     Restart,
 }
 
@@ -159,7 +162,7 @@ impl Transfer<'_> {
                 }
             }
             if in_vain >= IN_VAIN {
-                return Ok(Err("it gives other bytes each time".into()));
+                return Ok(Err("it gives different bytes each time".into()));
             }
         }
         Ok(Err(format!("it was cut off {MOST} times")))
@@ -173,8 +176,9 @@ impl Transfer<'_> {
         {
             let len = partial.len();
             return Ok(Err(format!(
-                "it gives another file: SHA-256 {found} of {len} bytes, but {} says {expected}",
-                self.wanted.said_by
+                "it gives another file: SHA-256 {found} of {len}, but {} says {expected}",
+                self.wanted.said_by,
+                len = count::of(len, "byte")
             )));
         }
         match self.store.adopt(&partial.path(), &found)? {
@@ -182,7 +186,7 @@ impl Transfer<'_> {
                 partial.finish(Some(found))?;
                 Ok(Ok((found, file)))
             }
-            Err(other) => Ok(Err(format!("the bytes in the cache became others: SHA-256 {other}, expected {found}"))),
+            Err(other) => Ok(Err(format!("the bytes in the cache have changed: SHA-256 {other}, expected {found}"))),
         }
     }
 
@@ -260,10 +264,13 @@ impl Transfer<'_> {
     /// Whether a file of this length can be the wanted one.
     fn fits(&self, total: Option<u64>) -> Result<(), Failure> {
         match (self.wanted.len, total) {
-            (Some(wanted), Some(total)) if wanted != total => {
-                Err(Failure::Never(format!("it has a file of {total} bytes, expected {wanted}")))
+            (Some(wanted), Some(total)) if wanted != total => Err(Failure::Never(format!(
+                "it has a file of {total}, expected {wanted}",
+                total = count::of(total, "byte")
+            ))),
+            (_, Some(total)) if total > LARGEST => {
+                Err(Failure::Never(format!("it has a file of {total}", total = count::of(total, "byte"))))
             }
-            (_, Some(total)) if total > LARGEST => Err(Failure::Never(format!("it has a file of {total} bytes"))),
             _ => Ok(()),
         }
     }
@@ -291,6 +298,8 @@ impl Transfer<'_> {
     /// Reads the body to its end.
     fn read(&self, partial: &mut Partial, mut answer: Answer) -> Result<Result<Step, Failure>, StoreError> {
         let total = partial.note.version.total.or(self.wanted.len);
+        let mut room = Room::leaving(self.settings.spare);
+        let mut start = (partial.len() == 0).then(Vec::new);
         let mut buffer = vec![0; 64 << 10];
         loop {
             let n = match answer.body.read(&mut buffer) {
@@ -301,19 +310,36 @@ impl Transfer<'_> {
             if partial.len() + n as u64 > total.unwrap_or(LARGEST) {
                 let most = total.unwrap_or(LARGEST);
                 partial.finish(None)?;
-                return Ok(Err(Failure::Never(format!("it sends more than the {most} bytes expected"))));
+                return Ok(Err(Failure::Never(format!(
+                    "it sends more than the {most} expected",
+                    most = count::of(most, "byte")
+                ))));
             }
+            if let Some(bytes) = &mut start {
+                bytes.extend_from_slice(&buffer[..n.min(web_page::START - bytes.len())]);
+                if web_page::matches(bytes) {
+                    partial.finish(None)?;
+                    return Ok(Err(Failure::Never(WEB_PAGE.into())));
+                }
+            }
+            partial.room(&mut room, self.store)?;
             partial.add(&buffer[..n])?;
             self.monitor.progress(self.wanted.name, partial.len(), total);
         }
         match total {
-            Some(total) if partial.len() < total => {
-                Ok(Err(Failure::Cut(format!("the connection was cut after {} of {total} bytes", partial.len()))))
-            }
+            Some(total) if partial.len() < total => Ok(Err(Failure::Cut(format!(
+                "the connection was cut after {} of {total}",
+                partial.len(),
+                total = count::of(total, "byte")
+            )))),
             _ => Ok(Ok(Step::Complete)),
         }
     }
 }
+
+/// Error of an address that answers with HTML.
+const WEB_PAGE: &str = "the address answered with a web page (HTML), not with a medium: look at it in a browser; it \
+                        may be the login page of the network that you are in, or a page about the file";
 
 fn status(answer: &Answer) -> String {
     match answer.status {

@@ -3,7 +3,9 @@
 //! files of it go onto a card.
 
 use super::{MediumError, Source};
+use crate::count;
 use crate::lab::Board;
+use crate::lab::words::Word as _;
 use crate::tree::{Content, EntryId, Tree};
 use std::path::{Path, PathBuf};
 
@@ -16,35 +18,26 @@ const LICENCES: [&str; 4] = ["LICENCE.broadcom", "LICENSE.broadcom", "LICENCE.TX
 /// Bytes of a file of firmware that are taken: the largest there is has 5 MB.
 const MOST: u64 = 16 << 20;
 
-/// What a board loads, all in one folder.
-const fn files(board: Board) -> &'static [&'static str] {
-    match board {
-        Board::Pc | Board::Virt => &[],
-        Board::Pi1 | Board::Pi2 | Board::Pi3 => &["bootcode.bin", "start.elf", "fixup.dat"],
-        // Its first stage is in an EEPROM on the board.
-        Board::Pi4 => &["start4.elf", "fixup4.dat"],
-    }
-}
-
 /// Why there is no firmware for a board.
 #[derive(Debug, thiserror::Error)]
 pub enum FirmwareError {
     #[error(
-        "{node} is a Raspberry Pi, whose firmware is not Plan 9's and does not come with p9img: say where it is, with \
-         a section [{section}] and `path = \"…\"` in the lab. It is in Debian's package raspi-firmware (component \
+        "{node} is a Raspberry Pi, whose firmware comes neither with Plan 9 nor with p9img: give its path, with a section \
+         [{section}] and `path = \"…\"` in the lab. It is in Debian's package raspi-firmware (component \
          non-free-firmware: `apt-get download raspi-firmware` gets the .deb, which is enough), or the folder `boot` of \
          github.com/raspberrypi/firmware",
         section = "media.pi-firmware"
     )]
     None { node: String },
-    #[error("The firmware at {path} has no {file}, which a {board} loads: looked for a folder with {files}")]
+    #[error("The firmware at {path} has no {file}, which a {board} loads: expected a folder with {files}")]
     Missing { path: PathBuf, file: &'static str, board: &'static str, files: String },
     #[error(
-        "The firmware at {path} has no licence, which must go with it: looked for a file called {looked_for}",
+        "The firmware at {path} has no licence, which must be distributed with it: looked for a file called \
+         {looked_for}",
         looked_for = LICENCES.join(" or ")
     )]
     NoLicence { path: PathBuf },
-    #[error("{file} at {path} has {len} bytes: that is no firmware")]
+    #[error("{file} at {path} has {len}, so it is not firmware", len = count::of(len, "byte"))]
     Size { path: PathBuf, file: String, len: u64 },
     #[error(transparent)]
     Medium(#[from] MediumError),
@@ -67,13 +60,19 @@ impl Firmware {
         Ok(Self { path: path.into(), tree: listed.listing.tree(None, 0).into() })
     }
 
+    /// Whether it has what any board loads.
+    pub fn is_any(&self) -> bool {
+        let boards = Board::WORDS.iter().map(|(_, board)| *board);
+        boards.filter(|board| !board.spec().firmware.is_empty()).any(|board| self.files(board).is_ok())
+    }
+
     /// The files that a card for `board` needs, with their names there: the
     /// licence first.
     ///
     /// # Errors
     /// When one of them is not there.
     pub fn files(&self, board: Board) -> Result<Vec<(&'static str, Content)>, FirmwareError> {
-        let wanted = files(board);
+        let wanted = board.spec().firmware;
         let mut best: Option<(usize, EntryId)> = None;
         let mut licence: Option<(usize, Content)> = None;
         self.tree.walk(|path, id, entry| {
@@ -148,7 +147,7 @@ mod tests {
         assert_eq!(names.len(), 4);
         assert_eq!(
             fw.files(Board::Pi4).unwrap_err().to_string(),
-            "The firmware at fw has no start4.elf, which a pi4 loads: looked for a folder with start4.elf, fixup4.dat"
+            "The firmware at fw has no start4.elf, which a pi4 loads: expected a folder with start4.elf, fixup4.dat"
         );
     }
 

@@ -1,52 +1,105 @@
 //! A git directory without a work tree as a medium.
 //!
-//! The `git` command lists a commit's tree and prints its blobs, once: all of
-//! it goes into one file of the store, named by the tree's object id, and is
-//! read there (`snapshot`). Modes are git's, so the release's records or the
-//! lab say the rest, as for a folder.
+//! A repository may come from anybody, and git does much that a repository
+//! says. So git only ever sees a directory of p9img's own that has the other
+//! one's objects (`own`), `HEAD` is read here (`refs`), and every object is
+//! compared with its id before anything is kept under that (`objects`, `tree`).
+//! Then all files of the commit's tree go into one file of the store, named by
+//! the tree's id, and are read there (`snapshot`). Modes are git's, so the
+//! release's records or the lab say the rest, as for a folder.
 //!
 //! Nothing is fetched. Blobs that the repository does not have, as in a partial
 //! clone, are left out and named, unless a node needs them to start.
 
-mod command;
+mod id;
+mod objects;
+mod own;
+pub mod refs;
 mod snapshot;
+pub mod tree;
 
 use super::MediumError;
 use super::listing::Attributes;
 use super::members::Members;
 use super::open::Listed;
 use super::store::{Name, Store, StoreError, Stored};
+use crate::count;
 use crate::lab::Arch;
 use crate::read_at::ReadAt;
 use crate::tree::Content;
-use command::{Blobs, Git};
+use objects::Objects;
+use own::Own;
 use snapshot::{Item, Snapshot};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tree::{LINK, SUBMODULE};
 
 /// Bytes of a symbolic link that are read.
 const MAX_LINK: u64 = 4096;
 /// Files that a note names.
 const MAX_NAMED: usize = 20;
+/// Bytes of the largest file: git holds it in memory when it is kept as a difference.
+const MAX_BLOB: u64 = 1 << 30;
+/// Bytes of all files.
+const MAX_BLOBS: u64 = 64 << 30;
 
 /// Why a git directory cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("There is no command `git`: install it, or give a folder or an archive of the tree")]
     NoCommand,
-    #[error("git {what} says: {said}")]
-    Says { what: &'static str, said: String },
-    #[error("git {what} printed {found:?}, which makes no sense")]
-    Nonsense { what: &'static str, found: String },
-    #[error("The tree lists more than {most} bytes of names")]
-    Large { most: u64 },
-    #[error("The blob {oid} is damaged: its bytes have another id; `git fsck` says more")]
-    Damaged { oid: String },
-    #[error("It lacks the bytes of {path}, which nodes start with: fetch them into it, or make a full clone")]
+    #[error("git says: {}", said.escape_debug())]
+    Says { said: String },
+    #[error("git printed {found:?}, which p9img does not expect")]
+    Nonsense { found: String },
+    #[error(
+        "Its file {file} names another repository, {names:?}, and p9img reads only the repository that you name: give \
+         that repository, the folder of the checkout, or a copy made with `git clone --bare --no-local`"
+    )]
+    Elsewhere { file: &'static str, names: String },
+    #[error(
+        "Its branches are stored as reftables, which p9img cannot read: give a copy made with `git clone --bare \
+         --ref-format=files`"
+    )]
+    Reftable,
+    #[error(
+        "{path} is a {kind}, which does not belong into a repository: give a copy made with `git clone --bare \
+         --no-local`"
+    )]
+    Special { path: PathBuf, kind: &'static str },
+    #[error(
+        "HEAD names {name:?}, and there is no such branch: commit something, or name another with `git symbolic-ref HEAD`"
+    )]
+    NoCommit { name: String },
+    #[error("{name} is neither an object's id nor the name of a branch in refs/")]
+    BadRef { name: String },
+    #[error("It lacks the {kind} {id}: make a full clone")]
+    Missing { kind: &'static str, id: String },
+    #[error("The object {id} is a {found}, expected a {expected}")]
+    Kind { id: String, found: String, expected: &'static str },
+    #[error("The {kind} {id} is damaged: its bytes have another id; `git fsck` says more")]
+    Damaged { kind: &'static str, id: String },
+    #[error("The {kind} {id} is damaged: {why}")]
+    Malformed { kind: &'static str, id: String, why: &'static str },
+    #[error("The {kind} {id} has {len}, but p9img reads at most {most}", len = count::of(len, "byte"))]
+    LargeObject { kind: &'static str, id: String, len: u64, most: u64 },
+    #[error(
+        "Its tree has more than {most}, {folders}, {bytes} of paths, or {depth} inside each other, which is more than \
+         any medium", most = count::of(most, "file"), folders = count::of(folders, "folder"),
+        bytes = count::of(bytes, "byte"), depth = count::of(depth, "folder")
+    )]
+    Large { most: usize, folders: usize, bytes: usize, depth: usize },
+    #[error("Its files have more than {most}", most = count::of(most, "byte"))]
+    LargeFiles { most: u64 },
+    #[error("It lacks the contents of {path}, which nodes need to start: fetch them into it, or make a full clone")]
     NoBootFile { path: String },
+    #[error("Cannot read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("Cannot make a temporary folder for git (TMPDIR says where)")]
+    Own(#[source] io::Error),
     #[error("Cannot talk to git")]
     Io(#[from] io::Error),
 }
@@ -73,31 +126,33 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Whether `path` is where git keeps a repository, not a checkout of one.
+/// Whether `path` is where git keeps a repository, or what belongs to one of
+/// its worktrees, not a checkout of it. What its parts are is not asked yet.
 pub fn is_directory(path: &Path) -> bool {
-    path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir()
+    let has = |name: &str| path.join(name).symlink_metadata().is_ok();
+    has("HEAD") && (has("objects") && has("refs") || has("commondir"))
 }
 
-/// Lists the tree of the commit that `revision` names in the git directory `path`.
+/// Lists the tree of the commit that `HEAD` names in the git directory `path`.
 ///
 /// # Errors
 /// When git cannot read it, a boot file's bytes are missing, or it holds what
 /// Plan 9 cannot.
-pub fn list(path: &Path, revision: &str, store: &Store) -> Result<Listed, MediumError> {
+pub fn list(path: &Path, store: &Store) -> Result<Listed, MediumError> {
     let wrong = |fault| match fault {
         Fault::Git(source) => MediumError::Git { path: path.into(), source },
         Fault::Store(e) => e.into(),
     };
-    let (stored, snapshot) = read(path, revision, store).map_err(wrong)?;
+    let (stored, snapshot) = read(path, store).map_err(wrong)?;
     let mut members = Members::default();
     let mut notes = Vec::new();
     for item in &snapshot.items {
         let here = || path.join(OsStr::from_bytes(&item.path));
         let refused = |why| MediumError::Path { path: here(), why };
         match (item.mode, item.place) {
-            (0o160_000, _) => notes.push(format!("{} is another repository's commit: left out", here().display())),
+            (SUBMODULE, _) => notes.push(format!("{} is a commit of another repository: left out", here().display())),
             (_, None) => {}
-            (0o120_000, Some((offset, len))) => {
+            (LINK, Some((offset, len))) => {
                 let mut target = vec![0; len.min(MAX_LINK + 1) as usize];
                 stored.read_at(offset, &mut target).map_err(|source| MediumError::Read { path: here(), source })?;
                 members.link(&item.path, &target).map_err(refused)?;
@@ -132,48 +187,61 @@ fn lacks(path: &Path, missing: &[String]) -> Option<String> {
         n => format!(" and {n} more"),
     };
     let n = missing.len();
-    (n > 0).then(|| format!("{} lacks the bytes of {n} files, which are left out: {named}{more}", path.display()))
+    (n > 0).then(|| {
+        format!(
+            "{} lacks the bytes of {n} left out: {named}{more}",
+            path.display(),
+            n = count::either(n, "file, which is", "files, which are")
+        )
+    })
 }
 
 /// The snapshot of the commit, from the store or made now.
-fn read(path: &Path, revision: &str, store: &Store) -> Result<(Arc<Stored>, Snapshot), Fault> {
-    let git = Git::new(path);
-    let tree = git.tree(revision)?;
-    let key = format!("git tree {tree} 1");
-    let get = || -> Result<_, Fault> {
-        let stored = store.derived(&key, |out| make(&git, &tree, out))?;
+fn read(path: &Path, store: &Store) -> Result<(Arc<Stored>, Snapshot), Fault> {
+    let own = Own::over(path)?;
+    let mut objects = Objects::of(&own)?;
+    let tree = tree::of_commit(&mut objects, &own.commit)?;
+    // 1 was kept without comparing trees with their ids.
+    let key = format!("git tree {tree} 2");
+    let get = |objects: &mut Objects| -> Result<_, Fault> {
+        let stored = store.derived(&key, |out| make(objects, &tree, out))?;
         let snapshot = Snapshot::read(&*stored)?;
         Ok((stored, snapshot))
     };
-    let (stored, snapshot) = get()?;
+    let (stored, snapshot) = get(&mut objects)?;
     // Has what was missing come since?
-    let mut blobs = git.blobs("--batch-check")?;
     for item in snapshot.missing() {
-        if blobs.ask(&item.oid)?.is_some() {
+        if objects.len(&item.oid, BLOB)?.is_some() {
             drop(stored);
             store.remove(&Name::derived(&key))?;
-            return get();
+            return get(&mut objects);
         }
     }
     Ok((stored, snapshot))
 }
 
+const BLOB: &str = "blob";
+
 /// Writes the snapshot of `tree`.
-fn make(git: &Git<'_>, tree: &str, out: &mut dyn io::Write) -> Result<(), Fault> {
-    let mut items = git.list(tree)?;
-    let mut sizes = git.blobs("--batch-check")?;
-    for item in items.iter_mut().filter(|i| i.mode != 0o160_000) {
-        item.place = sizes.ask(&item.oid)?.map(|len| (0, len));
+fn make(objects: &mut Objects, tree: &str, out: &mut dyn io::Write) -> Result<(), Fault> {
+    let mut items = tree::files(objects, tree)?;
+    let mut total: u64 = 0;
+    for item in items.iter_mut().filter(|i| i.mode != SUBMODULE) {
+        let len = objects.len(&item.oid, BLOB)?;
+        if let Some(len) = len.filter(|len| *len > MAX_BLOB) {
+            return Err(GitError::LargeObject { kind: BLOB, id: item.oid.clone(), len, most: MAX_BLOB }.into());
+        }
+        total = total.saturating_add(len.unwrap_or(0));
+        item.place = len.map(|len| (0, len));
+    }
+    if total > MAX_BLOBS {
+        return Err(GitError::LargeFiles { most: MAX_BLOBS }.into());
     }
     let snapshot = Snapshot::new(items);
     out.write_all(&snapshot.head())?;
-    let mut blobs: Blobs = git.blobs("--batch")?;
     for Item { oid, place, .. } in &snapshot.items {
         let Some((_, len)) = *place else { continue };
-        if blobs.ask(oid)? != Some(len) {
-            return Err(GitError::Damaged { oid: oid.clone() }.into());
-        }
-        blobs.copy(oid, len, out)?;
+        objects.copy(oid, BLOB, len, out)?;
     }
     Ok(())
 }

@@ -14,8 +14,10 @@ use super::metadata::{self, Database};
 use super::open::Listed;
 use super::{Distribution, MediumError};
 use crate::disk::{self, OpenDiskError};
+use crate::foreign::{self, Foreign};
 use crate::fs::{self, FileSystem, Node, OpenError};
 use crate::read_at::{ReadAt, check_range};
+use crate::shown;
 use crate::tree::Content;
 use std::ffi::OsStr;
 use std::io;
@@ -30,8 +32,8 @@ const ROOTS: [&str; 4] = ["fossil", "hjfs", "cwfs64x", "gefs"];
 
 /// Never taken from a node, whatever its modes and the release's records are.
 const SECRET: [&str; 5] = ["adm/keys", "adm/keys.who", "adm/netkeys", "adm/secstore", "adm/whitelist"];
-/// What a node keeps for itself below these is taken only if the release's
-/// records name it. The folders themselves are taken.
+/// Folders with files of a node's own: a file below these is taken only if the
+/// release's records name it. The folders themselves are taken.
 const KEPT_BY_A_NODE: [&str; 9] =
     ["cfg", "cron", "env", "lib/ndb/local", "mail/box", "mail/queue", "sys/log", "tmp", "usr"];
 
@@ -59,7 +61,7 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
         }
         let wrong = |why| Stop::Path(path.join(OsStr::from_bytes(name)), why);
         if root_fs && own(name, node, records.as_ref()) {
-            left_out.push(String::from_utf8_lossy(name).into_owned());
+            left_out.push(shown::name(name));
             below = node.meta.mode.is_dir().then(|| [name, b"/"].concat());
             return Ok(());
         }
@@ -86,7 +88,7 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
     if !left_out.is_empty() {
         let some = left_out.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
         let more = if left_out.len() > 6 { ", …" } else { "" };
-        notes.push(format!("left {} things out that are the old node's own: {some}{more}", left_out.len()));
+        notes.push(format!("left out {} files and folders of the old node alone: {some}{more}", left_out.len()));
     }
     let metadata = root_fs.then_some(SOURCE);
     Ok(Listed { listing, metadata, complete: root_fs, notes, left_out, ..Listed::default() })
@@ -107,8 +109,10 @@ impl From<io::Error> for Stop {
 /// The file system in the image that holds a system.
 fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Result<Arc<dyn FileSystem>, MediumError> {
     let read = |source: io::Error| MediumError::Read { path: path.into(), source };
-    let unknown = || MediumError::Unknown { path: path.into(), looked_for };
-    let disk = crate::artifact::from(bytes.clone()).map_err(read)?;
+    let disk = crate::artifact::from(bytes.clone()).map_err(|e| match Foreign::of(&e) {
+        Some(found) => MediumError::Foreign { path: path.into(), found: found.clone() },
+        None => read(e),
+    })?;
     let opened = disk::open_disk(disk.clone());
     let beside = |name: &str| opened.as_ref().ok().and_then(|d| d.beside(name));
     let parts = match &opened {
@@ -116,14 +120,19 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
             let names: Vec<_> = opened.partitions().iter().map(|p| (p.name.clone(), p.lba())).collect();
             names.into_iter().filter_map(|(name, lba)| Some((opened.beside(&name)?, Some(lba), name))).collect()
         }
-        Err(OpenDiskError::NoPartitions) => vec![(disk, None, String::new())],
+        Err(OpenDiskError::NoPartitions) => vec![(disk.clone(), None, String::new())],
+        Err(OpenDiskError::Foreign(found)) => {
+            return Err(MediumError::Foreign { path: path.into(), found: found.clone() });
+        }
         Err(e) => return Err(read(io::Error::new(io::ErrorKind::InvalidData, e.to_string()))),
     };
     let mut fat: Option<Arc<dyn FileSystem>> = None;
     // What by its name should have been the root.
     let mut damaged = None;
+    // What another system has in a partition.
+    let mut others = None;
     for (part, lba, name) in parts {
-        match fs::open(part, lba, &beside) {
+        match fs::open(part.clone(), lba, &beside) {
             Ok(fs) if ROOTS.contains(&fs.kind()) => return Ok(fs.into()),
             Ok(fs) if fs.kind() == "fat" && fat.is_none() => {
                 let has = |path: &str| fs.find(path.as_bytes()).is_ok();
@@ -131,22 +140,28 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
                     fat = Some(fs.into());
                 }
             }
-            Err(
-                e @ (OpenError::Fossil(_)
-                | OpenError::Hjfs(_)
-                | OpenError::Cwfs(_)
-                | OpenError::Gefs(_)
-                | OpenError::Fat(_)),
-            ) => {
+            // No medium is on a venti.
+            Err(e @ OpenError::Damaged { kind, .. }) if kind != "venti" => {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
             }
-            Err(e) if name != "9fat" && fs::PARTITIONS.contains(&&*name) => {
+            Err(e) if name != "9fat" && fs::names_a_file_system(&name) => {
                 damaged.get_or_insert_with(|| format!("partition {name}: {e}"));
+            }
+            Err(OpenError::Unknown { .. }) if others.is_none() && !name.is_empty() => {
+                others = foreign::name(&*part).map_err(read)?.map(|found| (name, found));
             }
             _ => {}
         }
     }
-    fat.ok_or_else(|| damaged.map_or_else(unknown, |why| read(io::Error::new(io::ErrorKind::InvalidData, why))))
+    match (fat, damaged, others) {
+        (Some(fat), ..) => Ok(fat),
+        (_, Some(why), _) => Err(read(io::Error::new(io::ErrorKind::InvalidData, why))),
+        (.., Some((partition, found))) => Err(MediumError::Partition { path: path.into(), partition, found }),
+        _ => Err(match foreign::name(&*disk).map_err(read)? {
+            Some(found) => MediumError::Foreign { path: path.into(), found },
+            None => MediumError::Unknown { path: path.into(), looked_for },
+        }),
+    }
 }
 
 /// The release's records, if they are in the image.
@@ -200,7 +215,7 @@ fn fill(fs: &dyn FileSystem, node: &Node, mut at: u64, mut buf: &mut [u8]) -> io
     while !buf.is_empty() {
         let n = fs.read(node, at, buf)?;
         if n == 0 {
-            let name = String::from_utf8_lossy(&node.name);
+            let name = shown::name(&node.name);
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} ends at byte {at} in the image")));
         }
         buf = &mut buf[n..];

@@ -1,9 +1,10 @@
-//! What a container lists, and the tree that comes of it.
+//! Listing of a container, and the tree that is made from it.
 //!
 //! Every reader of a medium (folder, archive, image) fills a [`Listing`] in
 //! whatever order its container has; the tree depends on the paths alone.
 
 use super::Distribution;
+use super::leftovers::{Leftovers, twin};
 use super::metadata::Database;
 use crate::tree::{Content, EntryId, Meta, Mode, Tree};
 use std::collections::BTreeMap;
@@ -28,14 +29,11 @@ pub enum PathError {
     Leaves,
     #[error("it is nested deeper than {MAX_DEPTH} directories")]
     Deep,
-    #[error("it is there twice")]
+    #[error("it appears twice")]
     Twice,
-    #[error("something above it is a file")]
+    #[error("a folder in it is a file")]
     BelowFile,
-    #[error(
-        "it is one more than the {MOST} files, or its name does not fit into the {MOST_BYTES} bytes of names, \
-             that p9img takes from one medium"
-    )]
+    #[error("with it, the medium has more than {MOST} files, or more than {MOST_BYTES} bytes of names")]
     Many,
 }
 
@@ -45,7 +43,7 @@ pub const MOST: usize = 1 << 20;
 /// Bytes of all their paths.
 pub const MOST_BYTES: usize = 64 << 20;
 
-/// What the container knows of an entry's owner, mode and times.
+/// Owner, mode and times of an entry, as far as its container has them.
 #[derive(Clone, Debug)]
 pub enum Attributes {
     /// Plan 9's own, complete: nothing else is asked.
@@ -73,7 +71,7 @@ impl Attributes {
         }
     }
 
-    /// What is complete without the release's records.
+    /// Metadata that is complete even with no records of the release.
     fn own(self, database: Option<&Database>) -> Option<Meta> {
         match self {
             Self::Plan9(meta) => Some(meta),
@@ -88,6 +86,8 @@ impl Attributes {
 pub struct Listing {
     root: Option<Attributes>,
     top: Dir,
+    /// Files of other systems, which are not listed.
+    leftovers: Leftovers,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +116,28 @@ impl Dir {
         })
     }
 
+    /// Removes empty files that macOS names after the file beside them.
+    fn drop_twins(&mut self, path: &mut Vec<u8>, leftovers: &mut Leftovers) {
+        let empty = |slot: &Slot| matches!(slot, Slot::File(Attributes::Unix { .. } | Attributes::Archive(_), c) if c.is_empty());
+        let is_twin =
+            |name: &[u8], slot: &Slot| empty(slot) && twin(name).is_some_and(|of| self.children.contains_key(of));
+        let gone: Vec<_> =
+            self.children.iter().filter(|(name, slot)| is_twin(name, slot)).map(|(n, _)| n.clone()).collect();
+        for name in gone {
+            self.children.remove(&name);
+            leftovers.insert([&path[..], &name].concat());
+        }
+        for (name, slot) in &mut self.children {
+            if let Slot::Dir(_, below) = slot {
+                let keep = path.len();
+                path.extend_from_slice(name);
+                path.push(b'/');
+                below.drop_twins(path, leftovers);
+                path.truncate(keep);
+            }
+        }
+    }
+
     fn restore(&mut self) -> usize {
         self.children.values_mut().map(Slot::restore).sum()
     }
@@ -136,6 +158,10 @@ impl Slot {
             Self::Dir(_, below) => below.restore(),
             Self::File(Attributes::Unix { executable: bit @ false }, _) => {
                 *bit = true;
+                1
+            }
+            Self::File(Attributes::Archive(meta), _) if meta.mode.perm() & 0o111 == 0 => {
+                meta.mode = Mode(meta.mode.0 | 0o111);
                 1
             }
             Self::File(..) => 0,
@@ -162,6 +188,9 @@ impl Listing {
     /// # Errors
     /// When Plan 9 cannot hold the path, or a file is there.
     pub fn dir(&mut self, path: &[u8], attributes: Attributes) -> Result<(), PathError> {
+        if !matches!(attributes, Attributes::Plan9(_)) && self.leftovers.takes(path) {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         match parent.children.entry(name).or_insert_with(|| Slot::Dir(None, Dir::default())) {
             Slot::Dir(known @ None, _) => *known = Some(attributes),
@@ -176,12 +205,27 @@ impl Listing {
     /// # Errors
     /// When Plan 9 cannot hold the path, or something is there already.
     pub fn file(&mut self, path: &[u8], attributes: Attributes, content: Content) -> Result<(), PathError> {
+        let foreign = !matches!(attributes, Attributes::Plan9(_));
+        if foreign && (self.leftovers.takes(path) || self.leftovers.takes_file(path, &content)) {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         match parent.children.entry(name) {
             Entry::Vacant(v) => v.insert(Slot::File(attributes, content)),
             Entry::Occupied(_) => return Err(PathError::Twice),
         };
         Ok(())
+    }
+
+    /// Takes over what a reader has left out on its own.
+    pub(super) fn leave_out(&mut self, leftovers: Leftovers) {
+        self.leftovers.add(leftovers);
+    }
+
+    /// Files of other systems that were left out, in a sentence without a full
+    /// stop, if there are any.
+    pub(super) fn leftovers(&self) -> Option<String> {
+        self.leftovers.note()
     }
 
     /// The bytes of a file that was added.
@@ -241,7 +285,9 @@ impl Listing {
 
     /// Makes a directory that is alone at the top the root, if and only if a
     /// system lies in it: archives often have everything in `plan9-1.0/`.
+    /// Leftovers of other systems do not count, and from here on are gone.
     pub fn strip_top(&mut self) {
+        self.top.drop_twins(&mut Vec::new(), &mut self.leftovers);
         if self.top.children.len() != 1 {
             return;
         }

@@ -7,6 +7,7 @@
 //! lies in, is refused.
 
 use super::MediumError;
+use super::leftovers::Leftovers;
 use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError, split};
 use crate::tree::Content;
 use std::collections::BTreeMap;
@@ -21,13 +22,14 @@ const MOST_LINKED: usize = 1 << 16;
 /// Bytes of what a link says: `PATH_MAX` of Linux.
 const MAX_TARGET: usize = 4096;
 
-/// What an archive holds, by path.
+/// Members of an archive by path.
 #[derive(Debug, Default)]
 pub struct Members {
     root: Option<Attributes>,
     top: Dir,
     count: usize,
     bytes: usize,
+    leftovers: Leftovers,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +63,9 @@ impl Members {
     /// # Errors
     /// When Plan 9 cannot hold the path, or something else is there.
     pub fn dir(&mut self, path: &[u8], attributes: Attributes) -> Result<(), PathError> {
+        if self.leftover(path)? {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         match parent.children.entry(name.to_vec()).or_insert_with(|| Member::Dir(Dir::default())) {
             Member::Dir(dir) => dir.attributes = Some(attributes),
@@ -101,7 +106,27 @@ impl Members {
         self.put(path, same).map(|()| true)
     }
 
+    /// Whether it is a leftover of another system, which is not kept. It counts
+    /// like a member, so that an archive of nothing else is bounded as well.
+    fn leftover(&mut self, path: &[u8]) -> Result<bool, PathError> {
+        let takes = self.leftovers.takes(path);
+        if takes {
+            self.counted(path)?;
+        }
+        Ok(takes)
+    }
+
+    fn counted(&mut self, path: &[u8]) -> Result<(), PathError> {
+        self.count += 1;
+        self.bytes += path.len();
+        if self.count > MOST || self.bytes > MOST_BYTES { Err(PathError::Many) } else { Ok(()) }
+    }
+
     fn put(&mut self, path: &[u8], member: Member) -> Result<(), PathError> {
+        let link = matches!(member, Member::Link(_));
+        if self.leftover(path)? || link && self.leftovers.takes_link(path) {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         match parent.children.get(name) {
             Some(Member::Dir(_)) => Err(PathError::Twice),
@@ -114,11 +139,7 @@ impl Members {
 
     fn parent<'p>(&mut self, path: &'p [u8]) -> Result<(&mut Dir, &'p [u8]), PathError> {
         let (above, last) = split(path)?;
-        self.count += 1;
-        self.bytes += path.len();
-        if self.count > MOST || self.bytes > MOST_BYTES {
-            return Err(PathError::Many);
-        }
+        self.counted(path)?;
         let mut dir = &mut self.top;
         for name in above {
             match dir.children.entry(name.to_vec()).or_insert_with(|| Member::Dir(Dir::default())) {
@@ -133,8 +154,9 @@ impl Members {
     ///
     /// # Errors
     /// When a link leaves the archive or loops.
-    pub fn list(self, archive: &Path) -> Result<Listing, MediumError> {
+    pub fn list(mut self, archive: &Path) -> Result<Listing, MediumError> {
         let mut listing = Listing::default();
+        listing.leave_out(std::mem::take(&mut self.leftovers));
         if let Some(attributes) = self.root.clone() {
             listing.root(attributes);
         }
@@ -143,7 +165,7 @@ impl Members {
         Ok(walk.listing)
     }
 
-    /// What `path` (no links in it) is; the root for an empty one.
+    /// Member at `path` (with no links in it); the root for an empty one.
     fn find(&self, path: &[&[u8]]) -> Option<Found<'_>> {
         let Some((last, above)) = path.split_last() else { return Some(Found::Dir(&self.top)) };
         let dir = above.iter().try_fold(&self.top, |dir, name| match dir.children.get(*name) {
@@ -157,7 +179,7 @@ impl Members {
         })
     }
 
-    /// Where a link in the directory `at` that says `target` leads.
+    /// Target of a link in the directory `at` with the text `target`.
     fn follow<'m>(
         &'m self,
         mut at: Vec<&'m [u8]>,
@@ -204,7 +226,7 @@ struct Walk<'m> {
     archive: &'m Path,
     listing: Listing,
     count: usize,
-    /// Where in the listing.
+    /// Path in the listing.
     path: Vec<u8>,
     /// The directories that lead here.
     above: Vec<&'m Dir>,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// The database's path inside a medium.
 pub const PATH: &str = "dist/replica/plan9.db";
 
-/// Where replica(8) records what it has installed; the fields are the same.
-/// Plan 9's installer copies everything but the database itself.
+/// File in which replica(8) records the files that it has installed; the fields
+/// are the same. Plan 9's installer copies everything but the database itself.
 pub const INSTALLED: &str = "dist/replica/client/plan9.db";
 
 /// replica(8) writes the `DM…` bits of a mode as they are: the directory bit is

@@ -1,12 +1,13 @@
-//! What is at a path, by its first bytes: which reader of media it is for.
+//! Recognition of a medium by its first bytes, and its reader.
 //!
-//! A new container gets an arm in [`Source::open`] (how it is known) and one in
-//! [`Source::list`] (who reads it).
+//! A new container gets an arm in [`Source::open`] (how it is recognized) and
+//! one in [`Source::list`] (its reader).
 
 use super::listing::Listing;
 use super::store::Store;
-use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar};
-use crate::artifact::ova;
+use super::zip::{self, Zip};
+use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar, web_page};
+use crate::artifact::{self, ova};
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
 use std::io;
@@ -14,8 +15,8 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What was looked for, for the message when a file is none of it.
-const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar archive, a Debian package, or a disk image with fossil, hjfs, cwfs64x or gefs, also under gzip, bzip2, xz or zstd";
+/// Kinds of media, for the message when a file is none of them.
+const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar or zip archive, a Debian package, or a disk image with fossil, hjfs, cwfs64x or gefs, also under gzip, bzip2, xz or zstd";
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
@@ -28,22 +29,24 @@ pub enum Source {
     Deb(Arc<dyn ReadAt>),
     /// An ISO 9660 image.
     Iso(Arc<dyn ReadAt>),
+    /// A zip archive of a tree.
+    Zip(Zip),
     /// No archive of files: a disk image, or nothing of use.
     Other(Arc<dyn ReadAt>),
 }
 
-/// What a reader found in a container.
+/// Result of reading a container.
 #[derive(Debug, Default)]
 pub struct Listed {
     pub listing: Listing,
-    /// Whose owners, modes and times the listing has when the release's own
-    /// records are not there, in words. `None`: nobody's.
+    /// Source of the listing's owners, modes and times if there are no records
+    /// of the release, in words. `None`: there is none.
     pub metadata: Option<&'static str>,
     /// Everything listed has all of these, and the release's records are not asked.
     pub complete: bool,
-    /// What kept the names, where a container can do that in several ways.
+    /// Source of the names, if a container can store them in several ways.
     pub names: Option<&'static str>,
-    /// What the user should know, each a sentence without a full stop.
+    /// Notes for the user, each a sentence with no full stop.
     pub notes: Vec<String>,
     /// Paths that were not taken, because they are an old node's own.
     pub left_out: Vec<String>,
@@ -83,17 +86,27 @@ impl Source {
     pub fn of(file: Arc<dyn ReadAt>, path: &Path, store: Option<&Store>) -> Result<Self, MediumError> {
         let read = |source: io::Error| MediumError::Read { path: path.into(), source };
         let meta = std::fs::metadata(path).map_err(read)?;
-        let file = compressed::peel(path, &meta, file, store)?;
+        let outer = file;
+        let file = compressed::peel(path, &meta, outer.clone(), store)?;
         let mut start = [0; 512];
         let n = file.len().min(512) as usize;
         file.read_at(0, &mut start[..n]).map_err(read)?;
         let start = &start[..n];
+        if web_page::matches(start) {
+            return Err(MediumError::WebPage { path: path.into() });
+        }
         Ok(match () {
             // An OVA is a tar archive, too, but of a disk.
             () if tar::matches(start) && !ova::matches(start) => Self::Tar(file),
             () if deb::matches(start) => Self::Deb(file),
             () if iso::matches(&*file) => Self::Iso(file),
-            () => Self::Other(file),
+            () if artifact::zip::matches(start) && zip::holds_tree(&*file) => {
+                Self::Zip(Zip { bytes: file, file: outer, store: store.cloned() })
+            }
+            () => match iso::RawSectors::of(&file).filter(|disc| iso::matches(disc)) {
+                Some(disc) => Self::Iso(Arc::new(disc)),
+                None => Self::Other(file),
+            },
         })
     }
 
@@ -104,12 +117,13 @@ impl Source {
     pub fn list(self, path: &Path) -> Result<Listed, MediumError> {
         match self {
             Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),
-            Self::Git(folder, store) => git::list(&folder, "HEAD", &store),
+            Self::Git(folder, store) => git::list(&folder, &store),
             Self::Tar(bytes) => tar::list(&bytes, path),
             Self::Deb(bytes) => deb::list(&bytes, path),
             Self::Iso(image) => {
                 iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })
             }
+            Self::Zip(archive) => archive.list(path),
             Self::Other(bytes) => image::list(&bytes, path, LOOKED_FOR),
         }
     }

@@ -7,10 +7,11 @@
 use crate::digest::Digest;
 use crate::lab::check::table_key;
 use crate::lab::names;
+use crate::lock;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub const FILE: &str = "p9img.lock";
 const LARGEST: u64 = 1 << 20;
 const VERSION: u32 = 1;
 
-/// What a medium was.
+/// Recorded digest of a medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// One file, fetched or of this machine.
@@ -54,7 +55,9 @@ pub enum PinsError {
     Write { path: PathBuf, source: io::Error },
     #[error("{path}:{line}: {what}: take the file from version control, or delete it to record every medium anew")]
     Malformed { path: PathBuf, line: usize, what: String },
-    #[error("{path} has version {found}, this p9img knows {VERSION}: use a newer p9img, or delete the file")]
+    #[error(
+        "{path} has version {found}, but this p9img reads version {VERSION}: use a newer p9img, or delete the file"
+    )]
     Version { path: PathBuf, found: u32 },
 }
 
@@ -95,7 +98,7 @@ impl Pins {
     pub fn load(dir: &Path) -> Result<Self, PinsError> {
         let path = dir.join(FILE);
         let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)) {
+        match crate::inside::open(dir, &path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)) {
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(PinsError::Read { path, source }),
@@ -122,14 +125,14 @@ impl Pins {
         }
         let raw: RawFile = toml::from_str(text).map_err(|e| {
             let what: String = e.message().chars().filter(|c| !c.is_control()).take(200).collect();
-            malformed(e.span().map_or(0, |span| span.start), format!("It is not what p9img writes ({what})"))
+            malformed(e.span().map_or(0, |span| span.start), format!("p9img did not write it like this ({what})"))
         })?;
         debug_assert_eq!(raw.version, VERSION);
         let mut media = BTreeMap::new();
         for (name, pin) in raw.media {
             let at = pin.span().start;
             if names::label("", &name).is_err() {
-                return Err(malformed(at, format!("{name:?} is no name of a medium")));
+                return Err(malformed(at, format!("{name:?} is not the name of a medium")));
             }
             let pin = match pin.into_inner() {
                 RawPin { sha256: Some(sha256), length: Some(length), tree: None, source } => {
@@ -174,9 +177,7 @@ impl Pins {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         let path = dir.join(FILE);
         let fail = |source| PinsError::Write { path: path.clone(), source };
-        let lock = File::open(dir).map_err(fail)?;
-        // Where a folder cannot be locked, the rename decides.
-        let _ = lock.lock();
+        let _lock = lock::folder(dir).map_err(fail)?;
         let old = Self::load(dir)?;
         let mut new = old.clone();
         change(&mut new);
@@ -247,7 +248,7 @@ mod tests {
             ("version = 1\n[media.a]\nsha256 = \"00\"\nlength = 1\nsource = \"x\"\n".into(), "64 hexadecimal digits"),
             ("version = 1\n[media.a]\nlength = -1\n".into(), ":3:"),
             ("version = 1\nmore = 2\n".into(), ":2:"),
-            (format!("version = 1\n[media.\"a\\nb\"]\nsource = \"x\"\ntree = \"{digest}\"\n"), "no name"),
+            (format!("version = 1\n[media.\"a\\nb\"]\nsource = \"x\"\ntree = \"{digest}\"\n"), "not the name"),
             ("[media.a]\n".into(), "version"),
             ("<<<<<<< HEAD\n".into(), ":1:"),
             ("version = 2\nanything = \"goes\"\n".into(), "has version 2"),

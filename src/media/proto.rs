@@ -1,4 +1,4 @@
-//! What a proto file of 9front says of owners and modes.
+//! Owners and modes from a proto file of 9front.
 //!
 //! 9front has no database of its files. Its release is made from
 //! `sys/lib/sysconfig/proto/distproto`, which names folders, gives some things
@@ -35,8 +35,9 @@ struct Line<'a> {
     fields: Vec<&'a str>,
 }
 
-/// What the proto `text` says of the files in `listing`; files that it makes
-/// from others (empty logs) are added there. `epoch` is everything's time.
+/// Metadata that the proto `text` gives to the files in `listing`; files that
+/// it makes from others (empty logs) are added there. `epoch` is everything's
+/// time.
 ///
 /// # Errors
 /// When a file that it makes cannot be in a Plan 9 tree.
@@ -56,6 +57,31 @@ pub fn database(text: &str, listing: &mut Listing, epoch: u32) -> Result<Databas
     Ok(Database::new(records))
 }
 
+/// Paths of the files that a proto names one by one, and does not make from
+/// others: what a release cannot lack.
+pub fn files(text: &str) -> Vec<String> {
+    // Names of the folders that lead to a line, with their indents.
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    let mut out = Vec::new();
+    let lines: Vec<Line<'_>> = text.lines().filter_map(line).collect();
+    for (i, l) in lines.iter().enumerate() {
+        let name = l.fields[0];
+        if name.contains('=') || matches!(name, "*" | "+") {
+            continue;
+        }
+        above.retain(|(indent, _)| *indent < l.indent);
+        above.push((l.indent, name));
+        let dir = l.fields.get(1).is_some_and(|mode| mode.starts_with('d'));
+        let more = lines.get(i + 1).is_some_and(|next| next.indent > l.indent);
+        let made = l.fields.get(4).is_some_and(|from| *from != "-");
+        let names: Vec<&str> = above.iter().map(|(_, name)| *name).collect();
+        if !dir && !more && !made && !names.contains(&"$objtype") {
+            out.push(names.join("/"));
+        }
+    }
+    out
+}
+
 fn line(text: &str) -> Option<Line<'_>> {
     let indent = text.bytes().map_while(|b| match b {
         b'\t' => Some(8),
@@ -68,7 +94,7 @@ fn line(text: &str) -> Option<Line<'_>> {
 
 struct Proto<'a> {
     listing: &'a Listing,
-    /// What `$objtype` stands for.
+    /// Values of `$objtype`.
     machines: Vec<String>,
     epoch: u32,
     records: BTreeMap<Vec<u8>, Meta>,
@@ -288,6 +314,12 @@ sys\td775
             l.file(f.trim_end_matches('!').as_bytes(), Attributes::Unix { executable }, Content::bytes(*b"x")).unwrap();
         }
         l
+    }
+
+    #[test]
+    fn files_are_named_one_by_one() {
+        let text = "adm d775 adm\n\tuid=adm\n\tkeys\n\ttz d775\n\t\t*\nlib\tx\n\tb:\nrc\n\t+\nlog\n\ta a662 s s /e\n$objtype\n\tmkfile\nend\n";
+        assert_eq!(files(text), ["adm/keys", "lib/b:", "end"]);
     }
 
     #[test]

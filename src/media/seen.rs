@@ -1,5 +1,5 @@
-//! What the host says of a medium's files without reading one: equal when
-//! nothing was changed.
+//! Fingerprint of a medium from the stamps of its files, without reading them:
+//! equal when nothing was changed.
 
 use crate::stamp::{Moment, Stamp};
 use sha2::{Digest as _, Sha256};

@@ -32,6 +32,12 @@ impl Selection {
         Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }
 
+    /// Whether the patterns choose a file.
+    pub fn takes(&self, path: &str) -> bool {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        self.include.is_match(path) && !above.chain([path]).any(|p| self.exclude.is_match(p))
+    }
+
     /// The part of `tree` that the patterns choose.
     pub fn apply(&self, tree: &Tree) -> Tree {
         let mut wanted = vec![false; tree.len()];
@@ -115,6 +121,10 @@ mod tests {
         assert_eq!(chosen(&["**"], &["sys/src"]), ["mnt", "mnt/term", "sys"]);
         assert_eq!(chosen(&["mnt/**"], &[]), ["mnt", "mnt/term"]);
         assert_eq!(chosen(&["nothing"], &[]), Vec::<String>::new());
+        let own = |p: &[&str]| p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let takes = |i: &[&str], e: &[&str]| Selection::new(&own(i), &own(e)).unwrap().takes("sys/src/a.c");
+        assert!(takes(&["sys/**"], &["sys/*.c"]) && !takes(&["sys/*"], &[]));
+        assert!(!takes(&["**"], &["sys/src"]) && !takes(&["**"], &["**/*.c"]));
     }
 
     #[test]

@@ -20,13 +20,16 @@ mod care;
 mod files;
 mod new;
 mod record;
+mod room;
 mod stored;
 
 pub use care::Entry;
 pub use files::Lock;
 pub use record::{CHUNK, Name, Record};
+pub use room::{Room, SPARE};
 pub use stored::Stored;
 
+use crate::lock::{self, Taken};
 use crate::media::Digest;
 use files::{beside, list, read_record, same_file};
 use new::{New, Sums, UNFINISHED};
@@ -48,13 +51,14 @@ const TAG: (&str, &str) =
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "Cannot write to the cache in {path}: make room or give the right to write there, or set P9IMG_CACHE to another folder"
+        "Cannot write to the cache in {path}: make room or change its permissions, or set P9IMG_CACHE to another folder"
     )]
     Write { path: PathBuf, source: io::Error },
     #[error("Cannot read {path} in the cache")]
     Read { path: PathBuf, source: io::Error },
     #[error(
-        "The cached file {path} ({what}) is damaged at byte {offset}: it was removed, run the command again to get it anew"
+        "The cached file {path} ({what}) is damaged at byte {offset}: it was removed; run the command again to get it \
+         anew"
     )]
     Damaged { what: Name, path: PathBuf, offset: u64 },
     #[error("The cached file {path} is damaged at byte {offset}: remove it and run the command again")]
@@ -274,7 +278,9 @@ impl Store {
                 let path = dir.join(&file);
                 // Its lock is kept until it is gone: nobody may find it and think it theirs.
                 let lock = if file.starts_with(UNFINISHED) || file.ends_with(LOCK) {
-                    File::open(&path).ok().filter(|f| f.try_lock().is_ok())
+                    // Open for writing, which locks need on NFS.
+                    let file = OpenOptions::new().write(true).open(&path).ok();
+                    file.filter(|f| lock::attempt(&path, f).is_ok_and(|taken| taken == Taken::Held))
                 } else {
                     None
                 };
@@ -299,7 +305,7 @@ impl Store {
         // From here on: who cleans up could find the record before it is locked.
         let _names = self.names()?;
         let mut sums = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir).map_err(fail)?;
-        let _ = sums.as_file().lock();
+        let _ = lock::wait(sums.path(), sums.as_file());
         sums.write_all(record.text().as_bytes()).map_err(fail)?;
         sums.persist(beside(&path, SUMS)).map_err(|e| fail(e.error))?;
         fs::rename(from, &path).map_err(fail)?;
@@ -321,10 +327,9 @@ impl Store {
 
     fn names(&self) -> Result<File, StoreError> {
         let path = self.root.join(NAMES);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|source| StoreError::Write { path: self.root.clone(), source })?;
+        let file = lock::open(&path).map_err(|source| StoreError::Write { path: self.root.clone(), source })?;
         // Where files cannot be locked, renaming still makes each entry whole.
-        let _ = file.lock();
+        let _ = lock::wait(&path, &file);
         Ok(file)
     }
 }

@@ -10,11 +10,12 @@ mod picture;
 
 use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
-use crate::lab::{Board, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
+use crate::guest::pi;
+use crate::lab::{Boot, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::plan::Part;
 use crate::read_at::SECTOR;
 use crate::render::{Catalog, Link, RenderError, Systems};
-use handlebars::Handlebars;
+use crate::template::{Refused, Templates};
 use picture::Picture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +36,7 @@ pub enum PageError {
     Write(#[from] crate::artifact::Error),
 }
 
-/// What the template sees.
+/// Variables of the template.
 #[derive(Serialize)]
 struct Page<'a> {
     lab: &'a Lab,
@@ -50,8 +51,8 @@ struct Page<'a> {
     sample: bool,
     /// Something is built.
     built: bool,
-    wide: Picture,
-    narrow: Option<Picture>,
+    /// The same for wide and for narrow windows.
+    pictures: Vec<Drawn>,
     links: Vec<Bundle>,
     nodes: Vec<NodeView<'a>>,
     maps: Vec<DiskMap>,
@@ -60,6 +61,17 @@ struct Page<'a> {
     ova: bool,
     /// Some node has a disk that QEMU takes.
     disk: bool,
+    /// Some node is a Pi with a card.
+    card: bool,
+}
+
+/// A picture of the lab's network.
+#[derive(Serialize)]
+struct Drawn {
+    /// `wide` or `narrow`.
+    kind: &'static str,
+    #[serde(flatten)]
+    picture: Picture,
 }
 
 /// Links with the same end.
@@ -82,16 +94,19 @@ struct NodeView<'a> {
     uefi: bool,
     /// QEMU's ARM machine.
     virt: bool,
+    /// Bytes of the card of a Pi that QEMU runs, when QEMU takes none of the
+    /// node's size: a power of two.
+    qemu_card: Option<u64>,
     virtio_nic: bool,
     /// `name tcp`, of what it serves.
     ports: Vec<String>,
-    /// What of fossil is in use; empty before the node is built.
+    /// Used part of the root; empty before the node is built.
     used: String,
     /// File names, empty when there is none.
     ova: &'a str,
     image: &'a str,
     image_format: &'static str,
-    /// What the image's disk is attached to.
+    /// Controller of the image's disk.
     image_controller: &'static str,
 }
 
@@ -103,7 +118,7 @@ struct DiskMap {
     size: String,
     sectors: u64,
     parts: Vec<PartView>,
-    /// Names with sizes, for who cannot see it.
+    /// Names with sizes: alternative text for screen readers.
     text: String,
 }
 
@@ -130,7 +145,7 @@ struct ArtifactView<'a> {
     size: String,
 }
 
-/// What is read of a node's plan in the manifest.
+/// Fields that are read from a node's plan in the manifest.
 #[derive(Deserialize)]
 struct Planned {
     name: String,
@@ -153,15 +168,10 @@ struct PlannedLayout {
 /// When the template is wrong or names a value that there is not.
 pub fn render(lab: &Lab, catalog: &Catalog, manifest: &Manifest) -> Result<String, PageError> {
     let (place, template) = catalog.template(TEMPLATE)?;
-    let mut handlebars = Handlebars::new();
-    handlebars.set_strict_mode(true);
-    let failed = |at: Option<(usize, usize)>, message: String| {
-        let place = at.map_or_else(|| place.to_owned(), |(line, column)| format!("{place}:{line}:{column}"));
-        PageError::Template { place, message }
-    };
-    handlebars.register_template_string("page", template).map_err(|e| failed(e.pos(), e.reason().to_string()))?;
-    let page = page(lab, catalog, manifest)?;
-    handlebars.render("page", &page).map_err(|e| failed(e.line_no.zip(e.column_no), e.reason().to_string()))
+    let failed = |e: Refused| PageError::Template { place: e.place(place), message: e.said() };
+    let mut templates = Templates::new(handlebars::html_escape).with_absent_values();
+    templates.add("page", template).map_err(failed)?;
+    templates.render_value("page", &page(lab, catalog, manifest)?).map_err(failed)
 }
 
 /// Writes the page.
@@ -183,9 +193,14 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
     let media = manifest.inputs.get(MEDIA).and_then(Value::as_object).into_iter().flatten();
     let media: Vec<_> = media.map(|(_, medium)| medium).collect();
     let sample = media.iter().chain([&medium]).any(|m| m["distribution"] == SAMPLE);
-    let artifacts = manifest.artifacts.iter().map(|(file, a)| ArtifactView { file, artifact: a, size: size(a.len) });
-    let wide = Picture::draw(&nodes, &bundles, 4);
-    let narrow = (lab.nodes.len() > 2).then(|| Picture::draw(&nodes, &bundles, 2));
+    let artifacts = manifest.artifacts.iter().filter(|(_, a)| !a.stale).map(|(file, a)| ArtifactView {
+        file,
+        artifact: a,
+        size: size(a.len),
+    });
+    let drawn = |kind, columns| Drawn { kind, picture: Picture::draw(&nodes, &bundles, columns) };
+    let narrow = (lab.nodes.len() > 2).then(|| drawn("narrow", 2));
+    let pictures = std::iter::once(drawn("wide", 4)).chain(narrow).collect();
     Ok(Page {
         lab,
         subnet: lab.network.subnet.to_string(),
@@ -195,11 +210,11 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
         media,
         sample,
         built: !manifest.artifacts.is_empty(),
-        wide,
-        narrow,
+        pictures,
         links: bundles,
         ova: nodes.iter().any(|n| !n.ova.is_empty()),
         disk: nodes.iter().any(|n| !n.image.is_empty()),
+        card: nodes.iter().any(|n| n.qemu_card.is_some()),
         nodes,
         maps: maps(lab, &plans),
         artifacts: artifacts.collect(),
@@ -228,12 +243,11 @@ fn node_view<'a>(
     systems: &Systems,
     plans: &[Planned],
 ) -> Result<NodeView<'a>, PageError> {
-    let find = |format: &str| {
-        let mut all = manifest.artifacts.iter();
-        all.find(|(_, a)| a.node == node.name && a.format == format).map(|(name, _)| name.as_str())
+    let find = |formats: &[Format]| {
+        let (format, name, _) = manifest.artifact_of(&node.name, formats).filter(|(.., artifact)| !artifact.stale)?;
+        Some((name, format))
     };
-    let images = [("qcow2", Format::Qcow2), ("qcow2-zstd", Format::Qcow2Zstd), ("raw", Format::Raw)];
-    let image = images.into_iter().find_map(|(word, format)| Some((find(word)?, format)));
+    let image = find(&Format::to_run());
     // Before the first build nobody knows the medium, and a manifest may be anybody's.
     let ports = catalog.ports(systems, node).or_else(|_| catalog.ports(&"9legacy".into(), node))?;
     let ports = ports.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
@@ -243,16 +257,18 @@ fn node_view<'a>(
         disk_bytes: node.disk,
         disk_size: size(node.disk),
         uefi: node.firmware == PcFirmware::Uefi,
-        virt: node.board == Board::Virt,
+        virt: node.board.boot() == Boot::UBoot,
+        qemu_card: qemu_card(node).filter(|_| manifest.artifacts.values().any(|a| a.node == node.name)),
         virtio_nic: node.nic == Nic::Virtio,
         ports: ports.collect(),
         used: plans
             .iter()
             .find(|p| p.name == node.name)
             .map_or_else(String::new, |p| format!("{} of {}", size(p.used), size(p.capacity))),
-        ova: find("ova").unwrap_or_default(),
-        image: image.map_or("", |(file, _)| file),
-        image_format: image.map_or("", |(_, format)| if format == Format::Raw { "raw" } else { "qcow2" }),
+        ova: find(&[Format::Ova]).map(|(name, _)| name).unwrap_or_default(),
+        // A card needs more than a disk does: `p9img up` has it.
+        image: image.filter(|_| !node.board.is_pi()).map_or("", |(file, _)| file),
+        image_format: image.and_then(|(_, format)| format.spec().run).map_or("", |run| run.driver),
         image_controller: image.map_or("", |(_, format)| match lab.controller(node, format) {
             Controller::Ide => "ide",
             Controller::Sata => "sata",
@@ -260,6 +276,12 @@ fn node_view<'a>(
             Controller::Sd => "sd",
         }),
     })
+}
+
+/// The size that the card of a Pi must be given for QEMU.
+fn qemu_card(node: &Node) -> Option<u64> {
+    let emulated = node.board.is_pi() && node.board.is_emulated();
+    emulated.then(|| pi::card_len(node.disk)).flatten().filter(|len| *len != node.disk)
 }
 
 /// The disks in the order of the lab's nodes, equal ones once.

@@ -1,6 +1,6 @@
-//! Where things are in the picture of the lab: a card for each node in rows,
-//! the network as a line below each row, and above it a line for each thing
-//! that nodes do with one of them. Units are those of the SVG.
+//! Positions in the picture of the lab: a card for each node in rows, the
+//! network as a line below each row, and above it a line for each thing that
+//! nodes do with one of them. Units are those of the SVG.
 
 use super::{Bundle, NodeView};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub(super) struct Picture {
     lines: Vec<Line>,
     /// Paths of the network.
     network: Vec<String>,
-    /// Where its name stands.
+    /// Position of its name.
     label_x: u32,
     label_y: u32,
 }
@@ -172,7 +172,7 @@ fn lines_of(node: &NodeView<'_>) -> Vec<(String, bool)> {
     wrap(&mut out, node.node.roles.iter().map(String::as_str), " + ", true);
     out.push((node.node.ip.to_string(), false));
     wrap(&mut out, node.ports.iter().map(String::as_str), ", ", false);
-    let cpus = if node.node.cpus == 1 { "1 CPU".to_owned() } else { format!("{} CPUs", node.node.cpus) };
+    let cpus = crate::count::of(node.node.cpus, "CPU");
     wrap(&mut out, [cpus, format!("{} MiB", node.memory_mib), format!("{} disk", node.disk_size)], ", ", false);
     out
 }

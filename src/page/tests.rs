@@ -34,7 +34,9 @@ fn lab(nodes: usize) -> Lab {
         hostowner: "bootes".into(),
         users: vec![User { name: "glenda".into(), groups: vec![] }],
         epoch: 0,
+        epoch_from: None,
         timezone: "GMT".into(),
+        ports: None,
         url: None,
         network: Network {
             name: "net".into(),
@@ -50,6 +52,7 @@ fn lab(nodes: usize) -> Lab {
         tree: TreeRules::default(),
         nodes: (1..=nodes).map(|n| node(n, roles.get(n - 1).copied().unwrap_or(&["cpu"]))).collect(),
         dir: PathBuf::from("/somewhere/secret"),
+        notes: Vec::new(),
     }
 }
 
@@ -58,6 +61,7 @@ fn manifest(lab: &Lab) -> Manifest {
         schema: 1,
         lab: lab.name.clone(),
         epoch: 0,
+        epoch_from: None,
         tools: Tools::default(),
         inputs: BTreeMap::new(),
         nodes: BTreeMap::new(),
@@ -78,6 +82,7 @@ fn manifest(lab: &Lab) -> Manifest {
                 sha256: format!("{ext}-digest-of-{}", node.name),
                 mark: "hush".into(),
                 image: None,
+                stale: false,
             };
             manifest.artifacts.insert(format!("{}.{ext}", node.name), artifact);
         }
@@ -89,7 +94,7 @@ fn html(lab: &Lab, manifest: &Manifest) -> String {
     render(lab, &Catalog::embedded().unwrap(), manifest).unwrap()
 }
 
-/// Every element is closed, in order; no id is there twice.
+/// Every element is closed, in order; no id appears twice.
 fn well_formed(html: &str) {
     let mut open: Vec<&str> = Vec::new();
     let mut ids = BTreeSet::new();
@@ -134,6 +139,30 @@ fn labs_of_many_sizes_have_a_page_with_all_that_belongs_on_it() {
 }
 
 #[test]
+fn what_is_advised_fits_the_machine() {
+    let mut lab = lab(4);
+    lab.nodes[0].firmware = PcFirmware::Uefi;
+    lab.nodes[1].firmware = PcFirmware::Both;
+    (lab.nodes[2].board, lab.nodes[2].disk) = (Board::Pi2, 256_000_000);
+    (lab.nodes[3].board, lab.nodes[3].disk) = (Board::Pi3, 512 << 20);
+    let page = html(&lab, &manifest(&lab));
+    well_formed(&page);
+    let install = |name: &str| {
+        let line = page.split("virt-install").skip(1).find(|l| l.trim_start().starts_with(&format!("--name {name} ")));
+        line.map(|l| l.split("</pre>").next().unwrap().to_owned())
+    };
+    assert!(install("plan9n1").unwrap().contains("--machine pc --boot uefi \\"));
+    // Its disk starts by the BIOS as well, which is what libvirt has.
+    assert!(!install("plan9n2").unwrap().contains("uefi"));
+    // No Pi is a PC.
+    assert_eq!((install("plan9n3"), install("plan9n4")), (None, None));
+    assert!(!page.contains("-name plan9n3 -machine pc"));
+    assert!(page.contains("qemu-img resize -f raw plan9n3.img 268435456\n"));
+    assert!(!page.contains("raw plan9n4.img"), "its card has such a size");
+    assert!(!html(&super::tests::lab(4), &manifest(&super::tests::lab(4))).contains("qemu-img resize"));
+}
+
+#[test]
 fn who_does_what_with_whom_comes_from_the_roles() {
     let page = html(&lab(4), &manifest(&lab(4)));
     assert!(page.contains("plan9n2, plan9n3, plan9n4 each authenticates with plan9n1."), "the words in the picture");
@@ -174,7 +203,7 @@ fn cards_do_not_overlap_and_lie_in_the_picture() {
         let manifest = manifest(&lab);
         let catalog = Catalog::embedded().unwrap();
         let page = page(&lab, &catalog, &manifest).unwrap();
-        for picture in [Some(&page.wide), page.narrow.as_ref()].into_iter().flatten() {
+        for picture in page.pictures.iter().map(|drawn| &drawn.picture) {
             let value = serde_json::to_value(picture).unwrap();
             let number = |v: &Value, key: &str| v[key].as_u64().unwrap();
             let cards: Vec<_> = value["cards"].as_array().unwrap().iter().collect();

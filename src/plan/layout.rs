@@ -24,8 +24,9 @@
 //! clusters even on nodes whose root is of another size, and a cluster is
 //! compressed once for all of them.
 
-use crate::lab::Fs;
+use crate::count;
 use crate::read_at::SECTOR;
+use crate::root::RootKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -120,11 +121,11 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LayoutError {
     #[error(
-        "The partitions of {node} need {needed} bytes ({list}, the rest for {root} at the least), but its disk has \
-         {disk}: enlarge disk by {} bytes, or shrink them under [node.partitions]", needed.saturating_sub(*disk)
+        "The partitions of {node} need {needed} ({list}, the rest for {root} at the least), but its disk has \
+         {disk}: enlarge disk by {}, or shrink them under [node.partitions]", count::of(needed.saturating_sub(*disk), "byte"), needed = count::of(needed, "byte")
     )]
     NoRoom { node: String, needed: u64, disk: u64, list: String, root: String },
-    #[error("{node} has no partition {name:?} to size: it has {known}")]
+    #[error("{node} has no partition {name:?} to set the size of: it has {known}")]
     UnknownPartition { node: String, name: String, known: String },
 }
 
@@ -156,8 +157,7 @@ impl Start {
 }
 
 /// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
-/// in bytes; `fs` is what the root is, and `data_offset` tells where in a
-/// partition of so many bytes its data begins.
+/// in bytes.
 ///
 /// # Errors
 /// When the partitions beside the root fill the disk, or `sizes` names one that
@@ -168,8 +168,7 @@ pub fn layout(
     begin: Start,
     wanted: &[Wanted],
     sizes: &BTreeMap<String, u64>,
-    fs: Fs,
-    data_offset: impl Fn(u64) -> u64,
+    root: &RootKind,
 ) -> Result<Layout, LayoutError> {
     let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
     let round = |n: u64, to: u64| n.div_ceil(to) * to;
@@ -185,9 +184,10 @@ pub fn layout(
     let swap = own("swap", (disk / 16).min(SWAP_MAX));
     let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
     after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
-    let root = fs.data_partition();
+    let data_offset = root.data_offset;
     // What has a share of the root's room, before it and behind it.
-    let shares: &[&str] = if fs == Fs::Cwfs64x { &["fscache", "other"] } else { &[] };
+    let shares: &[&str] = root.partitions.shares.as_ref().map_or(&[], |shares| shares);
+    let root = root.partitions.data;
     let known = before.iter().map(|(name, _)| *name).chain([root]).chain(shares.iter().copied());
     let known: Vec<_> = known.chain(after.iter().map(|w| w.name.as_str())).collect();
     if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
@@ -255,6 +255,12 @@ pub fn layout(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::root::Fs;
+
+    /// A root of `fs` whose files begin elsewhere.
+    fn root(fs: Fs, data_offset: fn(u64) -> u64) -> RootKind {
+        RootKind { data_offset, ..*fs.kind() }
+    }
 
     /// As fossil sizes its label table: one 8 KiB block of labels for 585 of data.
     fn data_offset(len: u64) -> u64 {
@@ -266,12 +272,12 @@ mod tests {
     fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
         let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s, holds: None }).collect();
         let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-        layout("n", disk, Start::NineFat, &wanted, &sizes, Fs::Fossil, data_offset)
+        layout("n", disk, Start::NineFat, &wanted, &sizes, &root(Fs::Fossil, data_offset))
     }
 
     #[test]
     fn a_card_has_fat_of_its_own() {
-        let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), Fs::Fossil, data_offset);
+        let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), &root(Fs::Fossil, data_offset));
         let l = lay(2_000_000_000).unwrap();
         assert_eq!(l.fat.as_ref().map(|p| (p.start, p.end)), Some((2048, 67_584)));
         assert_eq!(l.plan9_start, 67_584);
@@ -285,14 +291,14 @@ mod tests {
 
     #[test]
     fn uefi_has_fat_of_its_own_before_or_instead_of_9fat() {
-        let lay = |start| layout("n", 2 << 30, start, &[], &BTreeMap::new(), Fs::Hjfs, data_offset).unwrap();
+        let lay = |start| layout("n", 2 << 30, start, &[], &BTreeMap::new(), &root(Fs::Hjfs, data_offset)).unwrap();
         for (start, first, at) in [(Start::EspAndNineFat, "9fat", 0), (Start::Esp, "nvram", 2)] {
             let l = lay(start);
             let esp = l.fat.as_ref().unwrap();
             assert_eq!((esp.name.as_str(), esp.start, esp.end), ("esp", 2048, 67_584));
             assert_eq!((l.plan9_start, l.parts[0].name.as_str(), l.parts[0].start), (67_584, first, at));
         }
-        let small = layout("n", 44 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), Fs::Hjfs, data_offset);
+        let small = layout("n", 44 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), &root(Fs::Hjfs, data_offset));
         let said = small.unwrap_err().to_string();
         assert!(said.contains("esp 33554432, 9fat 10485760"), "{said}");
     }
@@ -318,7 +324,7 @@ mod tests {
     fn a_cwfs_has_three_partitions() {
         let lay = |disk, sizes: &[(&str, u64)]| {
             let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-            layout("n", disk, Start::NineFat, &[], &sizes, Fs::Cwfs64x, |_| 262_144)
+            layout("n", disk, Start::NineFat, &[], &sizes, &root(Fs::Cwfs64x, |_| 262_144))
         };
         for disk in [512 << 20, 2 << 30, 64 << 30] {
             let l = lay(disk, &[]).unwrap();
@@ -356,6 +362,6 @@ mod tests {
         assert!(matches!(lay(64 << 20, &[("arenas", 512 << 20)], &[]), Err(LayoutError::NoRoom { .. })));
         assert!(matches!(lay(2 << 30, &[], &[("fossil", 3 << 30)]), Err(LayoutError::NoRoom { .. })));
         let e = lay(2 << 30, &[], &[("arenas", 1 << 20)]).unwrap_err();
-        assert_eq!(e.to_string(), "n has no partition \"arenas\" to size: it has 9fat, fossil, swap");
+        assert_eq!(e.to_string(), "n has no partition \"arenas\" to set the size of: it has 9fat, fossil, swap");
     }
 }

@@ -7,6 +7,7 @@ pub use layout::{Holds, Layout, Part, Wanted};
 
 use crate::lab::{Format, Fs, Lab};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What a build makes.
@@ -76,11 +77,11 @@ pub struct NodePlan {
     /// config.txt and cmdline.txt of a Pi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pi: Option<crate::render::PiFiles>,
-    /// Empty without a fossil.
-    pub fossil_config: String,
-    /// Left out without a cwfs64x.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub cwfs_config: String,
+    /// Configuration of the root under the name that distributions have for its
+    /// template; that of the default root is there, and empty, where it is not the
+    /// node's.
+    #[serde(flatten)]
+    pub root_config: BTreeMap<&'static str, String>,
     /// What the roles add to the medium's tree.
     pub files: Vec<FilePlan>,
 }

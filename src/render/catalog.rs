@@ -4,11 +4,13 @@ use super::RenderError;
 use super::check;
 use super::engine::Engine;
 use super::error::suggest;
+use super::node::{needs, render, scene};
+use super::rendered::{RenderedFile, What};
 use super::role::{self, Boot, Distribution, File, Kernel, Listeners, Role, Scope, Secret, line_and_column, text};
 use super::source::{self, Source, Sources};
 use super::systems::Systems;
 use crate::lab::words::{self, Word as _};
-use crate::lab::{Board, Fs, Lab, Node, RoleFacts};
+use crate::lab::{Arch, Board, Fs, Lab, Node, RoleFacts, Secrets, names};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,6 +58,8 @@ impl Catalog {
             let elements: Vec<_> = name.split('/').collect();
             match elements[..] {
                 ["roles", folder, "role.toml"] => {
+                    names::storable("The role's folder", folder)
+                        .map_err(|p| RenderError::at(source.place.clone(), p.to_string()))?;
                     let role = Role { name: folder.into(), ..role::parse(source)? };
                     roles.insert(folder.to_owned(), role);
                 }
@@ -70,6 +74,52 @@ impl Catalog {
         catalog.check_roles()?;
         catalog.compile()?;
         Ok(catalog)
+    }
+
+    /// What authors of roles should know, such as sizes that were rounded.
+    pub fn notes(&self) -> Vec<String> {
+        let of = |role: &Role| {
+            let notes = role.partitions.iter().filter_map(|p| p.get_ref().rounded.clone());
+            notes.map(|note| format!("{}: {note}", self.role_toml(role).place)).collect::<Vec<_>>()
+        };
+        self.roles.values().flat_map(of).collect()
+    }
+
+    /// Files that patterns leave out though nodes of the lab cannot do without
+    /// them, whichever distribution the medium holds; each with who says so. What
+    /// the nodes' own roles bring is not missing.
+    pub fn left_out(&self, lab: &Lab, secrets: &Secrets, takes: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let mut common: Option<BTreeMap<String, String>> = None;
+        // One that is like another, such as the sample, starts as that one does.
+        for d in self.distributions.values().filter(|d| d.like.is_none()) {
+            let systems = Systems::from(d.name.as_str());
+            let mut missing = BTreeMap::new();
+            for node in &lab.nodes {
+                let Ok(distribution) = self.distribution(systems.of(node)) else { continue };
+                let roles: Vec<&Role> = node.roles.iter().filter_map(|r| self.role(r).ok()).collect();
+                let Ok(scene) = scene(lab, node, self, &systems) else { continue };
+                let needs = needs(self, &distribution, &roles, &scene).unwrap_or_default();
+                let mut needs: Vec<_> = needs.into_iter().filter(|(path, _)| !takes(path)).collect();
+                if !needs.is_empty()
+                    && let Ok(rendered) = render(lab, node, self, &systems, secrets)
+                {
+                    let brings = |f: &RenderedFile, path: &str| f.path == path && matches!(f.what, What::Bytes(_));
+                    needs.retain(|(path, _)| !rendered.files.iter().any(|f| brings(f, path)));
+                }
+                missing.extend(needs);
+            }
+            common = Some(match common {
+                None => missing,
+                Some(all) => {
+                    let both = all.into_iter().filter_map(|(path, who)| {
+                        let also = missing.get(&path)?;
+                        Some((path, if who == *also { who } else { format!("{who}, {also}") }))
+                    });
+                    both.collect()
+                }
+            });
+        }
+        common.unwrap_or_default().into_iter().collect()
     }
 
     /// A digest of every file of every role and template, with their names.
@@ -100,7 +150,11 @@ impl Catalog {
         Ok((&source.place, text(source)?))
     }
 
-    pub(super) fn role_names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn distribution_names(&self) -> impl Iterator<Item = &str> {
+        self.distributions.keys().map(String::as_str)
+    }
+
+    pub(super) fn role_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.roles.keys().map(String::as_str)
     }
 
@@ -128,7 +182,16 @@ impl Catalog {
     /// When the distribution is not known.
     pub fn default_fs(&self, distribution: &str) -> Result<Fs, RenderError> {
         let d = self.distribution(distribution)?;
-        Ok(d.first(|d| d.fs.as_ref()).and_then(|all| all.first()?.get_ref().parse().ok()).unwrap_or(Fs::Fossil))
+        Ok(d.first(|d| d.fs.as_ref()).and_then(|all| all.first()?.get_ref().parse().ok()).unwrap_or(Fs::DEFAULT))
+    }
+
+    /// Architectures of a distribution's PCs, the usual one first.
+    ///
+    /// # Errors
+    /// When the distribution is not known.
+    pub fn architectures(&self, distribution: &str) -> Result<Vec<Arch>, RenderError> {
+        let words = self.distribution(distribution)?.first(|d| d.arch.as_ref());
+        Ok(words.into_iter().flatten().filter_map(|word| words::parse(word).ok()).collect())
     }
 
     /// The medium's file that is a distribution's kernel; `None` when it has
@@ -163,8 +226,9 @@ impl Catalog {
             needs_in_lab: r.needs_in_lab.clone(),
             needs_on_medium: r.needs_on_medium.clone(),
             at_most_one: r.at_most_one,
+            ports: r.ports.iter().map(Spanned::get_ref).filter(|p| p.only.is_none()).map(|p| p.tcp).collect(),
             boards: r.boards.iter().map(|b| b.get_ref().clone()).collect(),
-            partitions: r.partitions.iter().map(|p| p.name.clone()).collect(),
+            partitions: r.partitions.iter().map(|p| p.get_ref().name.clone()).collect(),
         };
         self.roles.values().map(facts).collect()
     }
@@ -229,7 +293,7 @@ impl Catalog {
                 let names = list.iter().flat_map(|n| n.split('|'));
                 if let Some(unknown) = names.into_iter().find(|n| !self.roles.contains_key(*n)) {
                     let suggestion = suggest(unknown, self.role_names());
-                    let message = format!("`{key}` names {unknown:?}, which is no role{suggestion}");
+                    let message = format!("`{key}` names {unknown:?}, which is not a role{suggestion}");
                     return Err(RenderError::at(self.role_toml(role).place.clone(), message));
                 }
             }
@@ -244,7 +308,19 @@ impl Catalog {
                     return Err(RenderError::at(self.place(toml, board), problem.to_string()));
                 }
             }
-            for user in &role.users {
+            for service in &role.services {
+                let name = service.get_ref().name();
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                    let toml = self.role_toml(role);
+                    let (line, column) = line_and_column(text(toml).unwrap_or_default(), service.span().start);
+                    let place = format!("{}:{line}:{column}", toml.place);
+                    return Err(RenderError::at(
+                        place,
+                        format!("{name:?} is not a listener: expected a name such as \"tcp80\""),
+                    ));
+                }
+            }
+            for user in role.users.iter().map(Spanned::get_ref) {
                 if user.name.is_empty() || user.name.contains(['#', ':', ',', '(', ')', ' ', '\n']) {
                     let message = format!("{:?} cannot be the name of a user", user.name);
                     return Err(RenderError::at(self.role_toml(role).place.clone(), message));
@@ -262,23 +338,18 @@ impl Catalog {
             for part in &d.chain {
                 let toml = self.distribution_toml(part);
                 let folder = format!("templates/{}", part.name);
-                check::compile(&mut engine, toml, &part.checks)?;
+                check::compile(&mut engine, toml, &part.checks, self.role_names())?;
+                for value in part.needs_files.iter().flatten() {
+                    engine.add_value(toml, value)?;
+                }
                 for file in &part.files {
                     self.compile_file(&mut engine, toml, file, |source| {
                         Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
                     })?;
                 }
-                for source in [
-                    &part.plan9_ini,
-                    &part.fossil_config,
-                    &part.cwfs_config,
-                    &part.config_txt,
-                    &part.cmdline,
-                    &part.boot_script,
-                ]
-                .into_iter()
-                .flatten()
-                {
+                let own = [&part.plan9_ini, &part.config_txt, &part.cmdline, &part.boot_script];
+                let roots = part.root_configs().map(|(_, source)| source);
+                for source in own.into_iter().chain(roots).flatten() {
                     let name = format!("{folder}/{}", source.get_ref());
                     let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
                     engine.add_file(&name, found)?;
@@ -287,7 +358,10 @@ impl Catalog {
             let slots = d.slots();
             for role in self.roles.values() {
                 let toml = self.role_toml(role);
-                check::compile(&mut engine, toml, &role.checks)?;
+                check::compile(&mut engine, toml, &role.checks, self.role_names())?;
+                for value in &role.needs_files {
+                    engine.add_value(toml, value)?;
+                }
                 let folder = format!("roles/{}", role.name);
                 for file in role.files.iter().filter(|f| d.is_for(&f.only)) {
                     self.compile_file(&mut engine, toml, file, |source| self.variant(&folder, &d, source))?;
@@ -324,7 +398,7 @@ impl Catalog {
         if ways.iter().filter(|w| **w).count() != 1 {
             return Err(RenderError::at(
                 self.place(toml, &file.path),
-                "Exactly one of `source`, `copy`, `make`, `folder` and `remove` says what is at a path",
+                "A [[file]] needs exactly one of `source`, `copy`, `make`, `folder` and `remove`",
             ));
         }
         engine.add_value(toml, &file.path)?;
@@ -334,14 +408,27 @@ impl Catalog {
         if let Some(source) = &file.source {
             let name = find(source.get_ref()).ok_or_else(|| self.no_source(toml, source))?;
             if file.template {
-                engine.add_file(&name, &self.sources[&name])?;
+                engine.add_source(&name, &self.sources[&name])?;
             }
         }
         Ok(())
     }
 
     fn no_source(&self, toml: &Source, source: &Spanned<String>) -> RenderError {
-        let message = format!("There is no file {:?} beside it", source.get_ref());
+        let name = source.get_ref().trim_end_matches('/');
+        let part = format!("/{name}/");
+        // Which folder is looked in, the file's own place says.
+        let folder = Path::new(&toml.place).parent().map(|p| p.display().to_string()).unwrap_or_default();
+        let below = |s: &&Source| s.place.strip_prefix(&folder).is_some_and(|rest| rest.contains(&part));
+        let message = match self.sources.values().filter(below).map(|s| &s.place).next() {
+            Some(inside) => {
+                let file = inside.rsplit('/').next().unwrap_or_default();
+                format!(
+                    "{name:?} is a folder, and `source` names one file: give each file its own [[file]], such as `source = \"{name}/{file}\"`"
+                )
+            }
+            None => format!("There is no file {name:?} in the same folder"),
+        };
         RenderError::at(self.place(toml, source), message)
     }
 }
@@ -375,13 +462,12 @@ impl<'a> Resolved<'a> {
         self.first(|d| d.plan9_ini.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
     }
 
-    pub fn fossil_config(&self) -> Option<String> {
-        self.first(|d| d.fossil_config.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
-    }
-
-    /// The template of a cwfs64x's configuration, by its name in the engine.
-    pub fn cwfs_config(&self) -> Option<String> {
-        self.first(|d| d.cwfs_config.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
+    /// The template of a root's configuration under `key`, by its name in the engine.
+    pub fn root_config(&self, key: &str) -> Option<String> {
+        self.first(|d| {
+            let source = d.root_configs().into_iter().find(|(of, _)| *of == key)?.1.as_ref()?;
+            Some(format!("templates/{}/{}", d.name, source.get_ref()))
+        })
     }
 
     /// Whether something that is for `only` one distribution is for this.
@@ -396,12 +482,12 @@ impl<'a> Resolved<'a> {
     pub fn fs(&self, node: &Node) -> Result<Fs, RenderError> {
         let named = self.first(|d| d.fs.as_ref()).into_iter().flatten();
         let known: Vec<Fs> = named.filter_map(|f| f.get_ref().parse().ok()).collect();
-        let first = known.first().copied().unwrap_or(Fs::Fossil);
+        let first = known.first().copied().unwrap_or(Fs::DEFAULT);
         let fs = node.fs.unwrap_or(first);
         if fs != first && !known.contains(&fs) {
             let words: Vec<_> = known.iter().chain(known.is_empty().then_some(&first)).map(|f| f.word()).collect();
             return Err(RenderError::Node(format!(
-                "Node {}: {} cannot start from {}; it can from {}",
+                "Node {}: {} cannot start from {}, but can from {}",
                 node.name,
                 self.name,
                 fs.word(),
@@ -430,6 +516,12 @@ impl<'a> Resolved<'a> {
     pub fn slots(&self) -> BTreeMap<&'a str, Scope> {
         let own = self.first(|d| d.slots.as_ref()).into_iter().flatten();
         own.map(|(name, scope)| (name.as_str(), *scope)).collect()
+    }
+
+    /// Files without which no node starts, and the distribution that says so.
+    pub fn needs_files(&self) -> (&'a Distribution, &'a [Spanned<String>]) {
+        let own = self.chain.iter().copied().find_map(|d| Some((d, d.needs_files.as_deref()?)));
+        own.unwrap_or((self.chain[0], &[]))
     }
 
     pub fn listeners(&self) -> Option<&'a Listeners> {

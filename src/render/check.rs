@@ -9,14 +9,16 @@
 use super::RenderError;
 use super::catalog::Catalog;
 use super::engine::{Engine, Scene};
+use super::error::suggest;
 use super::node::{scene, view};
-use super::role::Kernel;
+use super::role::{Kernel, line_and_column, text};
 use super::source::Source;
 use super::systems::Systems;
-use crate::lab::{Lab, Node, Secrets};
+use crate::lab::mistakes::{Kind, Notes};
+use crate::lab::{Lab, Mistake, Node, Secrets};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use toml::Spanned;
 
@@ -64,6 +66,15 @@ pub(super) struct CheckToml {
     /// It needs two nodes of one distribution: why, as a template. Where they are
     /// of two, the check is left out and says this.
     pub alike: Option<Spanned<String>>,
+    /// Roles that some node of the lab must have, `|` between alternatives. Where
+    /// none has, the check is left out and says so.
+    #[serde(default)]
+    pub needs_in_lab: Vec<Spanned<String>>,
+    /// What else it needs, as a template. Where that comes to nothing, the check
+    /// is left out and says `without`.
+    pub given: Option<Spanned<String>>,
+    /// Why it is left out where `given` comes to nothing: a template.
+    pub without: Option<Spanned<String>>,
 }
 
 /// Where a check is tried.
@@ -102,6 +113,8 @@ pub struct Check {
     pub order: i64,
     /// Why it cannot be tried, whatever runs.
     pub left_out: Option<String>,
+    /// Why it is no check at all: a mistake of its author's.
+    pub broken: Option<String>,
 }
 
 /// Where a check runs.
@@ -131,7 +144,8 @@ fn middle() -> i64 {
 pub type HostPorts = BTreeMap<String, BTreeMap<String, u16>>;
 
 impl Catalog {
-    /// The ports that a node's roles have, in the order of its roles.
+    /// The ports that a node's roles have, in the order of its roles. Roles that
+    /// do not agree about one are [`Self::wrong_nodes`].
     ///
     /// # Errors
     /// When a role or the distribution is not known.
@@ -139,7 +153,8 @@ impl Catalog {
         let distribution = self.distribution(systems.of(node))?;
         let mut out: Vec<Port> = Vec::new();
         for role in &node.roles {
-            for port in self.role(role)?.ports.iter().filter(|p| distribution.is_for(&p.only)) {
+            let own = self.role(role)?.ports.iter().map(Spanned::get_ref);
+            for port in own.filter(|p| distribution.is_for(&p.only)) {
                 if !out.iter().any(|p| p.name == port.name || p.tcp == port.tcp) {
                     out.push(port.clone());
                 }
@@ -162,10 +177,11 @@ impl Catalog {
     }
 
     /// Renders the checks of every node of a running lab, in the order to run
-    /// them. `ports` are those of the host.
+    /// them. `ports` are those of the host. A check that names what there is not
+    /// says so in `broken`.
     ///
     /// # Errors
-    /// When a template names a variable that does not exist.
+    /// When a role or the distribution is not known.
     pub fn checks(
         &self,
         lab: &Lab,
@@ -175,93 +191,296 @@ impl Catalog {
     ) -> Result<Vec<Check>, RenderError> {
         let mut out = Vec::new();
         for node in &lab.nodes {
-            let distribution = self.distribution(systems.of(node))?;
-            for d in distribution.chain.iter().rev() {
-                let toml = self.distribution_toml(d);
-                self.checks_of(&d.checks, toml, &d.name, lab, node, systems, (secrets, ports), &mut out)?;
-            }
-            for role in &node.roles {
-                let role = self.role(role)?;
-                let toml = self.role_toml(role);
-                self.checks_of(&role.checks, toml, &role.name, lab, node, systems, (secrets, ports), &mut out)?;
-            }
+            let known = Known { lab, systems, secrets, ports, scene: scene(lab, node, self, systems)? };
+            self.each_check(node, systems, |role, toml, check| {
+                for at in self.places(check.at, lab, node)? {
+                    let made = self.one(&known, node, role, toml, check, &at);
+                    out.extend(made.unwrap_or_else(|wrong| Some(wrong.check(node, role, check, &at))));
+                }
+                Ok(())
+            })?;
         }
         out.sort_by_key(|c| c.order);
         Ok(out)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of the scene that a check is rendered in")]
-    fn checks_of(
-        &self,
-        checks: &[CheckToml],
-        toml: &Source,
-        role: &str,
-        lab: &Lab,
+    /// Mistakes in the templates of checks, each once: they are rendered for the
+    /// nodes that have them, with stand-ins for what is known only when the lab
+    /// runs. No medium is looked at, so what a distribution makes of a lab is
+    /// tried with every one that there is.
+    pub fn wrong_checks(&self, lab: &Lab, secrets: &Secrets) -> Vec<Mistake> {
+        /// In a lab of more, the first node with each role stands for the others.
+        const ALL: usize = 32;
+        let mut wrong: BTreeMap<(String, usize, String), Mistake> = BTreeMap::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut nodes: Vec<&Node> = Vec::new();
+        for node in &lab.nodes {
+            let new = node.roles.iter().filter(|r| seen.insert(r)).count();
+            if lab.nodes.len() <= ALL || new > 0 {
+                nodes.push(node);
+            }
+        }
+        for systems in self.distribution_names().map(Systems::from) {
+            let ports = self.stand_in_ports(lab, &systems);
+            for node in &nodes {
+                let Ok(scene) = scene(lab, node, self, &systems) else { continue };
+                let known = Known { lab, systems: &systems, secrets, ports: &ports, scene };
+                // What is not known of roles is the lab file's own mistake.
+                let _ = self.each_check(node, &systems, |role, toml, check| {
+                    // Templates see the same variables, whichever node is typed on.
+                    for at in self.places(check.at, lab, node)?.iter().take(1) {
+                        let Err(e) = self.one(&known, node, role, toml, check, at) else { continue };
+                        let mistake = e.mistake(toml);
+                        let place = mistake.place.as_ref();
+                        let key = place.map_or((String::new(), 0), |p| (p.file.clone(), p.line));
+                        wrong.entry((key.0, key.1, mistake.message.clone())).or_insert(mistake);
+                    }
+                    Ok(())
+                });
+            }
+        }
+        wrong.into_values().collect()
+    }
+
+    /// Ports of the host as `p9img up` would choose them, for templates only.
+    fn stand_in_ports(&self, lab: &Lab, systems: &Systems) -> HostPorts {
+        let mut next = 27_010..;
+        let of = |node: &Node| {
+            let ports = self.ports(systems, node).unwrap_or_default();
+            (node.name.clone(), ports.into_iter().map(|p| p.name).zip(&mut next).collect())
+        };
+        lab.nodes.iter().map(of).collect()
+    }
+
+    /// The checks of the distribution and the roles of `node`.
+    fn each_check<'a>(
+        &'a self,
         node: &Node,
         systems: &Systems,
-        (secrets, ports): (&Secrets, &HostPorts),
-        out: &mut Vec<Check>,
+        mut see: impl FnMut(&'a str, &'a Source, &'a CheckToml) -> Result<(), RenderError>,
     ) -> Result<(), RenderError> {
         let distribution = self.distribution(systems.of(node))?;
-        for check in checks.iter().filter(|c| distribution.is_for(&c.only)) {
-            for at in self.places(check.at, lab, node)? {
-                let here = at.unwrap_or(node);
-                let there = self.distribution(systems.of(here))?;
-                if !there.is_for(&check.only_at) {
-                    continue;
-                }
-                let mut scene = scene(lab, node, self, systems)?;
-                scene.set("at", serde_json::to_value(view(lab, here, self, systems)?).unwrap_or_default());
-                scene.set("ports", json!(ports));
-                let text = |v: &Spanned<String>, scene: &Scene| self.engine.render(&self.place(toml, v), scene);
-                let mut private = scene.clone();
-                private.set("password", passwords(lab, secrets));
-                let answers = check.answers.iter();
-                let left_out = check.alike.as_ref().filter(|_| there.name != distribution.name);
-                out.push(Check {
-                    role: role.to_owned(),
-                    node: node.name.clone(),
-                    place: at.map_or(Place::Host, |n| Place::Node(n.name.clone())),
-                    name: text(&check.name, &scene)?,
-                    run: text(&check.run, &scene)?,
-                    expect: check.expect.as_ref().map(|e| text(e, &scene)).transpose()?,
-                    answers: answers
-                        .map(|[wait, reply]| Ok((text(wait, &scene)?, text(reply, &private)?)))
-                        .collect::<Result<_, RenderError>>()?,
-                    timeout: Duration::from_secs(check.timeout.unwrap_or(TIMEOUT)),
-                    network: check.network,
-                    order: check.order,
-                    left_out: left_out.map(|why| text(why, &scene)).transpose()?,
-                });
+        let of = distribution.chain.iter().rev().map(|d| (d.name.as_str(), self.distribution_toml(d), &d.checks));
+        let roles = node.roles.iter().map(|r| self.role(r)).collect::<Result<Vec<_>, _>>()?;
+        let of_roles = roles.into_iter().map(|r| (r.name.as_str(), self.role_toml(r), &r.checks));
+        for (whose, toml, checks) in of.chain(of_roles) {
+            for check in checks.iter().filter(|c| distribution.is_for(&c.only)) {
+                see(whose, toml, check)?;
             }
         }
         Ok(())
     }
 
-    /// Where a check of `node` is tried; `None` is the host.
-    fn places<'a>(&self, at: At, lab: &'a Lab, node: &'a Node) -> Result<Vec<Option<&'a Node>>, RenderError> {
+    /// One check of `node`, tried at a place; none where it is for others.
+    fn one(
+        &self,
+        known: &Known<'_>,
+        node: &Node,
+        role: &str,
+        toml: &Source,
+        check: &CheckToml,
+        at: &Tried<'_>,
+    ) -> Result<Option<Check>, Wrong> {
+        let Known { lab, systems, secrets, ports, .. } = *known;
+        let here = match at {
+            Tried::At(here) => here,
+            Tried::Host | Tried::Nowhere => node,
+        };
+        let of = |node: &Node| self.distribution(systems.of(node)).map_err(|e| Wrong::new(&check.name, e));
+        let (distribution, there) = (of(node)?, of(here)?);
+        if !there.is_for(&check.only_at) {
+            return Ok(None);
+        }
+        let mut scene = known.scene.clone();
+        let view = view(lab, here, self, systems).map_err(|e| Wrong::new(&check.name, e))?;
+        scene.set("at", serde_json::to_value(view).unwrap_or_default());
+        scene.set("ports", json!(ports));
+        scene.set("port", json!(ports.get(&node.name).cloned().unwrap_or_default()));
+        let text = |v: &Spanned<String>, scene: &Scene| {
+            self.engine.render(&self.place(toml, v), scene).map_err(|e| Wrong::new(v, e))
+        };
+        let mut out = Check { name: text(&check.name, &scene)?, ..Check::empty(node, role, check, at) };
+        out.left_out = self.why_left_out(lab, check, at, there.name != distribution.name, |v| text(v, &scene))?;
+        if out.left_out.is_some() {
+            return Ok(Some(out));
+        }
+        out.run = text(&check.run, &scene)?;
+        if out.run.trim().is_empty() {
+            return Err(Wrong::said(&check.run, "`run` renders to nothing, which proves nothing"));
+        }
+        if let Some(expect) = &check.expect {
+            let found = text(expect, &scene)?;
+            if found.trim().is_empty() {
+                let message =
+                    "`expect` renders to nothing, which is in every output; use `given` to leave the check out";
+                return Err(Wrong::said(expect, message));
+            }
+            out.expect = Some(found);
+        }
+        let mut private = scene.clone();
+        private.set("password", passwords(lab, secrets));
+        for [wait, reply] in &check.answers {
+            out.answers.push((text(wait, &scene)?, text(reply, &private)?));
+        }
+        Ok(Some(out))
+    }
+
+    fn why_left_out(
+        &self,
+        lab: &Lab,
+        check: &CheckToml,
+        at: &Tried<'_>,
+        differ: bool,
+        text: impl Fn(&Spanned<String>) -> Result<String, Wrong>,
+    ) -> Result<Option<String>, Wrong> {
+        for need in &check.needs_in_lab {
+            let has = |node: &Node| need.get_ref().split('|').any(|one| node.roles.iter().any(|r| r == one.trim()));
+            if !lab.nodes.iter().any(has) {
+                let roles = need.get_ref().replace('|', " or ");
+                return Ok(Some(format!("No node of the lab has the role {roles}")));
+            }
+        }
+        if let Tried::Nowhere = at {
+            return Ok(Some("The lab has no other CPU server to run it on".into()));
+        }
+        if let Some(given) = &check.given
+            && text(given)?.trim().is_empty()
+        {
+            return check.without.as_ref().map(text).transpose();
+        }
+        check.alike.as_ref().filter(|_| differ).map(text).transpose()
+    }
+
+    /// Where a check of `node` is tried; never empty.
+    fn places<'a>(&self, at: At, lab: &'a Lab, node: &'a Node) -> Result<Vec<Tried<'a>>, RenderError> {
         match at {
-            At::Itself => Ok(vec![Some(node)]),
-            At::Host => Ok(vec![None]),
+            At::Itself => Ok(vec![Tried::At(node)]),
+            At::Host => Ok(vec![Tried::Host]),
             At::Others => {
                 let mut out = Vec::new();
                 for other in lab.nodes.iter().filter(|n| n.name != node.name) {
                     if self.kernel(other)? == Some(Kernel::Cpu) {
-                        out.push(Some(other));
+                        out.push(Tried::At(other));
                     }
                 }
-                Ok(out)
+                Ok(if out.is_empty() { vec![Tried::Nowhere] } else { out })
             }
         }
     }
 }
 
-/// Compiles the templates of checks.
-pub(super) fn compile(engine: &mut Engine, toml: &Source, checks: &[CheckToml]) -> Result<(), RenderError> {
+/// Where a check is tried.
+enum Tried<'a> {
+    At(&'a Node),
+    Host,
+    /// It should be on others, and there are none.
+    Nowhere,
+}
+
+/// What checks of one node are rendered with.
+struct Known<'a> {
+    lab: &'a Lab,
+    systems: &'a Systems,
+    secrets: &'a Secrets,
+    ports: &'a HostPorts,
+    scene: Scene,
+}
+
+/// A mistake in a check, and where its value stands in the TOML file.
+struct Wrong {
+    at: std::ops::Range<usize>,
+    message: String,
+}
+
+impl Wrong {
+    fn new(value: &Spanned<String>, error: RenderError) -> Self {
+        let message = match error {
+            RenderError::At { message, .. } => message,
+            other => other.to_string(),
+        };
+        Self::said(value, message)
+    }
+
+    fn said(value: &Spanned<String>, message: impl Into<String>) -> Self {
+        Self { at: value.span(), message: message.into() }
+    }
+
+    fn mistake(self, toml: &Source) -> Mistake {
+        let text = text(toml).unwrap_or_default();
+        let place = Notes::new(&toml.place, text).place(&self.at);
+        let kind = Kind::UnknownName;
+        Mistake { kind, message: self.message, expected: None, help: None, place: Some(place), first: None }
+    }
+
+    /// What stands for the check in a report.
+    fn check(self, node: &Node, role: &str, check: &CheckToml, at: &Tried<'_>) -> Check {
+        let name = check.name.get_ref().clone();
+        Check { name, broken: Some(self.message), ..Check::empty(node, role, check, at) }
+    }
+}
+
+impl Check {
+    fn empty(node: &Node, role: &str, check: &CheckToml, at: &Tried<'_>) -> Self {
+        Self {
+            role: role.to_owned(),
+            node: node.name.clone(),
+            place: match at {
+                Tried::At(here) => Place::Node(here.name.clone()),
+                Tried::Host => Place::Host,
+                Tried::Nowhere => Place::Node(node.name.clone()),
+            },
+            name: String::new(),
+            run: String::new(),
+            expect: None,
+            answers: Vec::new(),
+            timeout: Duration::from_secs(check.timeout.unwrap_or(TIMEOUT)),
+            network: check.network,
+            order: check.order,
+            left_out: None,
+            broken: None,
+        }
+    }
+}
+
+/// Compiles the templates of checks. `known` are the roles that there are.
+pub(super) fn compile<'a>(
+    engine: &mut Engine,
+    toml: &Source,
+    checks: &[CheckToml],
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), RenderError> {
+    let wrong = |at: &Spanned<String>, message: String| {
+        let (line, column) = line_and_column(text(toml).unwrap_or_default(), at.span().start);
+        RenderError::at(format!("{}:{line}:{column}", toml.place), message)
+    };
     for check in checks {
         let answers = check.answers.iter().flatten();
-        for value in [&check.name, &check.run].into_iter().chain(&check.expect).chain(&check.alike).chain(answers) {
+        let rest = [&check.expect, &check.alike, &check.given, &check.without].into_iter().flatten();
+        for value in [&check.name, &check.run].into_iter().chain(rest).chain(answers) {
             engine.add_value(toml, value)?;
+        }
+        for value in [Some(&check.run), check.expect.as_ref(), check.given.as_ref()].into_iter().flatten() {
+            if value.get_ref().trim().is_empty() {
+                return Err(wrong(
+                    value,
+                    "A check with an empty value here proves nothing: leave the line out, or fill it in".into(),
+                ));
+            }
+        }
+        match (&check.given, &check.without) {
+            (Some(given), None) => {
+                return Err(wrong(given, "`given` needs `without`, the reason why the check is left out".into()));
+            }
+            (None, Some(without)) => {
+                return Err(wrong(without, "`without` is the reason for `given`, which is missing".into()));
+            }
+            _ => {}
+        }
+        for need in &check.needs_in_lab {
+            if let Some(name) = need.get_ref().split('|').find(|n| !known.clone().any(|k| k == n.trim())) {
+                let suggestion = suggest(name, known.clone());
+                return Err(wrong(need, format!("`needs_in_lab` names {name:?}, which is not a role{suggestion}")));
+            }
         }
     }
     Ok(())
@@ -270,4 +489,116 @@ pub(super) fn compile(engine: &mut Engine, toml: &Source, checks: &[CheckToml]) 
 fn passwords(lab: &Lab, secrets: &Secrets) -> Value {
     let names = std::iter::once(&lab.hostowner).chain(lab.users.iter().map(|u| &u.name));
     names.filter_map(|n| Some((n.clone(), secrets.password(n)?.into()))).collect::<serde_json::Map<_, Value>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A catalog with a role `x` and a lab of one node with it, and of another
+    /// where `more` says so.
+    fn with(role: &str, more: &str) -> (Catalog, Lab) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("roles/x");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("role.toml"), format!("description = 'x'\nneeds = ['cpu']\n{role}")).unwrap();
+        let catalog = Catalog::load(dir.path()).unwrap();
+        let text = format!("[lab]\nname = \"l\"\n[[node]]\nname = \"n1\"\nroles = [\"cpu\", \"x\"]\n{more}");
+        let lab = Lab::parse(&text, "lab.toml", Path::new(""), &catalog.facts()).unwrap();
+        (catalog, lab)
+    }
+
+    fn of_x(role: &str, more: &str) -> Vec<Check> {
+        let (catalog, lab) = with(role, more);
+        let systems = Systems::from("9legacy");
+        let ports = catalog.stand_in_ports(&lab, &systems);
+        let secrets = Secrets::stand_in("bootes", &["glenda"]);
+        let mut all = catalog.checks(&lab, &systems, &secrets, &ports).unwrap();
+        all.retain(|c| c.role == "x");
+        all
+    }
+
+    const OTHER: &str = "[[node]]\nname = \"n2\"\nroles = [\"cpu\", \"venti\"]\n";
+
+    #[test]
+    fn what_cannot_be_tried_is_left_out_with_its_reason() {
+        let venti = "[[check]]\nname = 'a'\nrun = 'vac {{lab.with.venti.[0].name}}'\nneeds_in_lab = ['venti']\n";
+        let out = of_x(venti, "");
+        assert_eq!(out[0].left_out.as_deref(), Some("No node of the lab has the role venti"));
+        let found = of_x(venti, OTHER);
+        assert_eq!((found[0].left_out.as_deref(), found[0].run.as_str()), (None, "vac n2"));
+        let others = "[[check]]\nname = 'a'\nat = 'others'\nrun = 'x'\n";
+        let out = of_x(others, "");
+        assert_eq!(out[0].left_out.as_deref(), Some("The lab has no other CPU server to run it on"));
+        assert_eq!(of_x(others, OTHER)[0].left_out, None);
+        let given =
+            "[[check]]\nname = 'a'\nrun = 'x'\ngiven = '{{#each lab.users}}{{name}}{{/each}}'\nwithout = 'No user'\n";
+        assert_eq!(of_x(given, "")[0].left_out.as_deref(), Some("No user"));
+        assert_eq!(of_x(given, "[[user]]\nname = \"glenda\"\n")[0].left_out, None);
+    }
+
+    #[test]
+    fn a_bad_check_is_broken_alone_and_found_without_a_medium() {
+        let port = "[[port]]\nname = 'http'\ntcp = 80\n";
+        let bad = format!(
+            "{port}[[check]]\nname = 'a'\nat = 'host'\nrun = 'curl {{{{ports.NODE.http}}}}'\n\
+             [[check]]\nname = 'b'\nat = 'host'\nrun = 'curl {{{{port.http}}}} {{{{ports.n1.http}}}}'\n\
+             [[check]]\nname = 'c'\nrun = 'x'\nexpect = '{{{{#if lab.users}}}}y{{{{/if}}}}'\n"
+        );
+        let all = of_x(&bad, OTHER);
+        let broken = |i: usize| all[i].broken.as_deref();
+        assert_eq!(broken(0), Some("There is no variable \"ports.NODE.http\" here: `ports` has n1, n2"));
+        assert_eq!((broken(1), all[1].run.as_str()), (None, "curl 27011 27011"));
+        assert!(broken(2).is_some_and(|b| b.starts_with("`expect` renders to nothing")));
+        let (catalog, lab) = with(&bad, OTHER);
+        let wrong = catalog.wrong_checks(&lab, &Secrets::stand_in("bootes", &["glenda"]));
+        let lines: Vec<_> = wrong.iter().filter_map(|m| Some((m.place.as_ref()?.line, m.message.as_str()))).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[0], (9, "There is no variable \"ports.NODE.http\" here: `ports` has n1, n2"));
+        assert_eq!(lines[1].0, 17);
+    }
+
+    #[test]
+    fn checks_that_prove_nothing_are_refused() {
+        for (check, why) in [
+            ("run = ''", "A check with an empty value here proves nothing"),
+            ("run = 'x'\nexpect = ''", "A check with an empty value here proves nothing"),
+            ("run = 'x'\ngiven = 'y'", "`given` needs `without`"),
+            ("run = 'x'\nneeds_in_lab = ['ventti']", "did you mean \"venti\"?"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = dir.path().join("roles/x");
+            std::fs::create_dir_all(&folder).unwrap();
+            let text = format!("description = 'x'\n[[check]]\nname = 'a'\n{check}\n");
+            std::fs::write(folder.join("role.toml"), text).unwrap();
+            let said = Catalog::load(dir.path()).err().unwrap().to_string();
+            assert!(said.contains("role.toml:4") || said.contains("role.toml:5"), "{said}");
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_checks_have_no_mistake_in_any_lab() {
+        let catalog = Catalog::embedded().unwrap();
+        let secrets = Secrets::stand_in("bootes", &["glenda"]);
+        let small = "[lab]\nname = \"l\"\n[[node]]\nname = \"n1\"\nroles = [\"cpu\", \"fs\", \"auth\"]\n";
+        for text in [small, crate::lab::template::LAB] {
+            let lab = Lab::parse(text, "lab.toml", Path::new(""), &catalog.facts()).unwrap();
+            assert_eq!(catalog.wrong_checks(&lab, &secrets), []);
+        }
+    }
+
+    #[test]
+    fn what_may_listen_is_what_roles_say_they_serve() {
+        let role = "services = ['tcp80', { name = 'tcp7', only = '9front' }]\nlistens = [8000]\n[[port]]\nname = 'web'\ntcp = 8080\n";
+        let (catalog, lab) = with(role, "");
+        let listens = |distribution: &str| {
+            let view = view(&lab, &lab.nodes[0], &catalog, &Systems::from(distribution)).unwrap();
+            view.listens.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(listens("9legacy"), [80, 8000, 8080, 17007, 17010]);
+        // Its name server listens on TCP, too.
+        assert_eq!(listens("9front"), [7, 53, 80, 8000, 8080, 17019]);
+    }
 }

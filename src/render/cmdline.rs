@@ -4,6 +4,8 @@
 //! and takes a bounded number of words, some of which the firmware puts before
 //! ours (/sys/src/9/bcm/main.c; tokenize(2)).
 
+use crate::count;
+
 /// Bytes of a variable's name and of its value (KNAMELEN and MAXCONFLINE, each
 /// without the byte at its end).
 const NAME: usize = 27;
@@ -31,7 +33,7 @@ pub(super) fn join(text: &str) -> Result<String, (usize, String)> {
         };
         if name.len() > NAME || value.len() > VALUE {
             return wrong(format!(
-                "cmdline.txt has {line:?}, but the kernel keeps {NAME} bytes of a name and {VALUE} of a value"
+                "cmdline.txt has {line:?}, but the kernel stores {NAME} bytes of a name and {VALUE} of a value"
             ));
         }
         if names.contains(&name) {
@@ -44,13 +46,20 @@ pub(super) fn join(text: &str) -> Result<String, (usize, String)> {
         });
     }
     if words.len() > WORDS {
-        return Err((0, format!("cmdline.txt has {} variables, but the kernel has room for {WORDS}", words.len())));
+        return Err((
+            0,
+            format!("cmdline.txt has {}, but the kernel has room for {WORDS}", count::of(words.len(), "variable")),
+        ));
     }
     let line = words.join(" ");
     match line.len() {
-        n if n > LONGEST => {
-            Err((0, format!("cmdline.txt has {n} bytes, but the firmware has room for {LONGEST} beside its own")))
-        }
+        n if n > LONGEST => Err((
+            0,
+            format!(
+                "cmdline.txt has {n}, but the firmware has room for {LONGEST} in addition to its own words",
+                n = count::of(n, "byte")
+            ),
+        )),
         _ => Ok(line + "\n"),
     }
 }

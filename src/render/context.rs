@@ -44,8 +44,10 @@ pub(super) struct NodeView {
     pub kind: String,
     /// Name of the kernel's file in 9fat; empty when the distribution has none.
     pub kernel: String,
-    /// Listeners that stay on.
-    pub services: Vec<String>,
+    /// Listeners that are on.
+    pub services: BTreeSet<String>,
+    /// TCP ports that its roles and its distribution listen on.
+    pub listens: BTreeSet<u16>,
     /// The root file system, the partition that the kernel finds it by, and the
     /// name of its server's console in /srv.
     pub fs: &'static str,
@@ -111,7 +113,8 @@ pub(super) struct NodeFacts<'a> {
     pub distribution: &'a str,
     pub kind: Option<Kernel>,
     pub kernel: &'a str,
-    pub services: Vec<String>,
+    pub services: BTreeSet<String>,
+    pub listens: BTreeSet<u16>,
     pub fs: Fs,
 }
 
@@ -140,9 +143,10 @@ pub(super) fn node_view<'a>(
         kind: facts.kind.map_or("", Kernel::name).into(),
         kernel: facts.kernel.rsplit('/').next().unwrap_or_default().into(),
         services: facts.services,
+        listens: facts.listens,
         fs: facts.fs.word(),
-        root: facts.fs.partition(),
-        srv: facts.fs.service(),
+        root: facts.fs.kind().partitions.start,
+        srv: facts.fs.kind().service,
     }
 }
 

@@ -4,38 +4,11 @@
 use super::RenderError;
 use super::role::{line_and_column, text};
 use super::source::Source;
-use handlebars::{
-    Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy as _, Output, RenderContext, RenderErrorReason,
-    Renderable as _,
-};
+use crate::template::Templates;
+use handlebars::Context;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use toml::Spanned;
-
-/// `if` and `unless` that refuse a variable that does not exist; the library's
-/// own take it as false even in strict mode.
-struct Condition {
-    name: &'static str,
-    when: bool,
-}
-
-impl HelperDef for Condition {
-    fn call<'reg: 'rc, 'rc>(
-        &self,
-        h: &Helper<'rc>,
-        r: &'reg Handlebars<'reg>,
-        ctx: &'rc Context,
-        rc: &mut RenderContext<'reg, 'rc>,
-        out: &mut dyn Output,
-    ) -> HelperResult {
-        let param = h.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex(self.name, 0))?;
-        if param.is_value_missing() {
-            return Err(RenderErrorReason::MissingVariable(param.relative_path().cloned()).into());
-        }
-        let chosen = if param.value().is_truthy(false) == self.when { h.template() } else { h.inverse() };
-        chosen.map_or(Ok(()), |t| t.render(r, ctx, rc, out))
-    }
-}
 
 /// The variables that a template sees, in the form that the library renders
 /// from: made once for many templates.
@@ -59,71 +32,74 @@ impl Scene {
     }
 }
 
+/// Way out for a file that is taken as a template and is none.
+const NO_TEMPLATE: &str = "; for a file that is not a template, write `template = false` next to its `source`";
+
 /// All templates, compiled once.
 pub(super) struct Engine {
-    handlebars: Handlebars<'static>,
+    templates: Templates,
     /// Where each template is, by its name: a file, or a line of a TOML file.
-    places: BTreeMap<String, String>,
+    places: BTreeMap<String, Place>,
+}
+
+struct Place {
+    name: String,
+    /// Way out, where the author may have meant no template at all.
+    help: &'static str,
 }
 
 impl Engine {
     pub fn new() -> Self {
-        let mut handlebars = Handlebars::new();
-        handlebars.set_strict_mode(true);
-        handlebars.register_escape_fn(handlebars::no_escape);
-        handlebars.register_helper("if", Box::new(Condition { name: "if", when: true }));
-        handlebars.register_helper("unless", Box::new(Condition { name: "unless", when: false }));
-        Self { handlebars, places: BTreeMap::new() }
+        Self { templates: Templates::new(handlebars::no_escape), places: BTreeMap::new() }
     }
 
     /// Compiles a file under its name.
     pub fn add_file(&mut self, name: &str, source: &Source) -> Result<(), RenderError> {
+        self.add_once(name, source, "; write `\\{{` for two braces")
+    }
+
+    /// As [`Self::add_file`], for a file that need not be a template.
+    pub fn add_source(&mut self, name: &str, source: &Source) -> Result<(), RenderError> {
+        self.add_once(name, source, NO_TEMPLATE)
+    }
+
+    fn add_once(&mut self, name: &str, source: &Source, help: &'static str) -> Result<(), RenderError> {
         if self.places.contains_key(name) {
             return Ok(());
         }
-        self.add(name, &source.place, text(source)?)
+        self.add(name, Place { name: source.place.clone(), help }, text(source)?)
     }
 
     /// Compiles a value of `toml`; returns the name to render it by.
     pub fn add_value(&mut self, toml: &Source, value: &Spanned<String>) -> Result<String, RenderError> {
         let (line, column) = line_and_column(text(toml)?, value.span().start);
-        let place = format!("{}:{line}:{column}", toml.place);
-        self.add(&place, &place, value.get_ref())?;
-        Ok(place)
+        let name = format!("{}:{line}:{column}", toml.place);
+        let place = Place { name: name.clone(), help: "; write `\\{{` for two braces" };
+        self.add(&name, place, value.get_ref())?;
+        Ok(name)
     }
 
-    fn add(&mut self, name: &str, place: &str, text: &str) -> Result<(), RenderError> {
+    fn add(&mut self, name: &str, place: Place, text: &str) -> Result<(), RenderError> {
         if let Some(at) = text.find('\r') {
             let (line, column) = line_and_column(text, at);
             return Err(RenderError::at(
-                format!("{place}:{line}:{column}"),
+                format!("{}:{line}:{column}", place.name),
                 "A carriage return, which Plan 9's programs take as part of the line; save the file with Unix line ends",
             ));
         }
-        self.handlebars.register_template_string(name, text).map_err(|e| {
-            let place = e.pos().map_or_else(|| place.to_owned(), |(line, column)| format!("{place}:{line}:{column}"));
-            RenderError::at(place, format!("Not a handlebars template: {}", e.reason()))
-        })?;
-        self.places.insert(name.to_owned(), place.to_owned());
+        self.templates
+            .add(name, text)
+            .map_err(|e| RenderError::at(e.place(&place.name), format!("{}{}", e.said(), place.help)))?;
+        self.places.insert(name.to_owned(), place);
         Ok(())
     }
 
     /// Renders the template `name`.
     pub fn render(&self, name: &str, scene: &Scene) -> Result<String, RenderError> {
-        self.handlebars.render_with_context(name, &scene.0).map_err(|e| {
-            let place = self.places.get(name).map_or(name, String::as_str);
-            let place = match (e.line_no, e.column_no) {
-                (Some(line), Some(column)) => format!("{place}:{line}:{column}"),
-                _ => place.to_owned(),
-            };
-            let message = match e.reason() {
-                RenderErrorReason::MissingVariable(Some(path)) => {
-                    format!("There is no variable {path:?} here; doc/roles.md lists what there is")
-                }
-                RenderErrorReason::MissingVariable(None) => "A variable that does not exist".into(),
-                other => other.to_string(),
-            };
-            RenderError::at(place, message)
+        self.templates.render(name, &scene.0).map_err(|e| {
+            let place = self.places.get(name);
+            let help = place.map(|p| p.help).filter(|help| *help == NO_TEMPLATE).unwrap_or_default();
+            RenderError::at(e.place(place.map_or(name, |p| &p.name)), format!("{}{help}", e.said()))
         })
     }
 }
@@ -170,7 +146,7 @@ mod tests {
         let said = render("a\n{{#if node.on}}\n").unwrap_err();
         assert!(said.starts_with("roles/x/f:"), "{said}");
         let said = render("a\nb {{nonsense node.name}}").unwrap_err();
-        assert!(said.starts_with("roles/x/f:2:3: Helper not found nonsense"), "{said}");
+        assert!(said.starts_with("roles/x/f:2:3: There is no helper \"nonsense\""), "{said}");
         let said = render("a\nbc\r\n").unwrap_err();
         assert!(said.starts_with("roles/x/f:2:3: A carriage return"), "{said}");
     }

@@ -24,6 +24,11 @@ pub enum RenderError {
     /// A file that should be copied is not in the medium.
     #[error("The medium has no file {path}, which {from} copies")]
     NoSource { path: String, from: String },
+    #[error(
+        "The medium has no listener {path}, nor {off}, but {from} needs it: add the file with a [[file]] of the role, \
+         or leave it out of `services`"
+    )]
+    NoListener { path: String, off: String, from: String },
 }
 
 impl RenderError {

@@ -4,6 +4,8 @@
 //! variables, some of which the loader adds itself (/sys/src/9/pcboot/conf.c,
 //! /sys/src/9/pc/main.c); so a margin is kept.
 
+use crate::count;
+
 /// Most bytes of a plan9.ini.
 const LONGEST: usize = 3000;
 /// Most variables in it.
@@ -12,7 +14,10 @@ const MOST: usize = 60;
 /// Says what is wrong with a plan9.ini, with the line (from 1; 0 for all of it).
 pub(super) fn problem(text: &str) -> Option<(usize, String)> {
     if text.len() >= LONGEST {
-        return Some((0, format!("plan9.ini has {} bytes, but the loader takes fewer than {LONGEST}", text.len())));
+        return Some((
+            0,
+            format!("plan9.ini has {}, but the loader takes fewer than {LONGEST}", count::of(text.len(), "byte")),
+        ));
     }
     let mut variables = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -34,8 +39,9 @@ pub(super) fn problem(text: &str) -> Option<(usize, String)> {
             return wrong(format!("plan9.ini sets {name} twice"));
         }
     }
-    (variables.len() >= MOST)
-        .then(|| (0, format!("plan9.ini has {} variables, but the loader takes fewer than {MOST}", variables.len())))
+    (variables.len() >= MOST).then(|| {
+        (0, format!("plan9.ini has {}, but the loader takes fewer than {MOST}", count::of(variables.len(), "variable")))
+    })
 }
 
 #[cfg(test)]

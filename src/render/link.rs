@@ -31,7 +31,7 @@ impl RoleLink {
     pub(super) fn problem(&self, known: impl Fn(&str) -> bool) -> Option<String> {
         match (&self.to, &self.from) {
             (Some(role), None) | (None, Some(role)) if known(role) => None,
-            (Some(role), None) | (None, Some(role)) => Some(format!("`link` names {role:?}, which is no role")),
+            (Some(role), None) | (None, Some(role)) => Some(format!("`link` names {role:?}, which is not a role")),
             _ => Some("A link has either `to` or `from`".into()),
         }
     }

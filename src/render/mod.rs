@@ -14,6 +14,7 @@
 
 mod catalog;
 mod check;
+mod clashes;
 mod cmdline;
 mod context;
 mod engine;

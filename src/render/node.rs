@@ -8,14 +8,18 @@ use super::catalog::{Catalog, Resolved};
 use super::context::{self, NodeFacts, NodeView};
 use super::engine::Scene;
 use super::rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
-use super::role::{Boot, Each, File, Make, Partition, Role, Scope, Secret};
+use super::role::{Boot, Each, File, Make, Role, Scope, Secret, Service};
 use super::source::Source;
 use super::systems::Systems;
 use super::{RenderError, cmdline, ini, path};
 use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
-use crate::lab::{Board, Fs, Lab, Node, Secrets};
+use crate::lab::{Fs, Lab, Node, Secrets};
+use crate::line_ends;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+const LINES: &str = "Its lines end as on Windows, with CR and LF, and Plan 9 does not run or read such a file: save it \
+     with LF alone (git: `core.autocrlf false`)";
 
 /// Renders everything that `node` of `lab` gets, when the lab's media hold what
 /// `systems` says.
@@ -40,13 +44,16 @@ pub fn render(
         [(kind, _)] => kind,
         [] => {
             let can: Vec<_> = catalog.roles().filter(|r| r.kernel.is_some()).map(|r| r.name.as_str()).collect();
-            return Err(named(format!("None of its roles says which kernel runs; add one of {}", can.join(", "))));
+            return Err(named(format!("None of its roles has a kernel; add one of {}", can.join(", "))));
         }
         _ => {
             let both: Vec<_> = kinds.iter().map(|k| k.1).collect();
-            return Err(named(format!("Its roles {} want a kernel each, but it can run one", both.join(" and "))));
+            return Err(named(format!("Its roles {} need different kernels, but a node runs one", both.join(" and "))));
         }
     };
+    if let Some(clash) = catalog.clashes(&distribution, node)?.first() {
+        return Err(clash.error());
+    }
     let boot = distribution
         .boot()
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
@@ -56,7 +63,7 @@ pub fn render(
         let mut alike = lab.nodes.iter().filter(|n| lab.medium_of(n) == lab.medium_of(node));
         if lab.nodes.iter().any(|n| has(&n)) && !alike.any(|n| has(&n)) {
             return Err(named(format!(
-                "Its role {role} needs {need} on some node built from the same medium, {}, and there is none",
+                "Role {role} needs a node with role {need} built from the same medium ({}), but there is none",
                 lab.medium_of(node)
             )));
         }
@@ -66,9 +73,9 @@ pub fn render(
         true => Some(r.pi()?),
         false => None,
     };
-    let boot_script = match node.board {
-        Board::Virt => Some(r.boot_script()?),
-        _ => None,
+    let boot_script = match node.board.boot() {
+        crate::lab::Boot::UBoot => Some(r.boot_script()?),
+        crate::lab::Boot::Pc | crate::lab::Boot::Pi => None,
     };
     let ini = if pi.is_some() { None } else { distribution.plan9_ini() };
     let plan9_ini = r.whole_file(ini)?;
@@ -76,19 +83,11 @@ pub fn render(
         let line = if line > 0 { format!(", in line {line} of what it renders to") } else { String::new() };
         return Err(RenderError::at(distribution.plan9_ini().unwrap_or_default(), format!("{message}{line}")));
     }
-    let mut partitions: Vec<Partition> = Vec::new();
-    for p in roles.iter().flat_map(|r| &r.partitions) {
-        if partitions.iter().any(|q| q.name == p.name) {
-            return Err(named(format!("Two of its roles want a partition {}", p.name)));
-        }
-        partitions.push(p.clone());
-    }
     let fs = distribution.fs(node)?;
     Ok(Rendered {
         files: r.files()?,
         fs,
-        fossil_config: r.whole_file(distribution.fossil_config().filter(|_| fs == Fs::Fossil))?,
-        cwfs_config: r.whole_file(distribution.cwfs_config().filter(|_| fs == Fs::Cwfs64x))?,
+        root_config: r.whole_file(fs.kind().config.and_then(|key| distribution.root_config(key)))?,
         plan9_ini,
         pi,
         boot_script,
@@ -100,7 +99,8 @@ pub fn render(
             efi: if node.firmware.has_uefi() { Some(efi(boot, &distribution, node)?) } else { None },
             kernel,
         },
-        partitions,
+        partitions: roles.iter().flat_map(|r| &r.partitions).map(|p| p.get_ref().clone()).collect(),
+        needs: r.needs()?,
     })
 }
 
@@ -108,7 +108,7 @@ pub fn render(
 fn efi(boot: &Boot, distribution: &Resolved<'_>, node: &Node) -> Result<String, RenderError> {
     boot.efi.get(node.arch.name()).cloned().ok_or_else(|| {
         RenderError::Node(format!(
-            "Node {}: {} has no loader for UEFI on {}; say `firmware = \"bios\"`",
+            "Node {}: {} has no loader for UEFI on {}; write `firmware = \"bios\"`",
             node.name,
             distribution.name,
             node.arch.name()
@@ -157,11 +157,16 @@ impl<'a> Renderer<'a> {
         name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene))
     }
 
+    /// Files that the node cannot do without, and who says so.
+    fn needs(&self) -> Result<Vec<(String, String)>, RenderError> {
+        needs(self.catalog, self.distribution, self.roles, &self.scene)
+    }
+
     /// What U-Boot is to do.
     fn boot_script(&self) -> Result<String, RenderError> {
         let script = self.distribution.boot_script().ok_or_else(|| {
             RenderError::Node(format!(
-                "Node {}: The distribution {} has nothing for QEMU's ARM machine",
+                "Node {}: Distribution {} does not support QEMU's ARM machine",
                 self.node.name, self.distribution.name
             ))
         })?;
@@ -172,7 +177,7 @@ impl<'a> Renderer<'a> {
     fn pi(&self) -> Result<PiFiles, RenderError> {
         let (config, cmdline) = self.distribution.pi().ok_or_else(|| {
             RenderError::Node(format!(
-                "Node {}: The distribution {} has nothing for a Raspberry Pi",
+                "Node {}: Distribution {} does not support the Raspberry Pi",
                 self.node.name, self.distribution.name
             ))
         })?;
@@ -208,7 +213,11 @@ impl<'a> Renderer<'a> {
                     for f in fragments(role) {
                         let folder = format!("roles/{}", role.name);
                         let name = self.catalog.variant(&folder, self.distribution, f.source.get_ref());
-                        let text = self.catalog.engine.render(&name.unwrap_or_default(), &scene)?;
+                        let name = name.unwrap_or_default();
+                        let text = self.catalog.engine.render(&name, &scene)?;
+                        if line_ends::of_windows(text.as_bytes()) {
+                            return Err(RenderError::at(name, LINES));
+                        }
                         pieces.push((f.order, text));
                     }
                 }
@@ -223,10 +232,14 @@ impl<'a> Renderer<'a> {
     fn files(&self) -> Result<Vec<RenderedFile>, RenderError> {
         let mut out: BTreeMap<String, RenderedFile> = BTreeMap::new();
         if let Some(listeners) = self.distribution.listeners() {
-            let stay = |name: &String| self.roles.iter().any(|r| r.services.contains(name));
-            for name in listeners.on.iter().filter(|n| !stay(n)) {
+            let wanted = || self.roles.iter().flat_map(|r| services(r, self.distribution).map(|s| (s.name(), &r.name)));
+            for name in listeners.on.iter().filter(|n| !wanted().any(|(w, _)| w == **n)) {
                 let path = format!("{}/{name}", listeners.folder);
-                out.insert(path.clone(), RenderedFile::removal(path, "no role wants this listener".into()));
+                out.insert(path.clone(), RenderedFile::removal(path, "no role needs this listener".into()));
+            }
+            for (name, role) in wanted().filter(|(w, _)| !listeners.on.iter().any(|on| on == w)) {
+                let file = RenderedFile::listener(listeners, name, role);
+                out.insert(file.path.clone(), file);
             }
         }
         for d in self.distribution.chain.iter().rev() {
@@ -238,20 +251,34 @@ impl<'a> Renderer<'a> {
                 }
             }
         }
-        let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+        let mut owners: BTreeMap<String, (&str, String)> = BTreeMap::new();
         for role in self.roles {
             let toml = self.catalog.role_toml(role);
             let folder = format!("roles/{}", role.name);
             let find = |source: &str| self.catalog.variant(&folder, self.distribution, source);
             for file in role.files.iter().filter(|f| self.distribution.is_for(&f.only)) {
                 for f in self.file(file, toml, &find, &format!("role {}", role.name))? {
-                    if let Some(other) = owners.insert(f.path.clone(), &role.name) {
-                        let message = format!("{} is written by the role {other} too", f.path);
-                        return Err(RenderError::at(self.catalog.place(toml, &file.path), message));
+                    let place = self.catalog.place(toml, &file.path);
+                    if let Some((other, first)) = owners.insert(f.path.clone(), (&role.name, place.clone())) {
+                        let message = format!(
+                            "{} is also written by the role {other} ({first}), so one of the two would be lost",
+                            f.path
+                        );
+                        return Err(RenderError::at(place, message));
                     }
                     out.insert(f.path.clone(), f);
                 }
             }
+        }
+        if let Some((path, below)) = below_a_file(&out) {
+            let place = [below, path].iter().find_map(|p| owners.get(*p)).map(|(_, place)| place.clone());
+            let (above, from) = (&out[path], &out[below].from);
+            let what = if above.what == What::Remove { "takes away" } else { "makes a file" };
+            let message = format!(
+                "{below} ({from}) would be lost: it is below {path}, which {what_by} {what}",
+                what_by = above.from
+            );
+            return Err(RenderError::at(place.unwrap_or_else(|| self.node.name.clone()), message));
         }
         Ok(out.into_values().collect())
     }
@@ -309,13 +336,20 @@ impl<'a> Renderer<'a> {
                 (What::Folder, mode) => Some(mode.unwrap_or(0o775)),
                 (_, mode) => Some(mode.unwrap_or(0o664)),
             };
+            let to = path(&file.path, scene)?;
+            if let What::Bytes(bytes) = &what
+                && line_ends::stop(&to, bytes)
+            {
+                return Err(RenderError::at(self.catalog.place(toml, &file.path), format!("{from}: {LINES}")));
+            }
             out.push(RenderedFile {
-                path: path(&file.path, scene)?,
+                path: to,
                 what,
                 mode,
                 uid: owner(&file.uid, scene)?,
                 gid: owner(&file.gid, scene)?,
                 keep: file.keep,
+                unless: file.unless.clone(),
                 secret: file.make.is_some(),
                 from,
             });
@@ -325,7 +359,7 @@ impl<'a> Renderer<'a> {
 
     fn password(&self, user: &str) -> Result<&str, RenderError> {
         self.secrets.password(user).ok_or_else(|| {
-            RenderError::Node(format!("Node {}: There is no password for {user} among the secrets", self.node.name))
+            RenderError::Node(format!("Node {}: The secrets have no password for {user}", self.node.name))
         })
     }
 
@@ -344,7 +378,7 @@ impl<'a> Renderer<'a> {
     fn keys(&self) -> Result<Vec<u8>, RenderError> {
         if !self.may(Secret::Keys) {
             return Err(RenderError::Node(format!(
-                "Node {}: A role makes the key file, but none lists \"keys\" in its secrets",
+                "Node {}: A role makes the key file, but no role lists \"keys\" in its secrets",
                 self.node.name
             )));
         }
@@ -371,6 +405,50 @@ impl<'a> Renderer<'a> {
     }
 }
 
+/// A path that is no folder, and one below it that is to be there: laid over a
+/// tree, the first takes the second away.
+fn below_a_file(files: &BTreeMap<String, RenderedFile>) -> Option<(&str, &str)> {
+    files.iter().filter(|(_, f)| f.what != What::Folder).find_map(|(path, _)| {
+        // What comes behind the slash comes behind everything below.
+        let within = files.range(format!("{path}/")..format!("{path}0"));
+        let below = within.filter(|(_, f)| f.what != What::Remove).map(|(below, _)| below.as_str()).next();
+        below.map(|below| (path.as_str(), below))
+    })
+}
+
+/// Files that a node of a distribution with these roles cannot do without, and
+/// who says so.
+pub(super) fn needs(
+    catalog: &Catalog,
+    distribution: &Resolved<'_>,
+    roles: &[&Role],
+    scene: &Scene,
+) -> Result<Vec<(String, String)>, RenderError> {
+    let (d, own) = distribution.needs_files();
+    let of = own.iter().map(|v| (catalog.distribution_toml(d), v, d.name.clone()));
+    let of_roles =
+        roles.iter().flat_map(|r| r.needs_files.iter().map(|v| (catalog.role_toml(r), v, format!("role {}", r.name))));
+    let mut out = Vec::new();
+    for (toml, value, whose) in of.chain(of_roles) {
+        let place = catalog.place(toml, value);
+        let path = catalog.engine.render(&place, scene)?;
+        if path.is_empty() {
+            continue;
+        }
+        if let Some(problem) = path::problem(&path) {
+            return Err(RenderError::at(place, problem));
+        }
+        out.push((path, whose));
+    }
+    Ok(out)
+}
+
+/// The listeners that a role wants on a node of a distribution.
+fn services<'a>(role: &'a Role, distribution: &Resolved<'_>) -> impl Iterator<Item = &'a Service> {
+    let only = |s: &&Service| s.only().is_none_or(|only| distribution.chain.iter().any(|d| d.name == only));
+    role.services.iter().map(|s| s.get_ref()).filter(only)
+}
+
 /// The variables that every template about `node` has.
 pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<Scene, RenderError> {
     let d = catalog.distribution(systems.of(node))?;
@@ -378,6 +456,7 @@ pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems
     let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, systems)).collect::<Result<_, _>>()?;
     let lab_view = context::lab_view(lab, node, d.name, views, catalog.role_names());
     let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
+    let system = system.map(toml::Spanned::get_ref);
     let accounts = context::accounts(system, &lab_view);
     let node = view(lab, node, catalog, systems)?;
     Ok(Scene::new(serde_json::json!({ "lab": lab_view, "node": node, "accounts": accounts })))
@@ -390,13 +469,15 @@ pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems)
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
     let kind = roles.iter().find_map(|r| r.kernel);
     let kernel = kind.and_then(|k| d.kernel(k, node.machine()).ok().flatten()).unwrap_or_default();
-    let mut services: Vec<_> = roles.iter().flat_map(|r| r.services.iter().cloned()).collect();
-    services.sort();
-    services.dedup();
+    let wanted = || roles.iter().flat_map(|r| services(r, &d));
+    let services: BTreeSet<_> = wanted().map(|s| s.name().to_owned()).collect();
+    let ports = catalog.ports(systems, node)?;
+    let mut listens: BTreeSet<u16> = ports.iter().map(|p| p.tcp).chain(wanted().filter_map(Service::tcp)).collect();
+    listens.extend(roles.iter().flat_map(|r| &r.listens).chain(d.listeners().into_iter().flat_map(|l| &l.own)));
     Ok(context::node_view(
         lab,
         node,
         catalog.role_names(),
-        NodeFacts { distribution: d.name, kind, kernel, services, fs: d.fs(node).unwrap_or(Fs::Fossil) },
+        NodeFacts { distribution: d.name, kind, kernel, services, listens, fs: d.fs(node).unwrap_or(Fs::DEFAULT) },
     ))
 }

@@ -1,5 +1,7 @@
 //! Paths that roles may write to.
 
+use crate::count;
+
 /// Longest name of a file, in bytes, as in the names that every file system
 /// here can hold.
 const NAME_MAX: usize = 255;
@@ -14,10 +16,11 @@ pub(super) fn problem(path: &str) -> Option<String> {
     }
     path.split('/').find_map(|name| match name {
         "" => Some(format!("The path {path:?} has an empty name in it")),
-        "." | ".." => Some(format!("The path {path:?} has {name:?} in it, which Plan 9 would not store")),
-        _ if name.len() > NAME_MAX => {
-            Some(format!("The path {path:?} has a name of {} bytes, but {NAME_MAX} is the most", name.len()))
-        }
+        "." | ".." => Some(format!("The path {path:?} has {name:?} in it, which Plan 9 does not store")),
+        _ if name.len() > NAME_MAX => Some(format!(
+            "The path {path:?} has a name of {}, but at most {NAME_MAX} are allowed",
+            count::of(name.len(), "byte")
+        )),
         _ if name.contains(|c: char| c.is_control()) => {
             Some(format!("The path {path:?} has a control character in it"))
         }

@@ -6,6 +6,7 @@ use super::RenderError;
 use super::check::{CheckToml, Port};
 use super::link::RoleLink;
 use super::source::Source;
+use crate::lab::units::{self, Sectors};
 use crate::plan::Holds;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -41,25 +42,64 @@ pub struct Role {
     /// Boards that the role can be on, such as `pc`; none: on all.
     #[serde(default)]
     pub boards: Vec<Spanned<String>>,
-    /// Listeners of the distribution that stay on, such as `tcp17010`.
+    /// Listeners of the distribution that are on, such as `tcp17010`.
     #[serde(default)]
-    pub services: Vec<String>,
+    pub(super) services: Vec<Spanned<Service>>,
+    /// TCP ports that its programs listen on, beside `services` and `[[port]]`:
+    /// nobody outside is meant to call them.
+    #[serde(default)]
+    pub listens: Vec<u16>,
+    /// Files of the medium that its programs need, as templates of their paths.
+    #[serde(default)]
+    pub(super) needs_files: Vec<Spanned<String>>,
     #[serde(default)]
     pub secrets: Vec<Secret>,
     #[serde(default, rename = "partition")]
-    pub partitions: Vec<Partition>,
+    pub partitions: Vec<Spanned<Partition>>,
     #[serde(default, rename = "user")]
-    pub users: Vec<SystemUser>,
+    pub users: Vec<Spanned<SystemUser>>,
     #[serde(default, rename = "file")]
     pub(super) files: Vec<File>,
     #[serde(default, rename = "fragment")]
     pub(super) fragments: Vec<Fragment>,
     #[serde(default, rename = "port")]
-    pub ports: Vec<Port>,
+    pub ports: Vec<Spanned<Port>>,
     #[serde(default, rename = "link")]
     pub links: Vec<RoleLink>,
     #[serde(default, rename = "check")]
     pub(super) checks: Vec<CheckToml>,
+}
+
+/// A listener that a role wants on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "Expected a listener such as \"tcp80\", or { name = \"tcp80\", only = \"9front\" }")]
+pub(super) enum Service {
+    Everywhere(String),
+    /// For one distribution alone, and those that are like it.
+    Only {
+        name: String,
+        only: String,
+    },
+}
+
+impl Service {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Everywhere(name) | Self::Only { name, .. } => name,
+        }
+    }
+
+    pub fn only(&self) -> Option<&str> {
+        match self {
+            Self::Everywhere(_) => None,
+            Self::Only { only, .. } => Some(only),
+        }
+    }
+
+    /// Its TCP port.
+    pub fn tcp(&self) -> Option<u16> {
+        self.name().strip_prefix("tcp")?.parse().ok()
+    }
 }
 
 /// Which of a distribution's kernels runs.
@@ -93,14 +133,30 @@ pub enum Secret {
 
 /// A partition that a role wants behind those that every node has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "PartitionToml")]
 pub struct Partition {
     pub name: String,
-    /// Bytes, unless the lab's file says otherwise.
-    #[serde(deserialize_with = "size")]
+    /// Bytes, unless the lab's file says otherwise; whole sectors.
     pub size: u64,
+    /// What was rounded of the size.
+    pub rounded: Option<String>,
     /// What to format it for; none: it stays all zeros.
     pub holds: Option<Holds>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionToml {
+    name: String,
+    #[serde(deserialize_with = "size")]
+    size: Sectors,
+    holds: Option<Holds>,
+}
+
+impl From<PartitionToml> for Partition {
+    fn from(toml: PartitionToml) -> Self {
+        Self { name: toml.name, size: toml.size.bytes, rounded: toml.size.rounded, holds: toml.holds }
+    }
 }
 
 /// A user or group that the file system must know.
@@ -146,6 +202,9 @@ pub(super) struct File {
     /// Leave a file that the medium has.
     #[serde(default)]
     pub keep: bool,
+    /// SHA-256, in hexadecimal, of files of releases that are not kept.
+    #[serde(default)]
+    pub unless: Vec<String>,
     /// For this distribution alone, and those that are like it.
     pub only: Option<String>,
 }
@@ -202,6 +261,8 @@ pub(super) struct Distribution {
     /// The file systems that its kernels can have their root on; the first is
     /// that of a node that names none.
     pub fs: Option<Vec<Spanned<String>>>,
+    /// Architectures of its PCs; the first that a medium has is that of a new lab.
+    pub arch: Option<Vec<String>>,
     /// Sources of what a Pi's firmware reads: config.txt, and the lines that
     /// become the one of cmdline.txt.
     pub config_txt: Option<Spanned<String>>,
@@ -209,13 +270,24 @@ pub(super) struct Distribution {
     /// Source of the script that U-Boot runs.
     pub boot_script: Option<Spanned<String>>,
     pub slots: Option<BTreeMap<String, Scope>>,
+    /// Files without which no node of it starts, as templates of their paths;
+    /// one that comes to nothing is none.
+    pub needs_files: Option<Vec<Spanned<String>>>,
     pub listeners: Option<Listeners>,
     #[serde(default, rename = "user")]
-    pub users: Vec<SystemUser>,
+    pub users: Vec<Spanned<SystemUser>>,
     #[serde(default, rename = "file")]
     pub files: Vec<File>,
     #[serde(default, rename = "check")]
     pub checks: Vec<CheckToml>,
+}
+
+impl Distribution {
+    /// Sources of the configurations that roots keep themselves, under
+    /// [`RootKind::config`](crate::root::RootKind::config).
+    pub fn root_configs(&self) -> [(&'static str, &Option<Spanned<String>>); 2] {
+        [("fossil_config", &self.fossil_config), ("cwfs_config", &self.cwfs_config)]
+    }
 }
 
 /// The medium's files that start a machine, as paths from its root.
@@ -246,6 +318,15 @@ pub(super) enum Scope {
 pub(super) struct Listeners {
     pub folder: String,
     pub on: Vec<String>,
+    /// What comes before the name of a listener that the medium has switched off.
+    #[serde(default)]
+    pub off: String,
+    /// TCP ports that the distribution itself listens on.
+    #[serde(default)]
+    pub own: Vec<u16>,
+    /// Whether a listener that a role wants must be in the medium.
+    #[serde(default = "yes")]
+    pub required: bool,
 }
 
 fn yes() -> bool {
@@ -255,17 +336,10 @@ fn middle() -> i64 {
     50
 }
 
-fn size<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+/// A size as lab files have it.
+fn size<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Sectors, D::Error> {
     let text = String::deserialize(d)?;
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let shift = match text[digits..].trim() {
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => 64,
-    };
-    let bytes = text[..digits].parse::<u64>().ok().and_then(|n| n.checked_mul(1u64.checked_shl(shift)?));
-    bytes.ok_or_else(|| serde::de::Error::custom(format!("Expected a size such as \"512 MiB\", found {text:?}")))
+    units::size(&text).and_then(|bytes| units::sectors(&text, bytes)).map_err(serde::de::Error::custom)
 }
 
 /// The line and column (from 1) of byte `at` of `text`.
@@ -312,22 +386,33 @@ mod tests {
     fn sizes_have_units() {
         let with = |size: &str| {
             role(&format!("description = 'x'\n[[partition]]\nname = 'a'\nsize = '{size}'"))
-                .map(|r| r.partitions[0].size)
+                .map(|r| r.partitions[0].get_ref().size)
         };
         assert_eq!(with("3 KiB"), Ok(3072));
         assert_eq!(with("512MiB"), Ok(512 << 20));
         assert_eq!(with("2 GiB"), Ok(2 << 30));
-        for wrong in ["", "5", "GiB", "1 GB", "99999999999999 GiB", "-1 MiB"] {
+        assert_eq!(with("1 GB"), Ok(1_000_000_000 / 512 * 512));
+        for wrong in ["", "5", "GiB", "1 XB", "99999999999999 GiB", "-1 MiB"] {
             let said = with(wrong).unwrap_err();
-            assert!(said.starts_with("roles/x/role.toml:4:8: Expected a size"), "{said}");
+            assert!(said.starts_with("roles/x/role.toml:4:8: `"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_size_that_is_no_sectors_is_rounded_and_said() {
+        let text = "description = 'x'\n[[partition]]\nname = 'a'\nsize = '1.8 TiB'";
+        let role = role(text).unwrap();
+        let found = role.partitions[0].get_ref();
+        assert_eq!(found.size, 1_979_120_929_792);
+        let want = "`1.8 TiB` is 1979120929996 bytes; rounded down to 1979120929792, whole sectors of 512";
+        assert_eq!(found.rounded.as_deref(), Some(want));
     }
 
     #[test]
     fn partitions_say_what_they_hold() {
         let with = |more: &str| {
             role(&format!("description = 'x'\n[[partition]]\nname = 'a'\nsize = '1 MiB'\n{more}"))
-                .map(|r| r.partitions[0].holds)
+                .map(|r| r.partitions[0].get_ref().holds)
         };
         assert_eq!(with(""), Ok(None));
         assert_eq!(with("holds = 'isect'"), Ok(Some(Holds::Isect)));

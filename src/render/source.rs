@@ -4,9 +4,12 @@
 //! file by file. Names are relative, such as `roles/cpu/role.toml`.
 
 use super::RenderError;
+use crate::inside;
+use crate::lab::units::show_size;
 use include_dir::{Dir, include_dir};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
@@ -45,13 +48,17 @@ fn add_embedded(top: &str, dir: &'static Dir<'_>, out: &mut Sources) {
 }
 
 /// Lays `lab/roles` and `lab/templates`, where they exist, over `out`. Files
-/// whose name begins with a dot or ends in `~` are left out.
+/// whose name begins with a dot or ends in `~` are left out. Symbolic links are
+/// followed within `lab`; one that leads out of it is refused, and so is what is
+/// neither a file nor a folder.
 pub(super) fn add_folder(lab: &Path, out: &mut Sources) -> Result<(), RenderError> {
     for top in ["roles", "templates"] {
         let folder = lab.join(top);
         if !folder.is_dir() {
             continue;
         }
+        inside::stays(lab, &folder)
+            .map_err(|source| RenderError::Read { path: folder.display().to_string(), source })?;
         let fail = |path: &Path, source: std::io::Error| RenderError::Read { path: path.display().to_string(), source };
         let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
         let walk = walkdir::WalkDir::new(&folder).follow_links(true).sort_by_file_name().into_iter();
@@ -61,24 +68,96 @@ pub(super) fn add_folder(lab: &Path, out: &mut Sources) -> Result<(), RenderErro
                 fail(&path, e.into())
             })?;
             let path = entry.path();
-            if !entry.file_type().is_file() || entry.file_name().to_string_lossy().ends_with('~') {
+            if entry.path_is_symlink() {
+                inside::stays(lab, path).map_err(|e| fail(path, e))?;
+            }
+            if entry.file_type().is_dir() || entry.file_name().to_string_lossy().ends_with('~') {
                 continue;
             }
             let place = path.display().to_string();
-            let len = entry.metadata().map_err(|e| fail(path, e.into()))?.len();
-            if len > LARGEST {
+            let file = inside::open(lab, path).map_err(|e| fail(path, e))?;
+            let mut bytes = Vec::new();
+            file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| fail(path, e))?;
+            if bytes.len() as u64 > LARGEST {
                 return Err(RenderError::at(
                     place,
-                    format!("The file has {len} bytes, but a role's files may have {LARGEST}"),
+                    format!("The file is larger than {}, the most that a role's file may have", show_size(LARGEST)),
                 ));
             }
             let below = path.strip_prefix(&folder).unwrap_or(path);
             let Some(below) = below.to_str() else {
                 return Err(RenderError::at(place, "The name of a role's file must be UTF-8"));
             };
-            let bytes = std::fs::read(path).map_err(|e| fail(path, e))?;
             out.insert(format!("{top}/{below}"), Source { place, bytes: Cow::Owned(bytes) });
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Catalog;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// What is said of a lab with a role that has one file, made by `make` in
+    /// the role's folder.
+    fn said(file: &str, make: impl FnOnce(&std::path::Path)) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let role = dir.path().join("lab/roles/x");
+        fs::create_dir_all(&role).unwrap();
+        fs::write(dir.path().join("secret"), "root:x:0").unwrap();
+        fs::write(role.join("role.toml"), format!("description = 'x'\n{file}")).unwrap();
+        make(&role);
+        let error = Catalog::load(&dir.path().join("lab")).err().map(anyhow::Error::from);
+        error.map(|e| format!("{e:#}").replace(&format!("{}/", dir.path().display()), "")).unwrap_or_default()
+    }
+
+    const FILE: &str = "[[file]]\npath = 'a'\nsource = 'f'\n";
+
+    #[test]
+    fn files_stay_in_the_lab() {
+        let refused = said(FILE, |role| symlink("../../../secret", role.join("f")).unwrap());
+        assert!(refused.contains("lab/roles/x/f is a symbolic link to") && refused.contains("secret"), "{refused}");
+        let refused = said("", |role| symlink("../../..", role.join("sub")).unwrap());
+        assert!(refused.contains("lab/roles/x/sub is a symbolic link to"), "{refused}");
+        let refused = said("", |role| {
+            let roles = role.parent().unwrap();
+            fs::rename(roles, roles.parent().unwrap().parent().unwrap().join("elsewhere")).unwrap();
+            symlink("../elsewhere", roles).unwrap();
+        });
+        assert!(refused.contains("lab/roles is a symbolic link to"), "{refused}");
+        let good = said(FILE, |role| {
+            fs::write(role.join("g"), "x").unwrap();
+            symlink("g", role.join("f")).unwrap();
+        });
+        assert_eq!(good, "");
+    }
+
+    #[test]
+    fn a_fifo_is_named_and_not_waited_for() {
+        let refused = said(FILE, |role| {
+            rustix::fs::mkfifoat(rustix::fs::CWD, role.join("f"), rustix::fs::Mode::RUSR).unwrap();
+        });
+        assert!(refused.contains("Cannot read lab/roles/x/f: It is a FIFO, not a regular file"), "{refused}");
+    }
+
+    #[test]
+    fn a_source_that_is_a_folder_or_no_template_is_named_with_the_way_out() {
+        let folder = said(FILE, |role| {
+            fs::create_dir(role.join("f")).unwrap();
+            fs::write(role.join("f/one"), "x").unwrap();
+        });
+        let want = "lab/roles/x/role.toml:4:10: \"f\" is a folder, and `source` names one file: give each file its \
+                    own [[file]], such as `source = \"f/one\"`";
+        assert_eq!(folder, want);
+        let braces = said(FILE, |role| fs::write(role.join("f"), "x\nawk '{{print $1, \"x\"}}'\n").unwrap());
+        let want = "lab/roles/x/f:2:6: Not a handlebars template: {{print $1, \"x\"}}; for a file that is not a \
+                    template, write `template = false` next to its `source`";
+        assert_eq!(braces, want);
+        let raw = format!("{FILE}template = false\n");
+        assert_eq!(said(&raw, |role| fs::write(role.join("f"), "{{{{{{").unwrap()), "");
+        let nested = said(FILE, |role| fs::write(role.join("f"), "{{#if a}}".repeat(20_000)).unwrap());
+        assert!(nested.contains("lab/roles/x/f:1:145: Blocks are nested more than 16 deep"), "{nested}");
+    }
 }

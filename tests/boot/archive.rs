@@ -39,7 +39,7 @@ pub fn reads_back(lab: &Lab, media: &Path, arch: Arch, serve: impl FnOnce(&mut S
     std::fs::remove_file(out).unwrap();
 }
 
-/// What the guest says a file is.
+/// Metadata of a file as the guest prints it.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     /// As stat(5) has it.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What an artifact's file is called behind the node's name.
+/// Suffix of an artifact's file name, after the node's name.
 #[derive(Clone, Copy, Debug)]
 pub enum Artifact {
     Raw,
@@ -32,7 +32,7 @@ pub struct Lab {
     folder: TempDir,
     /// `--media PATH`, or nothing for the lab's own medium.
     media: Vec<PathBuf>,
-    /// What stamps the files that the medium's records do not know.
+    /// Time of the files that the medium's records do not name.
     pub epoch: u32,
     pub nodes: Vec<Node>,
 }
@@ -83,7 +83,7 @@ impl Lab {
         output.stdout
     }
 
-    /// What `p9img cat` prints for a place in a node's qcow2.
+    /// Output of `p9img cat` for a path in a node's qcow2.
     pub fn cat(&self, node: &str, place: &str) -> String {
         let image = format!("output/{node}.qcow2:{place}");
         let output = Command::new(env!("CARGO_BIN_EXE_p9img"))

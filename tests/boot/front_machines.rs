@@ -6,7 +6,7 @@
 
 use crate::built::Lab;
 use crate::front::{KERNEL, findings, partition, ready_with};
-use crate::running::{NODES, Running};
+use crate::running::{NODES, Running, only_thorough};
 use crate::skip::skipped;
 use p9img::guest::uboot;
 
@@ -26,6 +26,9 @@ fn does_its_work(running: &Running, roots: [&[&str]; 4]) {
 #[test]
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn the_grid_does_its_work_on_arm() {
+    if only_thorough("the_grid_does_its_work_on_arm") {
+        return;
+    }
     let test = "the_grid_does_its_work_on_arm";
     let tools = ["qemu-system-aarch64", "qemu-system-x86_64", "qemu-img"];
     let Some(media) = ready_with(test, &tools, &["arm64/9qemu.u", "arm64/init", KERNEL]) else { return };
@@ -49,6 +52,9 @@ fn the_grid_does_its_work_on_arm() {
 #[test]
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn the_grid_does_its_work_on_32_bits() {
+    if only_thorough("the_grid_does_its_work_on_32_bits") {
+        return;
+    }
     let test = "the_grid_does_its_work_on_32_bits";
     let Some(media) = ready_with(test, &["qemu-system-x86_64", "qemu-img"], &["386/9pc"]) else { return };
     let running = Running::of(|| {

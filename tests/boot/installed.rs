@@ -5,6 +5,7 @@
 use crate::built::{Artifact, Lab};
 use crate::legacy::{LONG, SHORT, grid, plain, ready, shell};
 use crate::plan9::{good, prepare};
+use crate::running::only_thorough;
 use p9img::guest::{Disk, DiskFormat};
 use p9img::media::{Facts, Medium};
 use p9img::tree::Meta;
@@ -45,6 +46,9 @@ type Attributes = (String, String, u32, u32);
 #[test]
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn what_plan9_installed_is_a_medium_and_the_folders_files() {
+    if only_thorough("what_plan9_installed_is_a_medium_and_the_folders_files") {
+        return;
+    }
     let test = "what_plan9_installed_is_a_medium_and_the_folders_files";
     let (Some(lab), Some(media)) = (grid(test), ready(test)) else { return };
     let node = lab.node("plan9n2");

@@ -5,7 +5,7 @@ use crate::archive;
 use crate::built::{Artifact, Lab, Node};
 use crate::have;
 use crate::plan9::{flchk, good, medium};
-use crate::running::thorough;
+use crate::running::{only_thorough, thorough};
 use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
 use p9img::lab::{Arch, Controller, Mac, Nic};
 use std::path::PathBuf;
@@ -142,6 +142,9 @@ pub fn serve(sh: &mut Shell, partition: &str) {
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn every_file_of_the_medium_reads_back_in_the_guest() {
+    if only_thorough("every_file_of_the_medium_reads_back_in_the_guest") {
+        return;
+    }
     let test = "every_file_of_the_medium_reads_back_in_the_guest";
     let (Some(lab), Some(media)) = (grid(test), ready(test)) else { return };
     archive::reads_back(&lab, &media, Arch::I386, |sh| {

@@ -5,7 +5,7 @@
 //! The media are the folders `9legacy` and `9front`.
 
 use crate::built::Lab;
-use crate::running::{Running, run};
+use crate::running::{Running, only_thorough, run};
 use crate::{front, legacy};
 use p9img::guest::session::Session;
 use std::path::Path;
@@ -147,6 +147,9 @@ impl Mixed {
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn nodes_of_9front_are_in_a_domain_of_9legacy() {
+    if only_thorough("nodes_of_9front_are_in_a_domain_of_9legacy") {
+        return;
+    }
     let test = "nodes_of_9front_are_in_a_domain_of_9legacy";
     let (Some(legacy), Some(front)) = (legacy::ready(test), front::ready(test)) else { return };
     let edits = [
@@ -164,6 +167,9 @@ fn nodes_of_9front_are_in_a_domain_of_9legacy() {
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn a_node_of_9legacy_is_in_a_domain_of_9front() {
+    if only_thorough("a_node_of_9legacy_is_in_a_domain_of_9front") {
+        return;
+    }
     let test = "a_node_of_9legacy_is_in_a_domain_of_9front";
     let (Some(legacy), Some(front)) = (legacy::ready(test), front::ready(test)) else { return };
     let edits = [

@@ -10,7 +10,7 @@ use p9img::guest::{Console, Disk, DiskFormat, Guest, Machine, Shell};
 use p9img::lab::Controller;
 use p9img::read_at::HostFile;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -69,8 +69,7 @@ fn start(dir: &Path, card: &Path) -> (Board, Console) {
     let loaded = Loaded::from_card(&opened, pi::CMDLINE).unwrap_or_else(|e| panic!("{e}"));
     fs::write(dir.join(pi::START), loaded.start).unwrap();
     fs::write(dir.join(pi::KERNEL), loaded.kernel).unwrap();
-    // QEMU's cards are as large as a power of two.
-    OpenOptions::new().write(true).open(card).unwrap().set_len(opened.len().next_power_of_two()).unwrap();
+    pi::grow(card).unwrap();
     let mut child = Command::new(pi::QEMU)
         .args(pi::arguments(card, pi::START.as_ref(), pi::KERNEL.as_ref()))
         .args(["-monitor", "none", "-serial", "stdio"])

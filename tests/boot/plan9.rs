@@ -1,5 +1,5 @@
-//! What tests of real Plan 9 share: the medium, disks for a guest, and the
-//! commands that install on one.
+//! Common code of the tests of real Plan 9: the medium, disks for a guest, and
+//! the commands that install on one.
 
 use crate::skip::skipped;
 use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A checker reads the whole file system.
 const CHECK: Duration = Duration::from_secs(40 * 60);
 
-/// Where real media are.
+/// Folder of real media.
 fn media() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     std::env::var_os("P9IMG_TEST_MEDIA").map_or_else(|| home.join(".cache/p9img-test-media"), PathBuf::from)

@@ -4,10 +4,9 @@ use crate::built::Lab;
 use crate::legacy::{LONG, SHORT, ready};
 use crate::plan9::good;
 use crate::skip::skipped;
-use p9img::guest::DiskFormat;
-use p9img::guest::grid::{Grid, NodeSpec, State};
+use p9img::guest::grid::{Grid, State};
 use p9img::guest::session::Session;
-use p9img::lab::{Controller, Mac, Nic, Secrets};
+use p9img::lab::Secrets;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -19,9 +18,8 @@ fn ports() -> String {
     (28_100 + std::process::id() % 40 * 100).to_string()
 }
 
-/// Whether everything is tried: three orders of start, the load of many users,
-/// the whole tree, every node's fossil, 50 cuts of power. More than an hour; else
-/// some minutes.
+/// Whether everything is tried at full length, as `just thorough` does: also the
+/// tests that begin with [`only_thorough`]. Hours; else some minutes.
 pub fn thorough() -> bool {
     std::env::var_os("P9IMG_THOROUGH").is_some()
 }
@@ -96,27 +94,14 @@ impl Running {
         self.grid().state().unwrap().unwrap()
     }
 
+    /// The socket of the lab's network.
+    pub fn network(&self) -> PathBuf {
+        self.grid().dir().join("network.sock")
+    }
+
     /// The console of a node.
     pub fn console(&self, node: &str) -> Session {
-        let built = self.lab.node(node);
-        let spec = NodeSpec {
-            name: node.into(),
-            image: PathBuf::new(),
-            format: DiskFormat::Qcow2,
-            sha256: String::new(),
-            board: p9img::lab::Board::Pc,
-            controller: Controller::Ide,
-            uefi: false,
-            nic: Nic::E1000,
-            mac: Mac(built.mac),
-            ip: built.ip.parse().unwrap(),
-            cpus: 1,
-            memory: 512 << 20,
-            ready: String::new(),
-            shell: true,
-            ports: Vec::new(),
-        };
-        Session::open(&self.grid().node(node), &spec, SHORT).unwrap_or_else(|e| panic!("{e}"))
+        Session::open(&self.grid().node(node), true, SHORT).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Neither the consoles nor the transcripts of the checks, in which

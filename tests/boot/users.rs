@@ -4,8 +4,8 @@
 use crate::built::Lab;
 use crate::front;
 use crate::have;
-use crate::legacy::SHORT;
-use crate::running::{NODES, Running, run};
+use crate::legacy::{SHORT, ready};
+use crate::running::{NODES, Running, only_thorough, run};
 use crate::skip::skipped;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -163,6 +163,9 @@ fn the_drawterm_of_9front_logs_in_to_9front() {
 #[test]
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn a_changed_password_survives_a_reboot() {
+    if only_thorough("a_changed_password_survives_a_reboot") {
+        return;
+    }
     let Some(lab) = Running::build("a_changed_password_survives_a_reboot") else { return };
     lab.up(&["plan9n1", "plan9n2"]);
     let old = lab.password("glenda");
@@ -212,6 +215,35 @@ fn a_terminal_of_9front_comes_to_rio() {
     let lab = Running::of(|| Lab::build(Some(&media), &[amd64, TERMINAL], "qcow2"));
     // Two of the windows that glenda's own riostart opens: clock's face, stats' pink.
     rio(&lab, &[(BACKGROUND, 0.5), ([0xEF, 0xFF, 0xFF], 0.02), ([0xFF, 0xEB, 0xEF], 0.005)], "term1-9front.png");
+}
+
+/// `up` waits for rio itself, and says so when it does not come.
+#[test]
+#[ignore = "some minutes: cargo test --test boot -- --ignored"]
+fn a_terminal_without_rio_is_not_up() {
+    if only_thorough("a_terminal_without_rio_is_not_up") {
+        return;
+    }
+    let Some(lab) = Running::build_with("a_terminal_without_rio_is_not_up", &[TERMINAL]) else { return };
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("roles/terminal");
+    let role = lab.lab.path("roles/terminal");
+    for file in ["role.toml", "9legacy/plan9.ini", "9front/plan9.ini"] {
+        let text = std::fs::read_to_string(ours.join(file)).unwrap();
+        std::fs::create_dir_all(role.join(file).parent().unwrap()).unwrap();
+        // A size that no video BIOS has.
+        std::fs::write(role.join(file), text.replace("1024x768x16", "77x77x8")).unwrap();
+    }
+    let media = ready("a_terminal_without_rio_is_not_up").unwrap();
+    lab.must(&["build", "term1", "--media", media.to_str().unwrap(), "--format", "qcow2"]);
+    let output = lab.p9img(&["up", "term1", "--accel", "tcg"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let picture = "output/run/term1/screen.png";
+    for word in ["The screen of term1 shows no rio", "display open", picture] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(std::fs::read(lab.lab.path(picture)).unwrap().starts_with(b"\x89PNG"));
+    assert!(!lab.grid().node("term1").is_running());
 }
 
 /// rio's own, in 16 bits a pixel.

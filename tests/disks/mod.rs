@@ -1,7 +1,7 @@
 //! Disks to build from, and other people's tools.
 
 use crate::skip::skipped;
-use p9img::artifact::NodeIdentity;
+use p9img::artifact::Machine;
 use p9img::lab::{Arch, Controller, Mac, Nic, PcFirmware};
 use p9img::read_at::{check_range, normalize};
 use p9img::{Extent, ReadAt};
@@ -124,8 +124,8 @@ pub fn same(a: &dyn ReadAt, b: &dyn ReadAt) {
     }
 }
 
-pub fn identity(name: &str) -> NodeIdentity {
-    NodeIdentity {
+pub fn identity(name: &str) -> Machine {
+    Machine {
         lab: "testlab".into(),
         name: name.into(),
         annotation: "cpu + fs + auth".into(),

@@ -2,9 +2,9 @@
 
 use crate::skip::skipped;
 use crate::web::{File, Web, head};
-use crate::{LEN, medium};
+use crate::{ARCHIVE as LEN, archive};
 use p9img::digest::Digest;
-use p9img::media::store::{Name, Store};
+use p9img::media::store::{Name, Store, StoreError};
 use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -74,7 +74,7 @@ fn web(version: &Arc<AtomicU64>) -> Web {
     let version = version.clone();
     Web::new(move |request, stream| {
         let v = version.load(Ordering::SeqCst) as u32;
-        File { etag: &format!("\"v{v}\""), ..File::new(&medium(v)) }.serve(request, stream);
+        File { etag: &format!("\"v{v}\""), ..File::new(&archive(v)) }.serve(request, stream);
     })
 }
 
@@ -82,7 +82,7 @@ fn web(version: &Arc<AtomicU64>) -> Web {
 fn add_list_verify_rm() {
     let lab = Lab::new();
     let web = web(&Arc::new(AtomicU64::new(1)));
-    let digest = Digest::of(&medium(1)).to_string();
+    let digest = Digest::of(&archive(1)).to_string();
     let before = lab.read("lab.toml");
     let out = lab.good(&["media", "add", "nine", &web.url()]);
     assert!(out.contains(&digest) && out.contains(&web.url()), "{out}");
@@ -142,7 +142,7 @@ fn a_medium_that_changes_is_refused() {
     lab.good(&["media", "add", "nine", &web.url()]);
     fs::remove_dir_all(lab.path("cache")).unwrap();
     version.store(2, Ordering::SeqCst);
-    let (one, two) = (Digest::of(&medium(1)).to_string(), Digest::of(&medium(2)).to_string());
+    let (one, two) = (Digest::of(&archive(1)).to_string(), Digest::of(&archive(2)).to_string());
     let says = [&one, &two, "p9img.lock", "media add nine --update", &web.url()];
     lab.refuses(&["media", "add", "nine"], 1, &says);
     lab.refuses(&["build", "--all", "--media", "nine"], 1, &says);
@@ -163,17 +163,17 @@ fn a_medium_that_changes_is_refused() {
 #[test]
 fn a_file_of_this_machine_is_recorded_and_compared() {
     let lab = Lab::new();
-    fs::write(lab.path("nine.iso"), medium(1)).unwrap();
+    fs::write(lab.path("nine.iso"), archive(1)).unwrap();
     lab.good(&["media", "add", "nine", "nine.iso"]);
     assert!(lab.read("lab.toml").ends_with("[media.nine]\npath = \"nine.iso\"\n"));
     let lock = lab.read("p9img.lock");
-    assert!(lock.contains("source = \"nine.iso\"") && lock.contains(&Digest::of(&medium(1)).to_string()), "{lock}");
+    assert!(lock.contains("source = \"nine.iso\"") && lock.contains(&Digest::of(&archive(1)).to_string()), "{lock}");
     lab.good(&["media", "verify", "nine"]);
-    fs::write(lab.path("nine.iso"), medium(2)).unwrap();
+    fs::write(lab.path("nine.iso"), archive(2)).unwrap();
     lab.refuses(&["media", "verify", "nine"], 3, &["p9img.lock", "--update"]);
     lab.refuses(&["build", "--all", "--media", "nine"], 1, &["p9img.lock", "--update"]);
     lab.refuses(&["media", "add", "nine", "other.iso"], 1, &["other.iso"]);
-    fs::write(lab.path("other.iso"), medium(2)).unwrap();
+    fs::write(lab.path("other.iso"), archive(2)).unwrap();
     lab.refuses(&["media", "add", "nine", "other.iso"], 2, &["already"]);
     lab.good(&["media", "add", "nine", "--update"]);
     lab.good(&["media", "verify", "nine"]);
@@ -187,11 +187,19 @@ fn a_folder_is_recorded_on_request() {
     lab.good(&["extract", "sample", "tree"]);
     lab.good(&["media", "add", "mine", "tree"]);
     assert!(!lab.path("p9img.lock").exists());
+    // What `media show` notes of a medium is said here, too.
+    fs::write(lab.path("tree/.DS_Store"), "x").unwrap();
+    let noted = |args: &[&str]| {
+        let out = lab.run(args);
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8_lossy(&out.stderr).contains("note: mine: left out .DS_Store, which another system added")
+    };
+    assert!(noted(&["media", "verify"]) && !noted(&["media", "verify", "--quiet"]));
     lab.good(&["build", "plan9n2", "--media", "mine"]);
     lab.good(&["media", "add", "mine", "--pin"]);
     assert!(lab.read("p9img.lock").contains("tree = "));
     lab.good(&["build", "plan9n2", "--media", "mine"]);
-    lab.good(&["media", "verify"]);
+    assert!(noted(&["media", "verify"]));
     fs::write(lab.path("tree/lib/new"), "new").unwrap();
     lab.refuses(&["media", "verify"], 3, &["mine", "--update --pin"]);
     lab.refuses(&["build", "plan9n2", "--media", "mine"], 1, &["mine", "--update --pin"]);
@@ -204,10 +212,10 @@ fn damage_in_the_cache_is_found_and_healed() {
     let lab = Lab::new();
     let web = web(&Arc::new(AtomicU64::new(1)));
     lab.good(&["media", "add", "nine", &web.url()]);
-    let digest = Digest::of(&medium(1));
+    let digest = Digest::of(&archive(1));
     let path = lab.path("cache/content").join(digest.to_string());
     for at in [0, LEN / 2, LEN - 1] {
-        let mut bytes = medium(1);
+        let mut bytes = archive(1);
         bytes[at] ^= 0x80;
         fs::write(&path, bytes).unwrap();
         lab.refuses(&["media", "verify"], 3, &["damaged", "nine"]);
@@ -226,7 +234,7 @@ fn two_at_once_fetch_once() {
     let bodies = Arc::new(AtomicU64::new(0));
     let count = bodies.clone();
     let web = Web::new(move |request, stream| {
-        let bytes = medium(1);
+        let bytes = archive(1);
         if request.headers.contains_key("if-none-match") {
             return File::new(&bytes).serve(request, stream);
         }
@@ -251,9 +259,15 @@ fn two_at_once_fetch_once() {
 fn killed_at_random_moments() {
     let lab = Lab::new();
     // Larger than the steps in which a download can be taken up.
-    let bytes: Arc<[u8]> = (0..20u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let digest = Digest::of(&bytes);
-    let served = bytes.clone();
+    let noise: Vec<u8> = (0..20u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all(".", concat!(env!("CARGO_MANIFEST_DIR"), "/media/sample")).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(noise.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "lib/noise", &noise[..]).unwrap();
+    let served: Arc<[u8]> = tar.into_inner().unwrap().into();
+    let digest = Digest::of(&served);
     let web = Web::new(move |request, stream| {
         let start = request.start().unwrap_or(0);
         let len = served.len();
@@ -375,4 +389,86 @@ fn a_medium_from_the_web_builds_as_one_from_here() {
     fs::write(&path, wrong).unwrap();
     lab.refuses(&["build", "plan9n2", "--media", "web", "--out", "new"], 1, &["damaged", "run the command again"]);
     assert!(build("web", "new") == here);
+}
+
+#[test]
+fn what_cannot_be_a_medium_leaves_nothing() {
+    const PAGE: &[u8] = b"\n<!DOCTYPE html>\n<html><title>Log in</title><p>Welcome to the network.</html>\n";
+    let lab = Lab::new();
+    let answer = Arc::new(AtomicU64::new(0));
+    let which = answer.clone();
+    let web = Web::new(move |request, stream| {
+        let bytes = match which.load(Ordering::SeqCst) {
+            0 => PAGE.to_vec(),
+            1 => crate::medium(1),
+            2 => archive(1)[..LEN / 2].to_vec(),
+            _ => archive(1),
+        };
+        File { etag: "\"same\"", ..File::new(&bytes) }.serve(request, stream);
+    });
+    let before = lab.read("lab.toml");
+    let add = ["media", "add", "nine", &web.url()];
+    for (number, says) in [(0, "web page (HTML)"), (1, "is not a Plan 9 medium"), (2, "tar archive")] {
+        answer.store(number, Ordering::SeqCst);
+        for args in [&add[..], &add, &["media", "add", "nine", &web.url(), "--update"]] {
+            lab.refuses(args, 1, &[says]);
+            assert_eq!(lab.read("lab.toml"), before);
+            assert!(!lab.path("p9img.lock").exists());
+            assert!(lab.store().entries().unwrap().is_empty());
+        }
+    }
+    // A lab that has the address already, and no digest.
+    fs::write(lab.path("lab.toml"), format!("{before}\n[media.nine]\nurl = \"{}\"\n", web.url())).unwrap();
+    for number in [0, 1, 2] {
+        answer.store(number, Ordering::SeqCst);
+        lab.refuses(&["build", "--all", "--media", "nine"], 1, &[]);
+        assert!(!lab.path("p9img.lock").exists() && lab.store().entries().unwrap().is_empty());
+    }
+    fs::write(lab.path("lab.toml"), &before).unwrap();
+    // As soon as the file is there, it is taken.
+    answer.store(3, Ordering::SeqCst);
+    lab.good(&add);
+    assert!(lab.read("p9img.lock").contains(&Digest::of(&archive(1)).to_string()));
+    // On this machine a page is none either.
+    fs::write(lab.path("page.iso"), PAGE).unwrap();
+    lab.refuses(&["media", "add", "page", "page.iso"], 1, &["page.iso is a web page (HTML)"]);
+    assert!(!lab.read("p9img.lock").contains("page"));
+}
+
+#[test]
+fn a_wrong_pin_says_how_to_get_out() {
+    let lab = Lab::new();
+    let web = web(&Arc::new(AtomicU64::new(1)));
+    let before = lab.read("lab.toml");
+    fs::write(lab.path("lab.toml"), format!("{before}\n[media.nine]\nurl = \"{}\"\n", web.url())).unwrap();
+    // As an older p9img left it: a page in the cache, and recorded.
+    let page = b"<html>Log in</html>";
+    let kept = lab.store().insert::<StoreError>(|out| {
+        out.write_all(page).unwrap();
+        Ok(())
+    });
+    kept.unwrap();
+    let digest = Digest::of(page);
+    let lock = format!("version = 1\n\n[media.nine]\nsha256 = \"{digest}\"\nlength = 19\nsource = \"x\"\n");
+    fs::write(lab.path("p9img.lock"), &lock).unwrap();
+    let says = ["web page (HTML)", "p9img.lock", "`p9img media add nine --update`"];
+    lab.refuses(&["build", "--all", "--media", "nine"], 1, &says);
+    lab.refuses(&["media", "add", "nine"], 1, &says);
+    fs::remove_dir_all(lab.path("cache")).unwrap();
+    lab.refuses(&["media", "add", "nine"], 1, &says[1..]);
+    lab.good(&["media", "add", "nine", "--update"]);
+    assert!(lab.read("p9img.lock").contains(&Digest::of(&archive(1)).to_string()));
+}
+
+#[test]
+fn a_section_is_added_with_the_line_ends_of_the_file() {
+    let lab = Lab::new();
+    let web = web(&Arc::new(AtomicU64::new(1)));
+    let windows = lab.read("lab.toml").replace('\n', "\r\n");
+    fs::write(lab.path("lab.toml"), &windows).unwrap();
+    lab.good(&["media", "add", "nine", &web.url()]);
+    let toml = lab.read("lab.toml");
+    assert!(toml.starts_with(windows.trim_end()), "the rest is as it was");
+    assert!(toml.ends_with(&format!("\r\n\r\n[media.nine]\r\nurl = \"{}\"\r\n", web.url())), "{toml}");
+    assert_eq!(toml.matches('\n').count(), toml.matches("\r\n").count());
 }

@@ -25,6 +25,26 @@ fn medium(version: u32) -> Vec<u8> {
     (0..LEN as u32).map(|i| ((i ^ version).wrapping_mul(2_654_435_761) >> 23) as u8).collect()
 }
 
+/// Bytes of [`archive`].
+const ARCHIVE: usize = 303_616;
+
+/// A medium of this version that p9img can read: a system's marks, and bytes of
+/// no meaning.
+fn archive(version: u32) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let junk = medium(version);
+    let marks = ["386/9load", "386/pbslba", "386/mbr", "rc/bin/cpurc"].map(|path| (path, &b""[..]));
+    for (path, bytes) in marks.into_iter().chain([("junk", &junk[..])]) {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, bytes).unwrap();
+    }
+    let bytes = tar.into_inner().unwrap();
+    assert_eq!(bytes.len(), ARCHIVE);
+    bytes
+}
+
 struct Quiet;
 
 impl Monitor for Quiet {

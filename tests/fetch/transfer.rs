@@ -1,8 +1,10 @@
 //! One server at a time, through the library.
 
 use crate::web::{File, Web, head};
-use crate::{Bench, LEN, medium};
+use crate::{Bench, LEN, Quiet, medium};
 use p9img::digest::Digest;
+use p9img::media::fetch::{FetchError, Settings, Wanted, fetch};
+use p9img::media::store::StoreError;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -237,6 +239,43 @@ fn bodies_without_a_length_and_in_chunks() {
     });
     assert_eq!(Bench::new().get(&[chunked.url()], None, None).unwrap().sha256, Digest::of(bytes));
     assert_eq!(chunked.requests().len(), 2, "a body that ends between its chunks was cut");
+}
+
+#[test]
+fn a_body_without_an_end_stops_before_the_disk_is_full() {
+    let web = Web::new(move |_, stream| {
+        head(stream, "200 OK");
+        let bytes = [7; 1 << 16];
+        while stream.write_all(&bytes).is_ok() {}
+    });
+    let bench = Bench::new();
+    let limit = Duration::from_millis(400);
+    let settings = Settings { connect: limit, idle: limit, spare: u64::MAX, ..Settings::default() };
+    let wanted = Wanted { name: "m", urls: &[web.url()], sha256: None, len: None, said_by: "the test" };
+    let e = fetch(&bench.store, &settings, &wanted, &Quiet).unwrap_err();
+    let FetchError::Store(StoreError::Write { source, .. }) = &e else { panic!("{e}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{source}");
+    assert!(e.to_string().contains("make room"), "{e}");
+    bench.holds(&[]);
+}
+
+#[test]
+fn a_web_page_is_no_medium() {
+    let bytes = b"<!DOCTYPE html>\n<html><body>Log in</body></html>";
+    for pieces in [1, 1000] {
+        let web = Web::new(move |_, stream| {
+            head(stream, &format!("200 OK\r\nContent-Length: {}", bytes.len()));
+            for piece in bytes.chunks(pieces) {
+                let _ = stream.write_all(piece).and_then(|()| stream.flush());
+            }
+        });
+        Bench::new().fails(&web.url(), None, &["answered with a web page (HTML), not with a medium"]);
+        Bench::new().fails(&web.url(), Some(Digest::of(b"x")), &["web page (HTML)"]);
+        // The next address may have it.
+        let medium = kept(medium(1));
+        let fetched = Bench::new().gets(&[web.url(), good(medium).url()], medium);
+        assert!(fetched.failed[0].contains("web page"), "{:?}", fetched.failed);
+    }
 }
 
 #[test]

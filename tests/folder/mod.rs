@@ -1,4 +1,4 @@
-//! What the folders that tests work in begin with.
+//! Common beginning of the folders that tests work in.
 
 use std::fs;
 use std::path::Path;

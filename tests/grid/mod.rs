@@ -46,8 +46,10 @@ pub fn lab() -> Lab {
         hostowner: "bootes".into(),
         users: vec![User { name: "glenda".into(), groups: vec!["sys".into(), "adm".into(), "upas".into()] }],
         epoch: 1_767_225_600,
+        epoch_from: None,
         timezone: "GMT".into(),
         url: None,
+        ports: None,
         network: Network {
             name: "plan9lab".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),
@@ -67,5 +69,6 @@ pub fn lab() -> Lab {
             node(4, &["cpu", "venti"]),
         ],
         dir: PathBuf::from("."),
+        notes: Vec::new(),
     }
 }

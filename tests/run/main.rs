@@ -2,9 +2,13 @@
 //! medium of a few files that p9img takes for 9legacy, and with a QEMU that
 //! only notes what it is told.
 
+mod edits;
 #[expect(dead_code, reason = "shared with other tests")]
 #[path = "../folder/mod.rs"]
 mod folder;
+mod prompt;
+mod prune;
+mod runs;
 mod secrets;
 #[path = "../skip/mod.rs"]
 mod skip;
@@ -19,6 +23,15 @@ use tempfile::TempDir;
 /// A lab in a folder of its own, with programs that only this lab sees.
 struct Lab {
     dir: TempDir,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A test that fails leaves nothing running.
+        if self.path("output/run").exists() {
+            self.run(&["down", "--force"]);
+        }
+    }
 }
 
 impl Lab {
@@ -50,8 +63,8 @@ impl Lab {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// QEMU and qemu-img of that version. They do what they are told only as
-    /// far as to note it in `told`, and to make the file that they should.
+    /// A QEMU of that version, which does what it is told only as far as to note it
+    /// in `told`. There is no qemu-img: nothing here needs it.
     fn qemu(&self, version: &str) {
         let told = self.path("told");
         let note = format!(
@@ -60,8 +73,6 @@ impl Lab {
             told.display()
         );
         self.program("qemu-system-x86_64", &format!("{note}echo 'this QEMU starts nothing' >&2; exit 1"));
-        // The last argument is the file to make.
-        self.program("qemu-img", &format!("{note}for last; do :; done; : >\"$last\""));
     }
 
     /// What the programs were told, and with which environment.
@@ -71,9 +82,16 @@ impl Lab {
 
     /// Runs p9img in the lab's folder. It finds the lab's programs and no others.
     fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p9img"));
         command.args(args).current_dir(self.dir.path()).env("PATH", self.path("bin")).stdin(Stdio::null());
-        command.output().unwrap()
+        if self.path("tmp").exists() {
+            command.env("TMPDIR", self.path("tmp"));
+        }
+        command
     }
 
     /// Runs p9img, which must succeed; returns all that it said.

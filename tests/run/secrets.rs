@@ -121,3 +121,43 @@ fn key_files_have_plan9s_modes() {
     let mode = fs::metadata(lab.path("secrets.toml")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
 }
+
+#[test]
+fn nodes_of_other_secrets_are_named() {
+    let lab = Lab::new();
+    lab.edit("disk       = \"2 GiB\"", "disk       = \"800 MiB\"");
+    lab.qemu("10.0.2");
+    let word = "had another password than secrets.toml has now";
+    let said = |args: &[&str]| {
+        let out = lab.run(args);
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    };
+    lab.build();
+    assert!(!said(&["up", "--ports", "28500"]).contains(word));
+    lab.must(&["secrets", "rotate", "bootes"]);
+    let built = lab.must(&["build", "plan9n2", "--media", "medium", "--format", "qcow2,raw"]);
+    let others = format!("built when bootes {word}: plan9n1, plan9n3, plan9n4.");
+    for said in [built, said(&["up", "--ports", "28500"]), said(&["test", "--ports", "28500"])] {
+        assert!(said.contains(&others) && said.contains("`p9img build plan9n1 plan9n3 plan9n4`"), "{said}");
+        let secrets = Secrets::load(&lab.path(""), "bootes").unwrap().unwrap();
+        assert!(!said.contains(secrets.password("bootes").unwrap()));
+    }
+    assert!(!lab.build().contains(word));
+    assert!(!said(&["up", "--ports", "28500"]).contains(word));
+    // A user's password is known to the node with everybody's keys, and to no other.
+    let rotated = lab.must(&["secrets", "rotate", "glenda"]);
+    assert!(rotated.contains("to be built again: plan9n1 ("), "{rotated}");
+    let built = lab.must(&["build", "plan9n2", "--media", "medium", "--format", "qcow2,raw"]);
+    let others = format!("built when glenda {word}: plan9n1, which accepts only the old one");
+    for said in [built, said(&["up", "--ports", "28500"]), said(&["test", "--ports", "28500"])] {
+        assert!(said.contains(&others) && said.contains("`p9img build plan9n1`"), "{said}");
+        assert!(!said.contains("bootes had another"), "{said}");
+    }
+    lab.must(&["build", "plan9n1", "--media", "medium", "--format", "qcow2,raw"]);
+    assert!(!said(&["up", "--ports", "28500"]).contains(word));
+    // All at once: the host owner's key, and those of everybody that it opens.
+    lab.must(&["secrets", "rotate", "--all"]);
+    let up = said(&["up", "--ports", "28500"]);
+    assert!(up.contains(&format!("built when bootes {word}: plan9n1, plan9n2, plan9n3, plan9n4.")), "{up}");
+    assert!(up.contains(&others), "{up}");
+}

@@ -1,18 +1,22 @@
 //! `p9img up` and `test` with something missing or in the way: one clear
 //! error, and nothing is left running.
 
-use super::Lab;
+use super::{Lab, folder};
 use crate::skip::skipped;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 #[test]
 fn images_that_are_missing_damaged_or_anothers() {
     let lab = Lab::new();
     lab.qemu("10.0.2");
-    lab.refuses(&["up"], &["Nothing is built in", "p9img build --all"]);
-    lab.refuses(&["test"], &["Nothing is built in"]);
+    lab.refuses(&["up"], &["No images in", "p9img build --all"]);
+    lab.refuses(&["test"], &["No images in"]);
     lab.must(&["build", "--all"]);
     lab.refuses(&["up"], &["embedded sample, which is not Plan 9", "--media PATH"]);
 
@@ -28,7 +32,7 @@ fn images_that_are_missing_damaged_or_anothers() {
     fs::write(&image, &bytes).unwrap();
 
     lab.edit("10.9.0.13", "10.9.0.33");
-    lab.refuses(&["up"], &["lab.toml says other nodes", "p9img build --all"]);
+    lab.refuses(&["up"], &["nodes in lab.toml changed since", "p9img build --all"]);
     lab.edit("10.9.0.33", "10.9.0.13");
     lab.edit("plan9grid", "another");
     lab.refuses(&["up"], &["of the lab \"plan9grid\", not of \"another\""]);
@@ -42,19 +46,50 @@ fn images_that_are_missing_damaged_or_anothers() {
 fn a_host_that_lacks_something() {
     let lab = Lab::new();
     lab.build();
-    lab.refuses(&["up"], &["qemu-img was not found", "7.2", "Debian"]);
+    lab.refuses(&["up"], &["qemu-system-x86_64 was not found: install QEMU 7.2 or later (Debian: qemu-system-x86)"]);
     lab.qemu("5.2.0");
     lab.refuses(&["up"], &["is version 5.2.0", "needs 7.2 or later"]);
     lab.qemu("10.0.2");
     lab.program("qemu-system-x86_64", "echo what");
-    lab.refuses(&["up"], &["says \"what\", which is no version"]);
+    lab.refuses(&["up"], &["prints \"what\", which is not a version"]);
     lab.qemu("10.0.2");
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     // The first node's ports begin ten after the base.
     let base = (port - 10).to_string();
-    lab.refuses(&["up", "--accel", "tcg", "--ports", &base], &["is taken", &port.to_string(), "--ports BASE"]);
+    lab.refuses(&["up", "--accel", "tcg", "--ports", &base], &["is in use", &port.to_string(), "--ports BASE"]);
     lab.refuses(&["up", "--ports", "65530"], &["not enough ports after 65530", "smaller --ports"]);
+}
+
+#[test]
+fn a_qemu_without_what_is_needed_is_found_out_before_a_disk_is_copied() {
+    let lab = Lab::new();
+    lab.build();
+    lab.qemu("10.0.2");
+    let machines = |machines: &str, devices: &str| {
+        lab.program(
+            "qemu-system-x86_64",
+            &format!(
+                "case \"$1\" in\n--version) echo QEMU emulator version 10.0.2;;\n-machine) echo '{machines} x';;\n\
+                 -device) printf 'name \"%s\", bus PCI\\n' {devices};;\n*) exit 1;;\nesac"
+            ),
+        );
+    };
+    machines("q35", "ide-hd e1000 VGA");
+    lab.refuses(
+        &["up", "--accel", "tcg", "--ports", "28310"],
+        &["qemu-system-x86_64 has no machine \"pc\"", "plan9n1"],
+    );
+    machines("pc", "ide-hd VGA e1000e");
+    lab.refuses(&["up", "--accel", "tcg", "--ports", "28310"], &["has no device \"e1000\"", "qemu-system-x86"]);
+    assert_eq!(lab.told(), "", "no disk is copied");
+    assert!(!lab.path("output/run/plan9n1/disk.img").exists());
+    // The disks of this lab start by the BIOS alone.
+    lab.refuses(
+        &["up", "--firmware", "uefi"],
+        &["UEFI cannot start the disk of plan9n1, plan9n2", "firmware = \"both\""],
+    );
+    lab.refuses(&["test", "--firmware", "uefi"], &["UEFI cannot start the disk of plan9n1"]);
 }
 
 /// Bytes of memory that this machine has left.
@@ -85,4 +120,44 @@ fn more_nodes_than_the_machine_has_memory_for() {
     let words = [&*needs, " MiB of memory, but this machine has ", "name the nodes to start"];
     lab.refuses(&["up", "--accel", "tcg", "--ports", "28300"], &words);
     assert!(!lab.path("output/run/plan9n1/disk.img").exists(), "nothing was begun");
+}
+
+/// Waits until a process has read so many bytes, or has ended.
+fn has_read(child: &mut Child, bytes: u64) {
+    for _ in 0..3000 {
+        let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
+        let read = io.lines().find_map(|l| l.strip_prefix("rchar: ")?.parse().ok()).unwrap_or(0_u64);
+        if read >= bytes || child.try_wait().unwrap().is_some() {
+            return;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    panic!("it read less than {bytes} bytes in a minute");
+}
+
+#[test]
+fn an_interrupt_ends_the_digest_of_a_large_image() {
+    let lab = Lab::new();
+    lab.qemu("10.0.2");
+    lab.build();
+    let image = lab.path("output/plan9n1.qcow2");
+    // Hours of zeros.
+    fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(4 << 40).unwrap();
+    for (command, signal) in [("up", "INT"), ("up", "TERM"), ("test", "HUP")] {
+        let mut child = lab.command(&[command]).stderr(Stdio::piped()).spawn().unwrap();
+        has_read(&mut child, 64 << 20);
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let out = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!((out.status.code(), said.trim()), (Some(1), "error: Interrupted; nothing was started"), "{command}");
+    }
+    // Commands that change nothing are ended by the system.
+    fs::OpenOptions::new().write(true).create_new(true).open(lab.path("big.iso")).unwrap().set_len(4 << 40).unwrap();
+    lab.edit("# [media.9legacy]\n# path = \"../9legacy\"", "[media.big]\npath = \"big.iso\"\nsha256 = \"00\"");
+    folder::edit(&lab.path("lab.toml"), "sha256 = \"00\"", &format!("sha256 = \"{}\"", "0".repeat(64)));
+    let mut child = lab.command(&["media", "verify", "big"]).stdout(Stdio::piped()).spawn().unwrap();
+    has_read(&mut child, 64 << 20);
+    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!((out.status.signal(), out.stdout.as_slice()), (Some(15), &b""[..]));
 }

@@ -1,5 +1,6 @@
 //! Why a lab cannot be run.
 
+use crate::count;
 use crate::guest::pi::PiError;
 use crate::guest::probe::ProbeError;
 use crate::guest::qmp::QmpError;
@@ -13,37 +14,51 @@ pub enum GridError {
     Probe(#[from] ProbeError),
     #[error("Cannot use {}", path.display())]
     Folder { path: PathBuf, source: io::Error },
-    #[error("{} is not this p9img's: remove the folder it is in", path.display())]
+    #[error("{} was written by another version of p9img, or is damaged; remove it (the files of the nodes remain)", path.display())]
     State { path: PathBuf },
     #[error("Another p9img is starting or stopping this lab: wait until it has ended")]
     Busy,
-    #[error("Port 127.0.0.1:{port}, meant for {service} of {node}, is taken: choose others with --ports BASE")]
+    #[error("Port 127.0.0.1:{port} for {service} of {node} is in use: choose other ports with --ports BASE")]
     Port { port: u16, service: String, node: String, source: io::Error },
-    #[error("There are not enough ports after {base} for the lab: choose a smaller --ports BASE")]
+    #[error("There are not enough ports after {base} for the lab, as 65535 is the last: choose a smaller --ports BASE")]
     PortsEnd { base: u16 },
     #[error("The lab's network has ended though nodes run on it: `p9img down`, then start again")]
     NoNetwork,
     #[error(
-        "The network {subnet} needs three addresses that no node has, for the way in from this machine: make it larger"
+        "The network {subnet} needs three addresses that no node has, for the gateway to this machine: make it larger"
     )]
     NoAddress { subnet: ipnet::Ipv4Net },
     #[error(
-        "{nodes} nodes need {} MiB of memory, but this machine has {} MiB left: name the nodes to start, or give them \
-         less memory", needed >> 20, available >> 20
+        "{nodes} {} MiB of memory, but this machine has {} MiB left: name the nodes to start, or give them \
+         less memory", needed >> 20, available >> 20, nodes = count::either(nodes, "node needs", "nodes need")
     )]
     Memory { nodes: usize, needed: u64, available: u64 },
     #[error(
-        "{nodes} nodes in software emulation need {} processors, but this machine has {cores}: name up to {} nodes to \
-         start, or use a machine with KVM", nodes.div_ceil(*each), cores * each
+        "{nodes} {}, but this machine has {cores}: name up to {} to \
+         start, or use a machine with KVM", count::of(nodes.div_ceil(*each), "processor"), count::of(cores * each, "node"), nodes = count::either(nodes, "node in software emulation needs", "nodes in software emulation need")
     )]
     Cores { nodes: usize, cores: usize, each: usize },
     #[error(
-        "The image of {node} was built again since it last ran: what the node wrote since then is on {}; start over \
-         with --fresh, which throws that away", copy.display()
+        "The image of {node} was built again since the node last ran, and the node's own files are on {}; start over \
+         with --fresh, which discards them", copy.display()
     )]
     Rebuilt { node: String, copy: PathBuf },
-    #[error("qemu-img cannot make {}: {said}", path.display())]
-    Copy { path: PathBuf, said: String },
+    #[error("Cannot use the image of {node}, {}", path.display())]
+    Image { node: String, path: PathBuf, source: io::Error },
+    #[error(
+        "{} is {what}, which does not belong in the folder of a run: remove it, or name another folder with --out",
+        path.display()
+    )]
+    NotOwn { path: PathBuf, what: &'static str },
+    #[error("{wish} is for nodes that are down, but {} {}: `p9img down {}` first", names.join(" and "),
+        if names.len() == 1 { "runs" } else { "run" }, names.join(" "))]
+    Runs { names: Vec<String>, wish: String },
+    #[error("{node} has the address {ip}, which {other} has, and {other} still runs: `p9img down {other}` first")]
+    Address { node: String, ip: std::net::Ipv4Addr, other: String },
+    #[error("Ports begin at {base} while the lab runs: `p9img down` first, then `p9img up --ports {asked}`")]
+    PortsRun { base: u16, asked: u16 },
+    #[error("The gateway cannot listen on 127.0.0.1:{port}: {said}")]
+    Forward { port: u16, said: String },
     #[error("Cannot start {node} from its card")]
     Pi { node: String, source: Box<PiError> },
     #[error(
@@ -52,6 +67,12 @@ pub enum GridError {
         crate::guest::uboot::VARIABLE
     )]
     NoUboot { node: String },
+    #[error(
+        "{program} has no {kind} {what:?}, which {node} needs: install a QEMU that has it (Debian: {}), or put one \
+         before it into PATH",
+        crate::guest::probe::package(program)
+    )]
+    Lacks { node: String, program: &'static str, kind: &'static str, what: &'static str },
     #[error("QEMU has no board that starts the kernel of {node}, a {board}: see doc/pi.md")]
     NotEmulated { node: String, board: &'static str },
     #[error(
@@ -61,28 +82,50 @@ pub enum GridError {
     NoUefi { node: String },
     #[error("QEMU does not start {name}: {said}")]
     Start { name: String, said: String },
-    #[error("{name} does not obey")]
+    #[error("{name} did not do what QEMU was told")]
     Control { name: String, source: QmpError },
     #[error("{name} is down: start it with `p9img up {name}`")]
     NotRunning { name: String },
-    #[error("{name} still runs (process {pid}) though it was told to end")]
+    #[error("{name} still runs (process {pid}), although it was told to end")]
     WillNotEnd { name: String, pid: i32 },
     #[error("{name} ended before it was up; its serial console ends with:\n{tail}")]
     Ended { name: String, tail: String },
-    #[error("{name} is not up after {seconds} seconds; its serial console ends with:\n{tail}")]
+    #[error("{name} is not up after {seconds}; its serial console ends with:\n{tail}", seconds = count::of(seconds, "second"))]
     NotUp { name: String, seconds: u64, tail: String },
     #[error(
-        "{name} was told to halt and has not after {seconds} seconds, so it still runs: look at it with `p9img \
-         console {name}`, or pull its plug with --force; its serial console ends with:\n{tail}"
+        "The screen of {name} {why}, so its user cannot work there{}; its serial console ends with:\n{tail}",
+        picture.as_ref().map(|p| format!(" (a picture of it is in {})", p.display())).unwrap_or_default()
+    )]
+    NoRio { name: String, why: &'static str, tail: String, picture: Option<PathBuf> },
+    #[error(
+        "{name} did not halt within {seconds} and still runs: look at it with `p9img console {name}`, or turn it off \
+         at once with --force; its serial console ends with:\n{tail}", seconds = count::of(seconds, "second")
     )]
     NotHalted { name: String, seconds: u64, tail: String },
-    #[error("The console of {name} is in use by another p9img: leave that first")]
+    #[error("The console of {name} is in use by another p9img: leave that one first")]
     ConsoleBusy { name: String },
-    #[error("The console of {name} shows no prompt: something runs there; look at it with `p9img console {name}`")]
+    #[error(
+        "The console of {name} shows no prompt, because a command runs there; look at it with `p9img console {name}`"
+    )]
     NoPrompt { name: String },
-    /// Only between two attempts to start; see [`Watch::fell_back`](super::Watch::fell_back).
-    #[error("{name} says nothing after {seconds} seconds under KVM: start it with --accel tcg")]
-    Silent { name: String, seconds: u64 },
+    #[error("{name} {what} under KVM, as happens inside other virtual machines: start it with --accel tcg")]
+    Kvm { name: String, what: &'static str },
     #[error("Interrupted")]
     Interrupted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GridError;
+
+    #[test]
+    fn one_node_is_not_many() {
+        let said = |nodes| GridError::Memory { nodes, needed: 512 << 20, available: 1 << 20 }.to_string();
+        assert!(said(1).starts_with("1 node needs 512 MiB of memory, but this machine has 1 MiB left"), "{}", said(1));
+        assert!(said(2).starts_with("2 nodes need 512 MiB"), "{}", said(2));
+        let said = GridError::Cores { nodes: 3, cores: 1, each: 2 }.to_string();
+        let want =
+            "3 nodes in software emulation need 2 processors, but this machine has 1: name up to 2 nodes to start";
+        assert!(said.starts_with(want), "{said}");
+    }
 }

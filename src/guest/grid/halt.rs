@@ -1,6 +1,6 @@
 //! Halting a node from its console, so that fossil is whole.
 
-use super::{GridError, NodeSpec, Process};
+use super::{GridError, Process};
 use crate::guest::session::Session;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ const HALT: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the console is in use, shows no prompt, or the node does not come to
 /// its end: it then still runs.
-pub fn halt(process: &Process, node: &NodeSpec, share: u32) -> Result<(), GridError> {
+pub fn halt(process: &Process, share: u32) -> Result<(), GridError> {
     let limit = HALT * share;
     let not_halted =
-        || GridError::NotHalted { name: node.name.clone(), seconds: limit.as_secs(), tail: process.tail() };
-    let mut session = Session::open(process, node, limit)?;
+        || GridError::NotHalted { name: process.name.clone(), seconds: limit.as_secs(), tail: process.tail() };
+    let mut session = Session::open(process, true, limit)?;
     let console = session.console();
     console.send_line("fshalt").map_err(|_| not_halted())?;
     console.wait_for("done halting", limit).map_err(|_| not_halted())?;

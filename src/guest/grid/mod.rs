@@ -3,25 +3,39 @@
 //!
 //! ```text
 //! OUT/run/lab.json         what is known of the run
+//! OUT/run/network.sock     the switch
 //! OUT/run/NODE/disk.img    what the node writes to, a sparse copy of its artifact
+//! OUT/run/NODE/node.json   what is needed to see and stop it without the lab
 //! OUT/run/NODE/serial.log  what its console said since it was started
 //! OUT/run/NODE/*.sock pid  how to talk to its QEMU
 //! OUT/run/.gateway/        the same for the gateway
 //! ```
 //!
 //! Every QEMU is a process of its own that outlives p9img. Nothing here is
-//! remembered that can be asked: whether a node runs, QEMU answers; whether it
-//! is up, its console log says.
+//! remembered that can be asked: whether a node runs, the system and QEMU
+//! answer; whether it is up, its console log says.
 
+mod down;
 mod error;
+pub mod folder;
 mod gateway;
 mod halt;
+mod image;
+mod listen;
+mod needs;
+mod ports;
 mod process;
+mod ready;
+mod record;
+pub mod running;
 mod state;
 mod switch;
 
 pub use error::GridError;
+pub use image::regular;
+pub use needs::Firmware;
 pub use process::Process;
+pub use record::Record;
 pub use state::State;
 pub use switch::serve_stdin;
 
@@ -29,16 +43,20 @@ use super::pi::{self, Loaded};
 use super::probe::{self, Accel};
 use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard};
 use super::{uboot, uefi};
-use crate::lab::{Board, Controller, Mac, Nic};
+use crate::lab::{Board, Boot, Controller, Mac, Nic, PcFirmware};
+use crate::lock::{self, Taken};
 use crate::read_at::{HostFile, ReadAt};
 use crate::render::Port;
+use gateway::Gateway;
 use serde::Serialize;
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Name of the gateway's folder; no node can have it, as its name is theirs.
 const GATEWAY: &str = ".gateway";
@@ -50,15 +68,28 @@ const COPY: &str = "disk.img";
 const NODES_PER_CORE: usize = 4;
 /// Memory that QEMU needs beside the machine's own, in bytes.
 const QEMU_ITSELF: u64 = 96 << 20;
-/// How long QEMU may take to end.
+/// Longest time for QEMU to end.
 const END: Duration = Duration::from_secs(30);
-/// A node under KVM has said its first word long before.
+/// Under KVM the first output comes much earlier.
 const SILENT: Duration = Duration::from_secs(20);
+/// A node under KVM that has said something is up, or says more, long before.
+const HANGS: Duration = Duration::from_secs(30);
+
+/// Times that a start is tried when ports that were free are taken meanwhile.
+const TRIES: usize = 3;
+/// File that is locked while nodes are started or stopped.
+const LOCK: &str = ".lock";
 
 /// A lab to be run: all of its nodes, in its order.
 #[derive(Clone, Debug)]
 pub struct GridSpec {
     pub lab: String,
+    /// File that describes it.
+    pub file: PathBuf,
+    /// User whom people log in as.
+    pub user: String,
+    /// Base of the lab's ports of this machine.
+    pub base: Option<u16>,
     /// The p9img to be started as the lab's switch, which outlives this one.
     pub program: PathBuf,
     pub subnet: ipnet::Ipv4Net,
@@ -76,37 +107,42 @@ pub struct NodeSpec {
     pub sha256: String,
     pub board: Board,
     pub controller: Controller,
-    /// Whether nothing but UEFI starts it.
-    pub uefi: bool,
+    /// Firmware that can start it.
+    pub firmware: PcFirmware,
     pub nic: Nic,
     pub mac: Mac,
     pub ip: Ipv4Addr,
     pub cpus: u32,
     /// Bytes.
     pub memory: u64,
-    /// What its console says when it is up.
+    /// Text on its console that shows that it is up.
     pub ready: String,
     /// Whether a shell of the host owner is on its console.
     pub shell: bool,
+    /// Whether rio is to come on its screen before it is up.
+    pub screen: bool,
     pub ports: Vec<Port>,
 }
 
-/// How to start.
+/// Settings of a start.
 #[derive(Clone, Copy, Debug)]
 pub struct UpSettings {
     /// Throw away what the nodes have written.
     pub fresh: bool,
-    /// Local ports begin after this.
-    pub ports: u16,
+    /// Local ports begin after this; `None`: where the lab wants them, else
+    /// where they were, else where some are free.
+    pub ports: Option<u16>,
     /// `None`: the fastest that works.
     pub accel: Option<Accel>,
+    /// Firmware for PCs that support both.
+    pub firmware: Option<Firmware>,
     /// Wait until the nodes are up.
     pub wait: bool,
     /// Start more nodes than this machine can carry.
     pub force: bool,
 }
 
-/// What a node is doing.
+/// State of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
@@ -118,11 +154,18 @@ pub enum NodeState {
 
 /// Hears of what happens while nodes start and stop.
 pub trait Watch: Sync {
+    /// Nodes are started.
+    fn starts(&self, _nodes: usize, _accel: Accel) {}
     /// A node has come to a new state, `elapsed` after the start.
     fn node(&self, name: &str, state: NodeState, elapsed: Duration);
-    /// KVM was tried and a node was silent in it, so that it is started again
-    /// in software emulation.
-    fn fell_back(&self, name: &str);
+    /// KVM was tried and a node fails in it, as `what` says, so that it is
+    /// started again in software emulation.
+    fn fell_back(&self, name: &str, what: &str);
+    /// Something that the user should know.
+    fn note(&self, _: &str) {}
+    /// A node is up, but one of its services does not answer on its port of
+    /// this machine.
+    fn deaf(&self, _name: &str, _service: &str, _port: u16) {}
     /// Whether the user wants no more of it.
     fn cancelled(&self) -> bool;
 }
@@ -132,7 +175,7 @@ pub struct Silent;
 
 impl Watch for Silent {
     fn node(&self, _: &str, _: NodeState, _: Duration) {}
-    fn fell_back(&self, _: &str) {}
+    fn fell_back(&self, _: &str, _: &str) {}
     fn cancelled(&self) -> bool {
         false
     }
@@ -146,6 +189,15 @@ pub struct Grid {
 /// Held while nodes are started or stopped.
 pub struct Lock {
     _file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Lets go and leaves nothing behind.
+    fn remove(self) {
+        // Whoever waits for it sees that it is not in its place any more.
+        let _ = folder::remove(&self.path);
+    }
 }
 
 impl Grid {
@@ -165,7 +217,7 @@ impl Grid {
         Process::new(self.dir.join(GATEWAY), GATEWAY)
     }
 
-    /// What is known of the run; none when there was none.
+    /// State of the run; none when there was none.
     ///
     /// # Errors
     /// When the folder holds something else.
@@ -173,25 +225,68 @@ impl Grid {
         State::load(&self.dir)
     }
 
-    /// What a node is doing.
+    /// State of a node.
     pub fn node_state(&self, node: &NodeSpec) -> NodeState {
         let process = self.node(&node.name);
         match process.is_running() {
             false => NodeState::Down,
-            true if is_up(&process, node) => NodeState::Up,
+            true if is_up(&process.said(), &node.ready) => NodeState::Up,
             true => NodeState::Starting,
         }
     }
 
+    /// The nodes that run, by name, with their processes, and the gateway.
+    pub fn running(&self) -> BTreeMap<String, i32> {
+        let run = running::real(&self.dir);
+        let mut out = BTreeMap::new();
+        for found in running::all().into_iter().filter(|found| found.run == run) {
+            if let running::Part::Machine(name) = found.part {
+                out.insert(name, found.pid);
+            }
+        }
+        // Where the folder was moved, or the system tells less.
+        for dir in folder::sorted(&self.dir).unwrap_or_default() {
+            let Some(name) = dir.file_name().and_then(|n| n.to_str()) else { continue };
+            if !out.contains_key(name)
+                && let Some(pid) = self.node(name).listener()
+            {
+                out.insert(name.to_owned(), pid);
+            }
+        }
+        out
+    }
+
+    /// As [`Grid::running`], without the gateway.
+    pub fn running_nodes(&self) -> BTreeMap<String, i32> {
+        let mut out = self.running();
+        out.remove(GATEWAY);
+        out
+    }
+
+    /// State of a node that runs; `ready` is the text on its console that shows
+    /// that it is up.
+    pub fn running_state(&self, name: &str, ready: &str) -> NodeState {
+        if is_up(&self.node(name).said(), ready) { NodeState::Up } else { NodeState::Starting }
+    }
+
+    /// Takes the lock of the folder, which is made if need be.
     fn lock(&self) -> Result<Lock, GridError> {
         let failed = |source| GridError::Folder { path: self.dir.clone(), source };
-        fs::create_dir_all(&self.dir).map_err(failed)?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.dir.join(".lock"));
-        let file = file.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(GridError::Busy),
-            Err(fs::TryLockError::Error(source)) => Err(failed(source)),
+        if let Some(out) = self.dir.parent() {
+            fs::create_dir_all(out).map_err(failed)?;
+        }
+        folder::make(&self.dir)?;
+        let path = self.dir.join(LOCK);
+        loop {
+            let file = lock::open(&path).map_err(failed)?;
+            if lock::attempt(&path, &file).map_err(failed)? == Taken::Busy {
+                return Err(GridError::Busy);
+            }
+            // Somebody may have removed it between the two.
+            let ours = file.metadata().map_err(failed)?;
+            if fs::symlink_metadata(&path).is_ok_and(|m| (m.dev(), m.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(Lock { _file: file, path });
+            }
         }
     }
 
@@ -210,39 +305,119 @@ impl Grid {
     ) -> Result<State, GridError> {
         probe::version()?;
         let _lock = self.lock()?;
+        let running = self.running();
         let named = names.iter().filter_map(|name| spec.nodes.iter().find(|n| n.name == *name));
-        let (running, start): (Vec<_>, Vec<_>) = named.partition(|n| self.node(&n.name).is_running());
-        let gateway = self.gateway();
-        let mut state = match self.state()?.filter(|s| s.lab == spec.lab) {
-            Some(state) if gateway.is_running() => state,
-            old => {
-                let hangs = old.as_ref().is_some_and(|s| s.kvm_hangs);
-                let accel = settings.accel.unwrap_or_else(|| if hangs { Accel::Tcg } else { probe::accel() });
-                let ports = gateway::ports(spec, settings.ports)?;
-                let mut state = State::new(&spec.lab, accel, ports);
-                state.kvm_hangs = hangs;
-                state.copies = old.map(|s| s.copies).unwrap_or_default();
-                state
-            }
-        };
-        if !switch::is_running(&state.network) && spec.nodes.iter().any(|n| self.node(&n.name).is_running()) {
+        let (up, start): (Vec<_>, Vec<_>) = named.partition(|n| running.contains_key(&n.name));
+        self.wishes(&up, settings)?;
+        self.strangers(spec, &start, &running)?;
+        let mut state = self.prepare(spec, settings, &running, watch)?;
+        let nodes = running.keys().filter(|name| *name != GATEWAY).count();
+        if nodes > 0 && !switch::is_running(&self.dir) {
             return Err(GridError::NoNetwork);
         }
         // The nodes that run already have theirs.
         if !settings.force {
-            enough(&start, running.len(), state.accel)?;
+            enough(&start, nodes, state.accel)?;
         }
+        needs::check(&start, settings.firmware)?;
         for node in &start {
-            self.copy(node, settings.fresh, &mut state)?;
+            self.copy(node, settings.fresh, &state, watch)?;
         }
         state.save(&self.dir)?;
         match self.start_and_wait(spec, &start, &mut state, settings, watch) {
-            Err(GridError::Silent { name, .. }) if settings.accel.is_none() => {
-                watch.fell_back(&name);
+            Err(GridError::Kvm { name, what }) if settings.accel.is_none() => {
+                watch.fell_back(&name, what);
                 (state.accel, state.kvm_hangs) = (Accel::Tcg, true);
                 self.start_and_wait(spec, &start, &mut state, settings, watch)?;
             }
             result => result?,
+        }
+        Ok(state)
+    }
+
+    /// Refuses wishes that nodes in `up`, which run, cannot be given any more.
+    fn wishes(&self, up: &[&NodeSpec], settings: &UpSettings) -> Result<(), GridError> {
+        let names = |nodes: Vec<&&NodeSpec>| nodes.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+        if settings.fresh && !up.is_empty() {
+            return Err(GridError::Runs { names: names(up.iter().collect()), wish: "--fresh".into() });
+        }
+        if let Some(firmware) = settings.firmware {
+            let both = names(up.iter().filter(|n| n.firmware == PcFirmware::Both).collect());
+            if !both.is_empty() {
+                let word = if firmware == Firmware::Uefi { "uefi" } else { "bios" };
+                return Err(GridError::Runs { names: both, wish: format!("--firmware {word}") });
+            }
+        }
+        if let Some(accel) = settings.accel {
+            let other = |n: &&&NodeSpec| Record::load(&self.node(&n.name).dir).is_some_and(|r| r.accel != accel);
+            let others = names(up.iter().filter(other).collect());
+            if !others.is_empty() {
+                return Err(GridError::Runs { names: others, wish: format!("--accel {}", accel.name()) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to start a node beside one that runs under another name with its
+    /// address, as after a change of its name.
+    fn strangers(
+        &self,
+        spec: &GridSpec,
+        start: &[&NodeSpec],
+        running: &BTreeMap<String, i32>,
+    ) -> Result<(), GridError> {
+        for name in running.keys().filter(|name| !spec.nodes.iter().any(|n| n.name == **name)) {
+            let ip = Record::load(&self.node(name).dir).map(|r| r.ip);
+            if let Some(node) = start.iter().find(|n| Some(n.ip) == ip) {
+                return Err(GridError::Address { node: node.name.clone(), ip: node.ip, other: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The state to start with: ports and acceleration chosen, or those of
+    /// what runs.
+    fn prepare(
+        &self,
+        spec: &GridSpec,
+        settings: &UpSettings,
+        running: &BTreeMap<String, i32>,
+        watch: &dyn Watch,
+    ) -> Result<State, GridError> {
+        let before = self.state()?.filter(|s| s.lab == spec.lab);
+        let accel = settings.accel.unwrap_or_else(|| match &before {
+            Some(s) if !running.is_empty() => s.accel,
+            Some(s) if s.kvm_hangs => Accel::Tcg,
+            _ => probe::accel(),
+        });
+        let mut state = before.clone().unwrap_or_else(|| State::new(&spec.lab, accel));
+        state.accel = accel;
+        (state.file, state.user) = (spec.file.clone(), spec.user.clone());
+        match Gateway::load(&self.gateway().dir).filter(|_| before.is_some() && running.contains_key(GATEWAY)) {
+            Some(gateway) => {
+                if let Some(base) = settings.ports.filter(|base| *base != state.base) {
+                    return Err(GridError::PortsRun { base: state.base, asked: base });
+                }
+                if let Some(base) = spec.base.filter(|base| *base != state.base) {
+                    watch.note(&format!(
+                        "ports begin at {} until the next `p9img down`; after that, at {base}, which lab.toml gives",
+                        state.base
+                    ));
+                }
+                let held = |local: u16| gateway.forwards.contains_key(&local);
+                state.ports = ports::assign(spec, state.base, &state.ports, Some(&held))?;
+            }
+            None => {
+                let asked = settings.ports.or(spec.base);
+                let (base, all) = ports::choose(spec, before.as_ref(), asked)?;
+                if asked.is_none() && state.base != 0 && base != state.base {
+                    watch.note(&format!(
+                        "ports begin at {base}, because another program uses a port of those from {} on",
+                        state.base
+                    ));
+                }
+                (state.base, state.ports) = (base, all);
+            }
         }
         Ok(state)
     }
@@ -258,14 +433,19 @@ impl Grid {
         watch: &dyn Watch,
     ) -> Result<(), GridError> {
         let mut started = Vec::new();
-        let result = self.start_all(spec, nodes, state, &mut started).and_then(|()| match settings.wait {
-            true => self.wait(nodes, state.accel, watch),
+        watch.starts(nodes.len(), state.accel);
+        let result = self.start_all(spec, nodes, state, settings, &mut started).and_then(|()| match settings.wait {
+            true => ready::wait(self, nodes, state.accel, &state.ports, watch),
             false => Ok(()),
         });
         if result.is_err() {
+            // The first error says more than one of the cleaning.
             for process in started.iter().rev() {
-                // The first error says more than one of the cleaning.
                 let _ = process.quit(END);
+            }
+            if self.running_nodes().is_empty() {
+                let _ = self.gateway().quit(END);
+                let _ = switch::stop(&self.dir);
             }
         }
         result
@@ -276,18 +456,26 @@ impl Grid {
         spec: &GridSpec,
         nodes: &[&NodeSpec],
         state: &mut State,
+        settings: &UpSettings,
         started: &mut Vec<Process>,
     ) -> Result<(), GridError> {
-        let gateway = self.gateway();
-        if !gateway.is_running() || !switch::is_running(&state.network) {
-            gateway.quit(END)?;
-            state.network = switch::start(&spec.program)?;
-            gateway.start(gateway::arguments(spec, &state.ports, &state.network)?, false)?;
-            started.push(gateway);
+        if !switch::is_running(&self.dir) {
+            self.gateway().quit(END)?;
+            switch::start(&spec.program, &self.dir, &spec.file)?;
         }
+        self.open_gateway(spec, state, settings)?;
         state.save(&self.dir)?;
+        for name in self.running_nodes().keys() {
+            let dir = self.node(name).dir;
+            if let (Some(mut record), Some(ports)) = (Record::load(&dir), state.ports.get(name)) {
+                record.ports.clone_from(ports);
+                record.save(&dir)?;
+            }
+        }
         for node in nodes {
             let process = self.node(&node.name);
+            let ports = state.ports.get(&node.name).cloned().unwrap_or_default();
+            Record::new(node, state.accel, ports).save(&process.dir)?;
             if node.board.is_pi() {
                 self.start_pi(node, &process)?;
                 started.push(process);
@@ -296,15 +484,15 @@ impl Grid {
             let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
             let mut machine = Machine::new(node.controller, disk);
             (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
-            if node.board == Board::Virt {
+            if node.board.boot() == Boot::UBoot {
                 // What was found out of KVM is of the processors of PCs.
                 machine.accel = Accel::Tcg;
                 machine.uboot = Some(uboot::find().ok_or_else(|| GridError::NoUboot { node: node.name.clone() })?);
             }
-            if node.uefi {
+            if node.starts_by(settings.firmware) == Firmware::Uefi {
                 machine.uefi = Some(uefi::find().ok_or_else(|| GridError::NoUefi { node: node.name.clone() })?);
             }
-            let link = Link::Switch(state.network.clone());
+            let link = Link::Switch(switch::FROM_MACHINE.into());
             machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
             process.start_with(machine.program(), machine.hardware(), true)?;
             started.push(process);
@@ -312,146 +500,73 @@ impl Grid {
         Ok(())
     }
 
+    /// Makes the gateway forward the lab's ports: the one that runs, or a new one.
+    fn open_gateway(&self, spec: &GridSpec, state: &mut State, settings: &UpSettings) -> Result<(), GridError> {
+        let process = self.gateway();
+        folder::make(&process.dir)?;
+        // Nodes that run and are not in the lab any more keep their ports.
+        let running = self.running_nodes();
+        let strangers = running.keys().filter(|name| !spec.nodes.iter().any(|n| n.name == **name));
+        let addresses: Vec<Ipv4Addr> =
+            strangers.filter_map(|name| Some(Record::load(&self.node(name).dir)?.ip)).collect();
+        let theirs = |now: Gateway| now.forwards.into_iter().filter(|(_, to)| addresses.contains(to.ip()));
+        for attempt in 1.. {
+            let mut gateway = Gateway::new(spec, &state.ports, &addresses)?;
+            for (local, to) in Gateway::load(&process.dir).into_iter().flat_map(theirs) {
+                gateway.forwards.entry(local).or_insert(to);
+            }
+            if process.is_running() && gateway.apply(&process)? {
+                break;
+            }
+            process.quit(END)?;
+            match process.start(gateway.arguments(), false) {
+                Ok(()) => {
+                    gateway.save(&process.dir)?;
+                    break;
+                }
+                // Another lab was quicker, though they were free a moment ago.
+                Err(GridError::Start { said, .. })
+                    if said.contains("host forwarding")
+                        && attempt < TRIES
+                        && settings.ports.or(spec.base).is_none() =>
+                {
+                    (state.base, state.ports) = ports::choose(spec, None, None)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Starts a Pi from its card, as its firmware would.
     fn start_pi(&self, node: &NodeSpec, process: &Process) -> Result<(), GridError> {
-        if !node.board.is_emulated() {
-            return Err(GridError::NotEmulated { node: node.name.clone(), board: node.board.name() });
-        }
         let card = process.dir.join(COPY);
         let failed = |source| GridError::Folder { path: card.clone(), source };
         let opened: Arc<dyn ReadAt> = Arc::new(File::open(&card).and_then(HostFile::new).map_err(failed)?);
         let loaded = Loaded::from_card(&opened, pi::CMDLINE)
             .map_err(|source| GridError::Pi { node: node.name.clone(), source: Box::new(source) })?;
         for (file, bytes) in [(pi::START, &loaded.start), (pi::KERNEL, &loaded.kernel)] {
-            fs::write(process.dir.join(file), bytes).map_err(failed)?;
+            folder::replace(&process.dir.join(file), bytes)?;
         }
-        // QEMU's cards are as large as a power of two.
-        let len = opened.len();
-        OpenOptions::new().write(true).open(&card).and_then(|f| f.set_len(len.next_power_of_two())).map_err(failed)?;
+        pi::grow(&card).map_err(failed)?;
         let args = pi::arguments(COPY.as_ref(), pi::START.as_ref(), pi::KERNEL.as_ref());
         process.start_with(pi::QEMU, args, true)
     }
 
     /// Makes the file that a node writes to, a copy of its artifact.
-    fn copy(&self, node: &NodeSpec, fresh: bool, state: &mut State) -> Result<(), GridError> {
+    fn copy(&self, node: &NodeSpec, fresh: bool, state: &State, watch: &dyn Watch) -> Result<(), GridError> {
         let dir = self.dir.join(&node.name);
         let path = dir.join(COPY);
-        let failed = |source| GridError::Folder { path: path.clone(), source };
-        fs::create_dir_all(&dir).map_err(failed)?;
-        if path.exists() && !fresh {
-            return match state.copies.get(&node.name) {
+        folder::make(&dir)?;
+        if fs::symlink_metadata(&path).is_ok() && !fresh {
+            let recorded = Record::load(&dir).map(|r| r.image);
+            return match recorded.as_ref().or_else(|| state.copies.get(&node.name)) {
                 Some(sha256) if *sha256 == node.sha256 => Ok(()),
                 _ => Err(GridError::Rebuilt { node: node.name.clone(), copy: path }),
             };
         }
-        let image = std::path::absolute(&node.image).map_err(failed)?;
-        let partial = path.with_extension("partial");
-        let output =
-            duct::cmd!(probe::QEMU_IMG, "convert", "-q", "-f", node.format.name(), "-O", "raw", image, &partial)
-                .stdin_null()
-                .stderr_to_stdout()
-                .stdout_capture()
-                .unchecked()
-                .run()
-                .map_err(failed)?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            let _ = fs::remove_file(partial);
-            return Err(GridError::Copy { path, said });
-        }
-        fs::rename(&partial, &path).map_err(failed)?;
-        state.copies.insert(node.name.clone(), node.sha256.clone());
-        Ok(())
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a deadline for running machines; no artifact sees it")]
-    fn wait(&self, nodes: &[&NodeSpec], accel: Accel, watch: &dyn Watch) -> Result<(), GridError> {
-        let begin = Instant::now();
-        // About 15 s each on an idle core in software; the limit is for a busy one.
-        let share = if accel == Accel::Tcg { nodes.len().div_ceil(cores()) as u64 } else { 1 };
-        let limit = Duration::from_secs(120 + 120 * share);
-        let mut waiting: Vec<_> = nodes.to_vec();
-        while !waiting.is_empty() {
-            for node in std::mem::take(&mut waiting) {
-                let process = self.node(&node.name);
-                // Asked first: what it said before it ended is then in the log.
-                let running = process.is_running();
-                if is_up(&process, node) {
-                    watch.node(&node.name, NodeState::Up, begin.elapsed());
-                    continue;
-                }
-                let (name, tail) = (node.name.clone(), process.tail());
-                if !running {
-                    return Err(GridError::Ended { name, tail });
-                }
-                if accel == Accel::Kvm && begin.elapsed() > SILENT && process.has_said_nothing() {
-                    return Err(GridError::Silent { name, seconds: SILENT.as_secs() });
-                }
-                if begin.elapsed() > limit {
-                    return Err(GridError::NotUp { name, seconds: limit.as_secs(), tail });
-                }
-                waiting.push(node);
-            }
-            if watch.cancelled() {
-                return Err(GridError::Interrupted);
-            }
-            std::thread::sleep(Duration::from_millis(250));
-        }
-        Ok(())
-    }
-
-    /// Halts the nodes in `names` that run, all at the same time, and turns
-    /// them off; the gateway too when no node is left. A node that cannot be
-    /// halted goes on, and is among the errors that are returned. `force` does
-    /// not halt. Nor can a terminal be halted: no shell is on its console.
-    ///
-    /// # Errors
-    /// When a machine cannot be turned off.
-    pub fn down(
-        &self,
-        spec: &GridSpec,
-        names: &[String],
-        force: bool,
-        watch: &dyn Watch,
-    ) -> Result<Vec<GridError>, GridError> {
-        if !self.dir.exists() {
-            return Ok(Vec::new());
-        }
-        let _lock = self.lock()?;
-        let nodes: Vec<&NodeSpec> = spec.nodes.iter().filter(|n| names.contains(&n.name)).collect();
-        let accel = self.state()?.map_or(Accel::Tcg, |s| s.accel);
-        let share = if accel == Accel::Tcg { nodes.len().div_ceil(cores()) as u32 } else { 1 };
-        let ends: Vec<_> = std::thread::scope(|scope| {
-            let work: Vec<_> = nodes.iter().map(|n| scope.spawn(move || self.end(n, force, share, watch))).collect();
-            work.into_iter().map(|w| w.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
-        });
-        let mut complaints = Vec::new();
-        for end in ends {
-            complaints.extend(end?);
-        }
-        if spec.nodes.iter().all(|n| !self.node(&n.name).is_running()) {
-            self.gateway().quit(END)?;
-        }
-        Ok(complaints)
-    }
-
-    /// Halts and turns off one node; says why if it still runs.
-    #[expect(clippy::disallowed_methods, reason = "how long it took, for people; no artifact sees it")]
-    fn end(&self, node: &NodeSpec, force: bool, share: u32, watch: &dyn Watch) -> Result<Option<GridError>, GridError> {
-        let process = self.node(&node.name);
-        if !process.is_running() {
-            return Ok(None);
-        }
-        let begin = Instant::now();
-        if !force
-            && node.shell
-            && let Err(error) = halt::halt(&process, node, share)
-        {
-            return Ok(Some(error));
-        }
-        process.quit(END)?;
-        watch.node(&node.name, NodeState::Down, begin.elapsed());
-        Ok(None)
+        image::copy(node, &path, watch)?;
+        Record::new(node, state.accel, BTreeMap::new()).save(&dir)
     }
 
     /// Writes a picture of a node's screen as PNG.
@@ -459,21 +574,36 @@ impl Grid {
     /// # Errors
     /// When the node does not run or the file cannot be written.
     pub fn screenshot(&self, node: &str, file: &Path) -> Result<(), GridError> {
-        let path = std::path::absolute(file).map_err(|source| GridError::Folder { path: file.to_owned(), source })?;
-        let arguments = serde_json::json!({ "filename": path.to_string_lossy(), "format": "png" });
         let process = self.node(node);
         if !process.is_running() {
             return Err(GridError::NotRunning { name: node.to_owned() });
         }
-        process.control("screendump", arguments).map(drop)
+        // QEMU would write through a link that has the file's name.
+        let picture = process.dir.join("screen.partial");
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| GridError::Folder { path, source }
+        };
+        drop(folder::create(&picture)?);
+        let path = std::path::absolute(&picture).map_err(at(&picture))?;
+        let arguments = serde_json::json!({ "filename": path.to_string_lossy(), "format": "png" });
+        process.control("screendump", arguments)?;
+        let bytes = fs::read(&picture).map_err(at(&picture))?;
+        fs::remove_file(&picture).map_err(at(&picture))?;
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut new = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(at(file))?;
+        std::io::Write::write_all(&mut new, &bytes).map_err(at(file))?;
+        new.persist(file).map_err(|e| at(file)(e.error)).map(drop)
     }
 }
 
 /// Whether a node's console says that it is up.
-fn is_up(process: &Process, node: &NodeSpec) -> bool {
-    let log = fs::read(process.log()).unwrap_or_default();
-    let text: Vec<u8> = log.into_iter().filter(|b| *b != b'\r').collect();
-    super::console::find(&text, node.ready.as_bytes()).is_some()
+fn is_up(said: &[u8], ready: &str) -> bool {
+    let text: Vec<u8> = said.iter().copied().filter(|b| *b != b'\r').collect();
+    super::console::find(&text, ready.as_bytes()).is_some()
 }
 
 fn cores() -> usize {
@@ -503,7 +633,7 @@ fn available_memory() -> Option<u64> {
 /// A flag that others set as a [`Watch`] that stops.
 impl Watch for AtomicBool {
     fn node(&self, _: &str, _: NodeState, _: Duration) {}
-    fn fell_back(&self, _: &str) {}
+    fn fell_back(&self, _: &str, _: &str) {}
     fn cancelled(&self) -> bool {
         self.load(Ordering::Relaxed)
     }
@@ -522,7 +652,7 @@ mod tests {
             sha256: format!("{i:064}"),
             board: Board::Pc,
             controller: Controller::Ide,
-            uefi: false,
+            firmware: PcFirmware::Bios,
             nic: Nic::E1000,
             mac: Mac([0x52, 0x54, 0, 9, 0, i]),
             ip: [10, 9, 0, 10 + i].into(),
@@ -530,10 +660,14 @@ mod tests {
             memory: 512 << 20,
             ready: format!("\nn{i}# "),
             shell: true,
+            screen: false,
             ports: vec![Port { name: "cpu".into(), tcp: 17010, only: None }],
         };
         GridSpec {
             lab: "test".into(),
+            file: "lab.toml".into(),
+            user: "glenda".into(),
+            base: None,
             program: "p9img".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),
             gateway: Some([10, 9, 0, 1].into()),
@@ -571,11 +705,16 @@ mod tests {
         let copy = grid.dir().join("n1").join(COPY);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         fs::write(&copy, "precious").unwrap();
-        let mut state = State::new("test", Accel::Tcg, Default::default());
-        let error = grid.copy(&spec.nodes[0], false, &mut state).unwrap_err();
+        let mut state = State::new("test", Accel::Tcg);
+        let copied = |state: &State| grid.copy(&spec.nodes[0], false, state, &Silent);
+        let error = copied(&state).unwrap_err();
         assert!(matches!(error, GridError::Rebuilt { .. }), "{error}");
+        // As its own record says, or the run's, of before there were such.
         state.copies.insert("n1".into(), spec.nodes[0].sha256.clone());
-        grid.copy(&spec.nodes[0], false, &mut state).unwrap();
+        copied(&state).unwrap();
+        state.copies.clear();
+        Record::new(&spec.nodes[0], Accel::Tcg, BTreeMap::new()).save(copy.parent().unwrap()).unwrap();
+        copied(&state).unwrap();
         assert_eq!(fs::read(&copy).unwrap(), b"precious");
     }
 
@@ -585,6 +724,10 @@ mod tests {
         let grid = Grid::new(dir.path());
         let _held = grid.lock().unwrap();
         assert!(matches!(grid.lock(), Err(GridError::Busy)));
-        assert!(matches!(grid.down(&spec(1), &["n1".into()], false, &Silent), Err(GridError::Busy)));
+        assert!(matches!(grid.down(&[], &["n1".into()], false, &Silent), Err(GridError::Busy)));
+        drop(_held);
+        grid.lock().unwrap().remove();
+        assert!(!grid.dir().join(LOCK).exists());
+        grid.lock().unwrap();
     }
 }

@@ -1,7 +1,7 @@
-//! What is known of a running lab beside its processes: `lab.json` in the
-//! folder of the run.
+//! State of a running lab besides its processes: `lab.json` in the folder of
+//! the run.
 
-use super::GridError;
+use super::{GridError, folder};
 use crate::guest::probe::Accel;
 use crate::render::HostPorts;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 const FILE: &str = "lab.json";
 /// Number of this layout; another is not understood.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -20,23 +20,35 @@ pub struct State {
     /// A guest was silent under KVM on this machine: it is not tried again unasked.
     #[serde(default)]
     pub kvm_hangs: bool,
-    pub ports: HostPorts,
-    /// The socket of the lab's network; empty before there was one.
+    /// Base of its ports of this machine; 0 before there were any.
     #[serde(default)]
-    pub network: PathBuf,
-    /// SHA-256 of the artifact under each node's copy, by the node's name.
+    pub base: u16,
+    /// Ports of this machine, by node and service: those of the last start, and
+    /// of the next.
+    #[serde(default)]
+    pub ports: HostPorts,
+    /// The lab's file, and the user to log in as, as they were then.
+    #[serde(default)]
+    pub file: PathBuf,
+    #[serde(default)]
+    pub user: String,
+    /// SHA-256 of the images under the copies, by node, as the layout before
+    /// this one had them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copies: BTreeMap<String, String>,
 }
 
 impl State {
-    pub fn new(lab: &str, accel: Accel, ports: HostPorts) -> Self {
+    pub fn new(lab: &str, accel: Accel) -> Self {
         Self {
             schema: SCHEMA,
             lab: lab.to_owned(),
             accel,
             kvm_hangs: false,
-            ports,
-            network: PathBuf::new(),
+            base: 0,
+            ports: HostPorts::new(),
+            file: PathBuf::new(),
+            user: String::new(),
             copies: BTreeMap::new(),
         }
     }
@@ -53,7 +65,7 @@ impl State {
             Err(source) => return Err(GridError::Folder { path, source }),
         };
         match serde_json::from_slice::<Self>(&bytes) {
-            Ok(state) if state.schema == SCHEMA => Ok(Some(state)),
+            Ok(state) if (1..=SCHEMA).contains(&state.schema) => Ok(Some(Self { schema: SCHEMA, ..state })),
             _ => Err(GridError::State { path }),
         }
     }
@@ -63,13 +75,7 @@ impl State {
     /// # Errors
     /// What the operating system says.
     pub fn save(&self, dir: &Path) -> Result<(), GridError> {
-        let path = dir.join(FILE);
-        let failed = |source| GridError::Folder { path: path.clone(), source };
-        let text = serde_json::to_vec_pretty(self).map_err(|e| failed(e.into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        std::io::Write::write_all(&mut file, &text).map_err(failed)?;
-        file.persist(&path).map_err(|e| failed(e.error))?;
-        Ok(())
+        folder::replace_json(&dir.join(FILE), self)
     }
 }
 
@@ -81,11 +87,13 @@ mod tests {
     fn survives_a_round_trip_and_refuses_what_is_not_its_own() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(State::load(dir.path()).unwrap(), None);
-        let ports = [("n1".to_owned(), [("cpu".to_owned(), 27010)].into())].into();
-        let state = State::new("lab", Accel::Tcg, ports);
+        let mut state = State::new("lab", Accel::Tcg);
+        state.ports = [("n1".to_owned(), [("cpu".to_owned(), 27010)].into())].into();
         state.save(dir.path()).unwrap();
         assert_eq!(State::load(dir.path()).unwrap(), Some(state));
-        for wrong in ["", "{}", "{\"schema\": 2, \"lab\": \"lab\"}"] {
+        for wrong in
+            ["", "{}", "{\"schema\": 2, \"lab\": \"lab\"}", "{\"schema\": 3, \"lab\": \"lab\", \"accel\": \"tcg\"}"]
+        {
             std::fs::write(dir.path().join(FILE), wrong).unwrap();
             assert!(matches!(State::load(dir.path()), Err(GridError::State { .. })), "{wrong}");
         }

@@ -7,23 +7,24 @@
 //! frame that it hears for its own, whatever its address, and breaks off the
 //! connections between other machines.
 
-use super::GridError;
+use super::process::{ends, short};
+use super::running::{self, Part, SWITCH};
+use super::{GridError, folder};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The socket's name, in a folder of its own that only the user can open: its
-/// path is short, which a socket's must be, wherever the lab is.
-const SOCKET: &str = "network.sock";
+/// Name of its socket in the folder of the run, which only the user can open.
+pub const SOCKET: &str = "network.sock";
+/// The socket, from the folder of a machine: a path of any length would not do.
+pub const FROM_MACHINE: &str = "../network.sock";
 /// The longest frame that QEMU sends, in bytes.
 const LONGEST: usize = (64 << 10) + (4 << 10);
 /// Destination and source, six bytes each, and the type: less is no frame.
@@ -32,28 +33,33 @@ const SHORTEST: usize = 14;
 const WAITING: usize = 512;
 /// Addresses that one machine can have; more are not learnt.
 const ADDRESSES: usize = 64;
-/// How long the switch waits for the first machine, and goes on without any.
+/// Longest time that the switch waits for the first machine, and runs with
+/// none.
 const FIRST: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(2);
+/// Longest time until it ends after a request.
+const END: Duration = Duration::from_secs(5);
 /// Between two looks for a new machine.
 const LOOK: Duration = Duration::from_millis(50);
 
 type Mac = [u8; 6];
 type Frame = Arc<[u8]>;
 
-/// Starts the switch as a process that goes on when p9img has ended and ends
-/// by itself when no machine is left: `program` with `switch` as its argument
-/// and the listening socket as its standard input. Returns the socket's path.
+/// Starts the switch of the run in `run` as a process that goes on when p9img
+/// has ended and ends by itself when no machine is left: `program` with
+/// `switch`, the run and the lab's file as its arguments and the listening
+/// socket as its standard input.
 ///
 /// # Errors
 /// When the socket cannot be made or the program not be started.
-pub fn start(program: &Path) -> Result<PathBuf, GridError> {
-    let dir = tempfile::Builder::new().prefix("p9img-").permissions(fs::Permissions::from_mode(0o700)).tempdir();
-    let dir = dir.map_err(|source| GridError::Folder { path: std::env::temp_dir(), source })?;
-    let path = dir.path().join(SOCKET);
-    let listener = UnixListener::bind(&path).map_err(|source| GridError::Folder { path: path.clone(), source })?;
+pub fn start(program: &Path, run: &Path, lab: &Path) -> Result<(), GridError> {
+    let path = run.join(SOCKET);
+    let failed = |source| GridError::Folder { path: path.clone(), source };
+    folder::remove(&path).map_err(failed)?;
+    let listener = short(run, SOCKET, |path| UnixListener::bind(path)).map_err(failed)?;
     Command::new(program)
-        .arg("switch")
+        .arg(SWITCH)
+        .args([running::real(run), running::real(lab)])
         .stdin(OwnedFd::from(listener))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -62,30 +68,57 @@ pub fn start(program: &Path) -> Result<PathBuf, GridError> {
         .process_group(0)
         .spawn()
         .map_err(|source| GridError::Folder { path: program.to_owned(), source })?;
-    // The switch removes it at its end.
-    let _ = dir.keep();
-    Ok(path)
+    Ok(())
 }
 
-/// Whether the switch with this socket runs.
-pub fn is_running(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
+/// Whether the switch of a run runs and can be reached.
+pub fn is_running(run: &Path) -> bool {
+    short(run, SOCKET, |path| UnixStream::connect(path)).is_ok()
+}
+
+/// Ends the switch of a run, which nobody needs any more.
+///
+/// # Errors
+/// When it will not end.
+pub fn stop(run: &Path) -> Result<(), GridError> {
+    let path = running::real(run);
+    for found in running::all() {
+        if found.run == path && matches!(found.part, Part::Switch(_)) {
+            stop_process(found.pid)?;
+        }
+    }
+    // Where processes tell nothing of themselves, it ends when it is alone.
+    let _ = folder::remove(&run.join(SOCKET));
+    Ok(())
+}
+
+/// Ends a switch by its process.
+///
+/// # Errors
+/// When it will not end.
+pub fn stop_process(pid: i32) -> Result<(), GridError> {
+    running::end(pid, false);
+    if !ends(pid, END) {
+        running::end(pid, true);
+        if !ends(pid, END) {
+            return Err(GridError::WillNotEnd { name: "The switch".into(), pid });
+        }
+    }
+    Ok(())
 }
 
 /// Serves the socket that is standard input until no machine is left, and
-/// removes it with its folder.
+/// removes it from the folder of its run.
 ///
 /// # Errors
 /// When standard input is no listening socket.
-pub fn serve_stdin() -> io::Result<()> {
+pub fn serve_stdin(run: Option<&Path>) -> io::Result<()> {
     let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     let result = serve(&listener, FIRST, IDLE);
-    let address = listener.local_addr()?;
-    if let Some(path) = address.as_pathname().filter(|p| p.ends_with(SOCKET)) {
-        fs::remove_file(path)?;
-        path.parent().map_or(Ok(()), fs::remove_dir)?;
+    match run {
+        Some(run) => folder::remove(&run.join(SOCKET)).and(result),
+        None => result,
     }
-    result
 }
 
 /// Serves until no machine has been connected for `idle` (`first` at the start).
@@ -169,7 +202,7 @@ fn read_frame(input: &mut impl Read) -> io::Result<Option<Frame>> {
     Ok(Some(frame.into()))
 }
 
-/// Who is connected, and who has which address.
+/// Table of connections and their addresses.
 #[derive(Default)]
 struct Table {
     ports: BTreeMap<usize, SyncSender<Frame>>,
@@ -264,14 +297,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(SOCKET);
         let listener = UnixListener::bind(&path).unwrap();
-        assert!(is_running(&path));
+        assert!(is_running(dir.path()));
         let switch = std::thread::spawn(move || serve(&listener, Duration::from_secs(60), Duration::from_millis(10)));
         let hosts = [UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap()];
         std::thread::sleep(4 * LOOK);
         assert!(!switch.is_finished());
         drop(hosts);
         switch.join().unwrap().unwrap();
-        assert!(!is_running(&path));
+        assert!(!is_running(dir.path()));
     }
 
     #[test]

@@ -34,6 +34,12 @@ impl Secrets {
         let failed = |source| SecretsError::Write { path: path.clone(), source };
         let _lock = lock(dir).map_err(failed)?;
         let old = Found::read(&path)?.ok_or_else(|| SecretsError::NoneYet { path: path.clone() })?;
+        if let Some(target) = old.linked {
+            let what = "new secrets would replace the link, and the file that it leads to would still have the old \
+                        ones; change them there, or make `secrets.toml` a file of the lab"
+                .to_owned();
+            return Err(SecretsError::Linked { path, target, what });
+        }
         let users: Vec<&str> = users.iter().map(AsRef::as_ref).filter(|u| *u != hostowner).collect();
         let mut full = old.clone();
         full.fill(&users)?;

@@ -173,7 +173,8 @@ fn command_line_overrides() {
         ("nothing", "give a medium of the lab, or the path of one"),
         (
             "9front",
-            "the newest release that p9img knows is `9front-11952`; for what you have, give a medium of the lab, or the path of one",
+            "the newest release in p9img's list is `9front-11952`; for a medium of your own, give a medium of the \
+             lab, or the path of one",
         ),
     ] {
         let unknown = lab().with_medium(name).unwrap_err().to_string();
@@ -237,15 +238,16 @@ fn sizes() {
         ("2 KiB", 2048),
         ("1.5 GiB", 3 << 29),
         ("0.001 kB", 1),
+        ("1.0001 kB", 1000),
+        ("1.8 TiB", 1_979_120_929_996),
+        ("0.9999999999999999999999 kB", 999),
         ("16 TiB", 16 << 40),
         ("16777215 TiB", 16_777_215 << 40),
         ("1.500000000000000000000000 GB", 1_500_000_000),
     ] {
         assert_eq!(units::size(text), Ok(bytes), "{text}");
     }
-    for text in
-        ["", "GiB", "-1", "1.GiB", "1..5 GiB", "1.0001 kB", "1 gib", "16777216 TiB", "1 Gi B", "99999999999999999999 B"]
-    {
+    for text in ["", "GiB", "-1", "1.GiB", "1..5 GiB", "1 gib", "16777216 TiB", "1 Gi B", "99999999999999999999 B"] {
         assert!(units::size(text).is_err(), "{text}");
     }
     for (bytes, text) in
@@ -350,14 +352,11 @@ fn qemus_arm_machine_has_virtio_alone() {
     let nic = wrong("fs = \"gefs\"", "nic = \"e1000\"");
     assert!(nic.contains("The `nic` of QEMU's ARM machine cannot be chosen"), "{nic}");
     let card = wrong("disk =", "card =");
-    assert!(
-        card.contains("QEMU's ARM machine has no card") && card.contains("its size is that of its `disk`"),
-        "{card}"
-    );
+    assert!(card.contains("QEMU's ARM machine has no card") && card.contains("set the size of its `disk`"), "{card}");
     let fat = wrong("dos =", "9fat =");
     assert!(fat.contains("The node has no partition `9fat`"), "{fat}");
     let arch = wrong("board = \"virt\"", "arch = \"arm64\"");
-    assert!(arch.contains("Unknown architecture `arm64`") && arch.contains("say `board = \"virt\"`"), "{arch}");
+    assert!(arch.contains("Unknown architecture `arm64`") && arch.contains("write `board = \"virt\"`"), "{arch}");
 }
 
 #[test]
@@ -375,7 +374,7 @@ fn the_address_of_the_output_folder_ends_with_a_slash() {
 #[test]
 fn firmware_is_the_nodes_or_the_defaults() {
     use crate::lab::PcFirmware;
-    let text = "[lab]\nname = \"l\"\n[defaults]\nfirmware = \"both\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n\
+    let text = "[lab]\nname = \"l\"\n[defaults]\narch = \"amd64\"\nfirmware = \"both\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n\
                 [node.partitions]\nesp = \"64 MiB\"\n9fat = \"16 MiB\"\n\
                 [[node]]\nname = \"b\"\nfirmware = \"uefi\"\nroles = [\"cpu\"]\n";
     let lab = parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -386,7 +385,7 @@ fn firmware_is_the_nodes_or_the_defaults() {
     let bios = text.replace("both", "bios");
     assert!(wrong(&bios).contains("The node has no partition `esp`"), "{}", wrong(&bios));
     let pi = text.replace("firmware = \"uefi\"", "board = \"pi2\"\nfirmware = \"uefi\"");
-    assert!(wrong(&pi).contains("The `firmware` of a pi2 is the board's own"), "{}", wrong(&pi));
+    assert!(wrong(&pi).contains("The `firmware` of a pi2 is fixed by the board"), "{}", wrong(&pi));
     assert!(wrong(&text.replace("\"both\"", "\"efi\"")).contains("did you mean `uefi`?"));
 }
 
@@ -402,4 +401,70 @@ fn a_format_can_have_a_controller_of_its_own() {
     let expected: [(Controller, &[Format]); 3] =
         [(Controller::Sata, &[Format::Raw]), (Controller::Virtio, &[Format::Qcow2]), (Controller::Ide, &[Format::Ova])];
     assert_eq!(short, expected);
+}
+
+#[test]
+fn sizes_are_rounded_down_to_sectors_and_it_is_said() {
+    let text = "[lab]\nname = \"l\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\", \"venti\"]\ndisk = \"1.9 TiB\"\n\
+                [node.partitions]\narenas = \"1.8 TiB\"\nswap = 1000000\n";
+    let lab = parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(lab.nodes[0].disk, 2_089_072_092_672);
+    assert_eq!(lab.nodes[0].partitions.get("arenas"), Some(&1_979_120_929_792));
+    assert_eq!(
+        lab.notes,
+        [
+            "lab.toml:6:8: `1.9 TiB` is 2089072092774 bytes; rounded down to 2089072092672, whole sectors of 512",
+            "lab.toml:8:10: `1.8 TiB` is 1979120929996 bytes; rounded down to 1979120929792, whole sectors of 512",
+            "lab.toml:9:8: `1000000` is 1000000 bytes; rounded down to 999936, whole sectors of 512",
+        ]
+    );
+}
+
+#[test]
+fn what_a_kernel_cannot_use_is_said() {
+    let with = |more: &str| {
+        let text = format!("[lab]\nname = \"l\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n{more}");
+        parse(&text).err().map(|m| m.render(false)).unwrap_or_default()
+    };
+    assert_eq!(with("memory = \"4 GiB\"\ncpus = 32\n"), "");
+    assert_eq!(with("memory = \"64 GiB\"\narch = \"amd64\"\nfirmware = \"uefi\"\n"), "");
+    assert!(
+        with("memory = \"64 GiB\"\n")
+            .contains("lab.toml:6:10: Node `a` has 64 GiB of memory, but kernels for the 386 use 4 GiB")
+    );
+    assert!(with("firmware = \"uefi\"\n").contains("lab.toml:6:12: Node `a` is a 386"));
+    assert_eq!(with("board = \"virt\"\ncpus = 16\nmemory = \"8 GiB\"\n"), "");
+    assert!(with("board = \"virt\"\ncpus = 17\n").contains("runs on 16"));
+    // What the defaults say is about a node, too.
+    let text = "[lab]\nname = \"l\"\n[defaults]\nmemory = \"8 GiB\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n";
+    assert!(parse(text).unwrap_err().render(false).contains("lab.toml:5:1: Node `a` has 8 GiB of memory"));
+}
+
+#[test]
+fn names_that_some_system_cannot_store_are_mistakes() {
+    let with = |name: &str| {
+        let text = format!("[lab]\nname = \"l\"\n[[node]]\nname = \"{name}\"\nroles = [\"cpu\"]\n");
+        parse(&text).err().map(|m| m.render(false)).unwrap_or_default()
+    };
+    for name in ["con", "aux", "NUL", "prn", "com1", "Lpt9", "com0"] {
+        let want = format!("Node name `{name}` is a device name of Windows");
+        assert!(with(name).contains(&want), "{}", with(name));
+    }
+    for name in ["cons", "com10", "lpt", "a"] {
+        assert_eq!(with(name), "");
+    }
+    for (name, why) in [("con.x", "is a device name"), ("Aux", "is a device name"), ("lab.", "ends in a dot")] {
+        let said = crate::lab::names::label("Lab name", name).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn a_key_that_is_a_section_is_told_its_header() {
+    let node = "[lab]\nname = \"l\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n";
+    let said = |more: &str| parse(&format!("{node}{more}")).unwrap_err().render(false);
+    assert!(said("user = \"x\"\n").contains("it is a section of its own, which begins with a line `[[user]]`"));
+    assert!(said("media = \"x\"\n").contains("begins with a line `[media.NAME]`"));
+    assert!(said("timezone = \"GMT\"\n").contains("`timezone` belongs in [lab]"));
+    assert!(said("groups = []\n").contains("`groups` belongs in [[user]]"));
 }

@@ -4,6 +4,8 @@ mod any;
 mod good;
 #[cfg(unix)]
 mod secrets;
+#[cfg(unix)]
+mod secrets_link;
 mod wrong;
 
 use super::{Lab, Mistakes, RoleFacts};
@@ -16,7 +18,8 @@ fn facts() -> Vec<RoleFacts> {
     vec![
         RoleFacts { needs: words(&["fs|replica"]), at_most_one: true, ..role("auth") },
         RoleFacts { conflicts: words(&["terminal"]), ..role("cpu") },
-        role("fs"),
+        // More than fit into fifty tens.
+        RoleFacts { ports: (1..=520).collect(), ..role("fs") },
         RoleFacts {
             conflicts: words(&["fs"]),
             needs_in_lab: words(&["fs"]),

@@ -128,8 +128,11 @@ const WRONG: &[(&str, &str)] = &[
         ":2: This is not TOML; write `NAME = \"PASSWORD\"`, each name once",
     ),
     ("hostowner = \"hush hush\"\nhostower = \"hush hush\"", ":2: Unknown key `hostower`: did you mean `hostowner`?"),
-    ("glenda = \"hush hush\"", ":1: Unknown key `glenda`: users' passwords stand under `[users]`"),
-    ("seed = \"hush\"", ":1: The seed is not 64 hexadecimal digits in quotes; take the line out for a new one"),
+    ("glenda = \"hush hush\"", ":1: Unknown key `glenda`: the passwords of users belong below `[users]`"),
+    (
+        "seed = \"hush\"",
+        ":1: The seed is not 64 hexadecimal digits in quotes; remove the line, and p9img makes a new one",
+    ),
     ("users = \"hush hush\"", ":1: `users` is not a table; write `[users]`"),
 ];
 
@@ -201,7 +204,7 @@ fn rotation_refuses_what_it_does_not_know_and_changes_nothing() {
     let path = put(dir.path(), &text);
     let names = ["ken".to_owned(), "kenn".to_owned()];
     let error = Secrets::rotate(dir.path(), "eve", &["rob"], Which::Names(&names)).unwrap_err();
-    assert_eq!(error.to_string(), "Nobody called \"kenn\" has a password here: known are eve, ken, rob");
+    assert_eq!(error.to_string(), "No password for \"kenn\"; there are passwords for eve, ken, rob");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     // What lines cannot be added to is written anew, with all that is in it.
     let changed = Secrets::rotate(dir.path(), "eve", &["rob"], Which::Names(&names[..1])).unwrap();
@@ -210,4 +213,23 @@ fn rotation_refuses_what_it_does_not_know_and_changes_nothing() {
     assert_eq!(after.names().collect::<Vec<_>>(), ["eve", "ken", "rob"]);
     assert_eq!(after.password("eve"), Some("password"));
     assert_ne!(after.password("ken"), Some("unix was here"));
+}
+
+#[test]
+fn where_no_file_can_be_private_a_readable_one_is_taken_and_said() {
+    use rustix::io::Errno;
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let none: [&str; 0] = [];
+    let made = crate::modes::testing::without(Some(Errno::PERM), || {
+        Secrets::load_or_create(dir.path(), "bootes", &none).unwrap().0
+    });
+    let path = dir.path().join(FILE);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let load = || Secrets::load(dir.path(), "bootes");
+    assert!(matches!(load(), Err(SecretsError::Readable { mode: 0o777, .. })));
+    let taken = crate::modes::testing::without(Some(Errno::PERM), load).unwrap().unwrap();
+    assert!(taken.is_exposed());
+    assert_eq!(taken.fingerprint(), made.fingerprint());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o777, "it is not touched");
 }

@@ -45,7 +45,7 @@ pub fn digest(store: &Store, path: &Path, meta: &Metadata, file: &dyn ReadAt) ->
     Ok(digest)
 }
 
-/// What changes when the file does.
+/// Metadata that changes when the file does.
 fn state(m: &Metadata) -> String {
     format!("{} {} {} {}.{} {}.{}", m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())
 }

@@ -105,7 +105,11 @@ fn damage_gives_one_error_and_leaves_nothing() {
             bad[at] ^= 0x10;
             refused(&bad, &format!("changed at {at}"));
         }
-        refused(&[&good[..], b"something else behind it"].concat(), "rubbish at the end");
+        let e = place.open(&[&good[..], &[0; 8192], b"something else behind it"].concat()).unwrap_err();
+        let said = format!("{} bytes follow the end of the {} data", 8192 + 24, one.name());
+        assert!(e.to_string().starts_with(&said) && matches!(e, MediumError::Trailing { .. }), "{e}");
+        assert_eq!(place.entries(), 0, "{one:?} rubbish at the end");
+        assert_eq!(place.open(&[&good[..], &[0; 8192]].concat()).unwrap(), bytes, "{one:?}: padding");
     }
 }
 

@@ -1,16 +1,18 @@
 //! One request over HTTP, and what can go wrong with one, in words.
 
+use crate::media::store::SPARE;
 use std::io::{self, Read};
 use std::time::Duration;
 use ureq::ResponseExt as _;
 use ureq::http::{HeaderMap, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
-const NO_HOST: &str = "no such host is known, or this machine is offline";
+const NO_HOST: &str = "there is no such host, or this machine is offline";
 /// Redirections that are followed.
 const REDIRECTS: u32 = 10;
 
-/// How to reach the network. Everything here comes from the command line.
+/// Settings for reaching the network. Everything here comes from the command
+/// line.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// For finding a host and connecting to it.
@@ -19,6 +21,8 @@ pub struct Settings {
     pub idle: Duration,
     /// Before an address is asked again that gave nothing.
     pub pause: Duration,
+    /// Bytes of the cache's file system that are left to others.
+    pub spare: u64,
     pub proxies: Proxies,
     /// Certificates in PEM to be trusted in place of those that p9img brings.
     pub roots: Option<Vec<u8>>,
@@ -30,6 +34,7 @@ impl Default for Settings {
             connect: Duration::from_secs(20),
             idle: Duration::from_secs(30),
             pause: Duration::from_secs(1),
+            spare: SPARE,
             proxies: Proxies::default(),
             roots: None,
         }
@@ -91,7 +96,7 @@ pub(super) fn get(
     headers: &[(&str, String)],
     downgrade: bool,
 ) -> Result<Answer, Failure> {
-    let uri: Uri = url.parse().map_err(|_| Failure::Never("it is no address".into()))?;
+    let uri: Uri = url.parse().map_err(|_| Failure::Never("it is not an address".into()))?;
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(REDIRECTS)
@@ -104,7 +109,7 @@ pub(super) fn get(
         .proxy(None);
     if let Some(proxy) = settings.proxies.of(&uri) {
         let proxy =
-            ureq::Proxy::new(proxy).map_err(|_| Failure::Never(format!("the proxy {proxy:?} is no address")))?;
+            ureq::Proxy::new(proxy).map_err(|_| Failure::Never(format!("the proxy {proxy:?} is not an address")))?;
         config = config.proxy(Some(proxy));
     }
     if let Some(pem) = &settings.roots {
@@ -125,13 +130,13 @@ pub(super) fn get(
     }
     let response = request.call().map_err(|e| failure(settings, url, e))?;
     if uri.scheme_str() == Some("https") && response.get_uri().scheme_str() != Some("https") && !downgrade {
-        return Err(Failure::Never("it leads from https to http, and no sha256 says what should be there".into()));
+        return Err(Failure::Never("it leads from https to http, and there is no sha256 to compare with".into()));
     }
     let (parts, body) = response.into_parts();
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: Box::new(body.into_reader()) })
 }
 
-/// What went wrong while a body was read.
+/// Failure of reading a body.
 pub(super) fn body_failure(settings: &Settings, url: &str, error: io::Error) -> Failure {
     failure(settings, url, ureq::Error::from(error))
 }
@@ -150,13 +155,13 @@ fn failure(settings: &Settings, url: &str, error: ureq::Error) -> Failure {
         Error::Timeout(_) => Cut(format!("the server was silent for {}", seconds(settings.idle))),
         Error::ConnectionFailed => Never("no connection".into()),
         Error::TooManyRedirects => Never(format!("it redirects more than {REDIRECTS} times")),
-        Error::RedirectFailed => Never("it redirects to what is no address".into()),
+        Error::RedirectFailed => Never("it redirects to something that is not an address".into()),
         Error::Rustls(e) => Never(format!("TLS: {e}")),
         Error::Tls(e) => Never(format!("TLS: {e}")),
         Error::Io(e) => match e.kind() {
-            io::ErrorKind::ConnectionRefused => Never("nobody answers there (connection refused)".into()),
+            io::ErrorKind::ConnectionRefused => Never("no server answers there (connection refused)".into()),
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
-                Never("there is no way to that host: this machine seems to be offline".into())
+                Never("there is no route to that host: this machine seems to be offline".into())
             }
             // What rustls finds wrong comes in this wrapping.
             io::ErrorKind::InvalidData if url.starts_with("https:") => Never(format!("TLS: {e}")),

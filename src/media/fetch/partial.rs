@@ -7,7 +7,8 @@
 
 use crate::digest::Digest;
 use crate::hex::hex;
-use crate::media::store::{Lock, Store, StoreError};
+use crate::lock;
+use crate::media::store::{Lock, Room, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +20,7 @@ const STEP: u64 = 2 << 20;
 /// Bytes of the text that are read.
 const LARGEST: u64 = 16 << 10;
 
-/// What a server says of a version of a file.
+/// Validators of a version of a file, from the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     pub etag: Option<String>,
@@ -29,7 +30,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// What can be given in `If-Range`: a weak tag cannot.
+    /// Validator for `If-Range`, where a weak tag is not allowed.
     pub fn validator(&self) -> Option<&str> {
         self.etag.as_deref().filter(|tag| !tag.starts_with("W/")).or(self.modified.as_deref())
     }
@@ -116,7 +117,7 @@ impl Partial {
         self.len
     }
 
-    /// Where the bytes are.
+    /// Path of the bytes.
     pub fn path(&self) -> PathBuf {
         part(&self.path)
     }
@@ -135,6 +136,15 @@ impl Partial {
         let before = self.len / STEP;
         self.len += bytes.len() as u64;
         if self.len / STEP > before { self.mark() } else { Ok(()) }
+    }
+
+    /// Looks whether there is room for more; what is there stays, for a run that finds more room.
+    pub fn room(&mut self, room: &mut Room, store: &Store) -> Result<(), StoreError> {
+        if let Err(e) = room.at(store, self.len) {
+            self.mark()?;
+            return Err(self.fail(e));
+        }
+        Ok(())
     }
 
     /// Notes that the bytes up to here are good.
@@ -169,7 +179,7 @@ impl Partial {
         let dir = self.path.parent().unwrap_or(&self.path);
         let write = || {
             let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
-            let _ = file.as_file().lock();
+            let _ = lock::wait(file.path(), file.as_file());
             file.write_all(self.note.text().as_bytes())?;
             file.persist(&self.path).map_err(|e| e.error)?;
             Ok(())

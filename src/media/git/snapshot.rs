@@ -7,7 +7,7 @@
 //! the rest           the files' bytes, in the order of the list
 //! ```
 
-use super::command::is_id;
+use super::id::is_id;
 use crate::read_at::ReadAt;
 use std::io;
 
@@ -19,7 +19,7 @@ const MAX_LIST: u64 = 256 << 20;
 pub struct Item {
     pub mode: u32,
     pub oid: String,
-    /// Where its bytes are: offset and length.
+    /// Offset and length of its bytes.
     pub place: Option<(u64, u64)>,
     pub path: Vec<u8>,
 }
@@ -52,7 +52,7 @@ impl Snapshot {
     /// # Errors
     /// `InvalidData` when it is none.
     pub fn read(from: &dyn ReadAt) -> io::Result<Self> {
-        let bad = || io::Error::new(io::ErrorKind::InvalidData, "The list of files in the cache makes no sense");
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, "The list of files in the cache is damaged");
         let mut len = [0; 8];
         from.read_at(0, &mut len)?;
         let len = u64::from_le_bytes(len);

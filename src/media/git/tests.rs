@@ -2,7 +2,8 @@ use super::super::Medium;
 use super::*;
 use crate::skip::skipped;
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FILES: [&str; 6] = ["386/9load", "386/pbslba", "386/mbr", "rc/bin/cpurc", "sys/big", "lib/other"];
@@ -68,10 +69,27 @@ impl Place {
         Medium::open("test", &self.bare(), 99, Some(&self.store))
     }
 
-    /// Where the blob of a path is kept.
-    fn blob(&self, path: &str) -> PathBuf {
-        let id = self.git(&["--git-dir=bare", "rev-parse", &format!("HEAD:{path}")]);
+    fn id(&self, name: &str) -> String {
+        self.git(&["--git-dir=bare", "rev-parse", name])
+    }
+
+    /// Path of an object.
+    fn object(&self, name: &str) -> PathBuf {
+        let id = self.id(name);
         self.bare().join("objects").join(&id[..2]).join(&id[2..])
+    }
+
+    /// Path of a file's blob.
+    fn blob(&self, path: &str) -> PathBuf {
+        self.object(&format!("HEAD:{path}"))
+    }
+
+    /// Why the git directory is refused.
+    fn refused(&self) -> GitError {
+        match self.open() {
+            Err(MediumError::Git { source, .. }) => source,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -125,6 +143,189 @@ fn damage_and_what_is_no_repository_are_refused() {
 
     fs::write(place.bare().join("HEAD"), "ref: refs/heads/none\n").unwrap();
     let e = place.open().unwrap_err();
-    assert!(matches!(e, MediumError::Git { source: GitError::Says { .. }, .. }), "{e}");
+    assert!(matches!(e, MediumError::Git { source: GitError::NoCommit { .. }, .. }), "{e}");
     assert!(matches!(Medium::open("test", &place.bare(), 99, None), Err(MediumError::NoCache { .. })));
+}
+
+/// Writes an object under a name, which need not be its own.
+fn write_object(at: &Path, kind: &str, bytes: &[u8]) {
+    let _ = fs::remove_file(at);
+    let mut file = flate2::write::ZlibEncoder::new(fs::File::create_new(at).unwrap(), flate2::Compression::fast());
+    write!(file, "{kind} {}\0", bytes.len()).unwrap();
+    file.write_all(bytes).unwrap();
+    file.finish().unwrap();
+}
+
+#[test]
+fn an_object_under_the_name_of_another_is_refused_and_nothing_of_it_is_kept() {
+    let Some(place) = Place::new("an_object_under_the_name_of_another_is_refused_and_nothing_of_it_is_kept") else {
+        return;
+    };
+    let forged = |name: &str, kind: &'static str, bytes: &[u8]| {
+        let (at, kept, id) = (place.object(name), place.dir.path().join("kept"), place.id(name));
+        fs::rename(&at, &kept).unwrap();
+        write_object(&at, kind, bytes);
+        let e = place.refused();
+        assert!(matches!(&e, GitError::Damaged { kind: of, id: found } if *of == kind && *found == id), "{name}: {e}");
+        assert!(place.store.entries().unwrap().is_empty(), "{name}");
+        fs::rename(&kept, &at).unwrap();
+    };
+    // A folder of the tree with another program in it; commit and top untouched.
+    let other = hex_bytes(&place.id("HEAD:lib/other"));
+    forged("HEAD:rc/bin", "tree", &[&b"100755 cpurc\0"[..], &other].concat());
+    forged("HEAD^{tree}", "tree", &[&b"40000 rc\0"[..], &hex_bytes(&place.id("HEAD:rc"))].concat());
+    forged("HEAD", "commit", format!("tree {}\n\n", place.id("HEAD:rc")).as_bytes());
+    forged("HEAD:rc/bin/cpurc", "blob", b"evil");
+    // The genuine one is read as it is.
+    let medium = place.open().unwrap();
+    let cpurc = medium.tree.entry(medium.tree.find(b"rc/bin/cpurc").unwrap());
+    assert_eq!(cpurc.content().unwrap().read_all().unwrap(), "rc/bin/cpurc".repeat(1000).as_bytes());
+}
+
+fn hex_bytes(id: &str) -> Vec<u8> {
+    (0..id.len() / 2).map(|i| u8::from_str_radix(&id[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn a_tree_without_end_is_refused() {
+    let Some(place) = Place::new("a_tree_without_end_is_refused") else { return };
+    // Each folder holds the one before it many times: two to the power of sixty.
+    let mut below = vec![];
+    for level in 0..12 {
+        let text: Vec<u8> = match level {
+            0 => Vec::new(),
+            _ => (0..32).flat_map(|i| [format!("40000 {i:02}\0").as_bytes(), &below].concat()).collect(),
+        };
+        let mut sum = id::Sum::new(&"0".repeat(40), "tree", text.len() as u64);
+        sum.add(&text);
+        let id = sum.finish().unwrap();
+        let folder = place.bare().join("objects").join(&id[..2]);
+        fs::create_dir_all(&folder).unwrap();
+        write_object(&folder.join(&id[2..]), "tree", &text);
+        below = hex_bytes(&id);
+    }
+    let tree: String = below.iter().map(|b| format!("{b:02x}")).collect();
+    let who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "--git-dir=bare"];
+    let commit = place.git(&[&who[..], &["commit-tree", "-m", "x", &tree]].concat());
+    fs::write(place.bare().join("HEAD"), commit).unwrap();
+    let e = place.refused();
+    assert!(matches!(e, GitError::Large { .. }), "{e}");
+}
+
+#[test]
+fn packs_and_packed_refs_and_sha256_are_read() {
+    let Some(place) = Place::new("packs_and_packed_refs_and_sha256_are_read") else { return };
+    let expected = place.open().unwrap().tree.paths();
+    let packed = |dir: &str| {
+        let git = format!("--git-dir={dir}");
+        place.git(&[&git, "repack", "-a", "-d", "-q"]);
+        place.git(&[&git, "pack-refs", "--all"]);
+        place.git(&[&git, "commit-graph", "write"]);
+        place.git(&[&git, "multi-pack-index", "write"]);
+        let path = place.dir.path().join(dir);
+        assert!(path.join("packed-refs").is_file() && fs::read_dir(path.join("objects/pack")).unwrap().count() > 2);
+        Medium::open("test", &path, 99, Some(&Store::at(place.dir.path().join(format!("store-{dir}"))))).unwrap()
+    };
+    assert_eq!(packed("bare").tree.paths(), expected);
+    fs::remove_dir_all(place.dir.path().join("work/.git")).unwrap();
+    place.git(&["init", "-q", "--object-format=sha256", "work"]);
+    place.git(&["-C", "work", "add", "."]);
+    let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+    place.git(&[&["-C", "work"], &who[..], &["commit", "-q", "-m", "one"]].concat());
+    place.git(&["clone", "-q", "--bare", "work", "long"]);
+    assert_eq!(packed("long").tree.paths(), expected);
+}
+
+#[test]
+fn what_names_another_repository_is_refused() {
+    let Some(place) = Place::new("what_names_another_repository_is_refused") else { return };
+    let elsewhere = place.dir.path().join("work/.git");
+    let objects = elsewhere.join("objects").display().to_string();
+    for (file, text) in [
+        ("commondir", elsewhere.display().to_string()),
+        ("objects/info/alternates", objects.clone()),
+        ("objects/info/http-alternates", objects),
+    ] {
+        let at = place.bare().join(file);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(&at, format!("{text}\n")).unwrap();
+        let e = place.refused();
+        assert!(matches!(&e, GitError::Elsewhere { file: of, names } if *of == file && *names == text), "{e}");
+        fs::remove_file(at).unwrap();
+    }
+    // What git makes for a worktree has nothing but names of others.
+    place.git(&["-C", "work", "worktree", "add", "-q", "../second"]);
+    let part = place.dir.path().join("work/.git/worktrees/second");
+    let e = Medium::open("test", &part, 99, Some(&place.store)).unwrap_err();
+    assert!(matches!(&e, MediumError::Git { source: GitError::Elsewhere { file: "commondir", .. }, .. }), "{e}");
+    // The checkout is a folder like others: its `.git` is not followed.
+    assert!(Medium::open("test", &place.dir.path().join("second"), 99, None).is_ok());
+
+    fs::create_dir(place.bare().join("reftable")).unwrap();
+    assert!(matches!(place.refused(), GitError::Reftable));
+    fs::remove_dir(place.bare().join("reftable")).unwrap();
+
+    for folder in ["objects", "refs", "objects/pack", "objects/info/../00"] {
+        let (at, kept) = (place.bare().join(folder), place.dir.path().join("kept"));
+        let there = fs::rename(&at, &kept).is_ok();
+        std::os::unix::fs::symlink(&elsewhere, &at).unwrap();
+        let e = place.refused();
+        assert!(matches!(&e, GitError::Special { kind: "symbolic link", .. }), "{folder}: {e}");
+        fs::remove_file(&at).unwrap();
+        if there {
+            fs::rename(&kept, &at).unwrap();
+        }
+    }
+    // Objects of others' making, and refs to them, are not asked for.
+    let other = place.id("HEAD:lib/other");
+    place.git(&["--git-dir=bare", "replace", "-f", &place.id("HEAD:rc/bin/cpurc"), &other]);
+    fs::create_dir_all(place.bare().join("info")).unwrap();
+    fs::write(place.bare().join("info/grafts"), format!("{}\n", place.id("HEAD"))).unwrap();
+    fs::write(place.bare().join("shallow"), "nonsense\n").unwrap();
+    let medium = place.open().unwrap();
+    let cpurc = medium.tree.entry(medium.tree.find(b"rc/bin/cpurc").unwrap());
+    assert_eq!(cpurc.content().unwrap().read_all().unwrap(), "rc/bin/cpurc".repeat(1000).as_bytes());
+}
+
+#[test]
+fn pipes_and_sockets_in_it_are_refused_without_waiting() {
+    let Some(place) = Place::new("pipes_and_sockets_in_it_are_refused_without_waiting") else { return };
+    let head = place.git(&["--git-dir=bare", "symbolic-ref", "HEAD"]);
+    let object = place.blob("sys/big").strip_prefix(place.bare()).unwrap().display().to_string();
+    let pack = "objects/pack/pack-1.idx";
+    for file in ["HEAD", &head, "packed-refs", "commondir", "objects/info/alternates", &object, pack] {
+        for socket in [false, true] {
+            let (at, kept) = (place.bare().join(file), place.dir.path().join("kept"));
+            let there = fs::rename(&at, &kept).is_ok();
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            // Refs that are packed are asked for only when the file is not there.
+            let branch = place.bare().join(&head);
+            let hidden = file == "packed-refs" && fs::rename(&branch, place.dir.path().join("branch")).is_ok();
+            let listener = if socket {
+                Some(std::os::unix::net::UnixListener::bind(&at).unwrap())
+            } else {
+                assert!(Command::new("mkfifo").arg(&at).status().unwrap().success());
+                None
+            };
+            let e = place.refused();
+            let kind = if socket { "socket" } else { "named pipe" };
+            assert!(
+                matches!(&e, GitError::Special { kind: found, path } if *found == kind && path.ends_with(file)),
+                "{file}: {e}"
+            );
+            drop(listener);
+            fs::remove_file(&at).unwrap();
+            if there {
+                fs::rename(&kept, &at).unwrap();
+            }
+            if hidden {
+                fs::rename(place.dir.path().join("branch"), branch).unwrap();
+            }
+        }
+    }
+    // Nobody reads its config.
+    let config = place.bare().join("config");
+    fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    assert!(place.open().is_ok());
 }

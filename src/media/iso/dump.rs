@@ -56,8 +56,8 @@ pub fn newest(image: &dyn ReadAt) -> Result<Option<Dump>, IsoError> {
     }
 }
 
-/// What follows the first line of a header up to the first zero byte; `None`
-/// when the block is none.
+/// Text of a header after its first line, up to the first zero byte; `None`
+/// when the block is not a header.
 fn header(image: &dyn ReadAt, block: u32) -> Result<Option<String>, IsoError> {
     let at = u64::from(block) * SECTOR;
     if at + SECTOR > image.len() {

@@ -10,7 +10,7 @@ use time::{Date, Month, UtcOffset};
 
 /// Bytes of a sector: descriptors have one each, no record crosses one.
 pub const SECTOR: u64 = 2048;
-/// Where the first descriptor begins, in bytes.
+/// Offset of the first descriptor, in bytes.
 pub const FIRST_DESCRIPTOR: u64 = 16 * SECTOR;
 /// The mark of a descriptor, behind its type.
 pub const MAGIC: &[u8; 5] = b"CD001";
@@ -43,7 +43,7 @@ pub struct Volume {
     pub root: Extent,
 }
 
-/// Where a file or directory lies.
+/// Range of a file or directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// First logical block.
@@ -52,7 +52,7 @@ pub struct Extent {
     pub len: u32,
 }
 
-/// What the descriptors say.
+/// Contents of the descriptors.
 #[derive(Debug)]
 pub struct Volumes {
     pub primary: Volume,
@@ -128,7 +128,7 @@ pub struct Record<'a> {
     bytes: &'a [u8],
     /// File identifier as stored.
     pub name: &'a [u8],
-    /// What is behind it, from the next even place on.
+    /// System use area: the bytes after the name, from the next even offset on.
     pub system_use: &'a [u8],
 }
 
@@ -174,7 +174,7 @@ impl<'a> Record<'a> {
         self.bytes[26] != 0 || self.bytes[27] != 0
     }
 
-    /// Where the bytes are, behind an extended attribute record.
+    /// Range of the bytes, after an extended attribute record.
     ///
     /// # Errors
     /// When the two byte orders differ.

@@ -11,7 +11,7 @@ use crate::read_at::ReadAt;
 use crate::tree::Content;
 use std::sync::Arc;
 
-/// Where names, and what else there is, were taken from.
+/// Source of names and other metadata.
 #[derive(Clone, Copy, Debug)]
 pub enum Described {
     /// Plan 9's fields: names, owners, groups, modes and times.

@@ -10,6 +10,7 @@
 //! the directories, with what keeps a hostile image harmless (`taken`); `links`
 //! follows Rock Ridge's symbolic links.
 
+mod bin;
 mod dump;
 mod error;
 mod format;
@@ -25,6 +26,7 @@ mod taken;
 mod tests;
 mod walk;
 
+pub use bin::RawSectors;
 pub use error::IsoError;
 pub use list::list;
 

@@ -1,6 +1,5 @@
-//! What a stored name stands for: plain ISO 9660 names, Joliet's, and the
-//! table from which those that `mk9660` had to change get back to what they
-//! were.
+//! Real names of stored names: plain ISO 9660 names, Joliet's, and the table
+//! from which those that `mk9660` had to change get back to what they were.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! What `disk/mk9660 -9` puts behind each name: the real name, owner, group
-//! and mode (`Cputplan9` in `/sys/src/cmd/disk/9660/write.c`, read by `rzdir`
-//! in `/sys/src/cmd/9660srv/9660srv.c`).
+//! Fields that `disk/mk9660 -9` puts after each name: the real name, owner,
+//! group and mode (`Cputplan9` in `/sys/src/cmd/disk/9660/write.c`, read by
+//! `rzdir` in `/sys/src/cmd/9660srv/9660srv.c`).
 
 use super::error::{IsoError, shown};
 use super::format::{Record, both};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// First word of the volume's system identifier.
 pub const SYSTEM: &str = "PLAN 9";
-/// What a mode can say of a file on a disk; other bits are the server's.
+/// Bits of a mode that a file on a disk can have; other bits are the server's.
 const MODE_BITS: u32 = DMDIR | DMAPPEND | DMEXCL | DMTMP | 0o777;
 
 /// The fields of one record.

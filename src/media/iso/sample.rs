@@ -5,7 +5,7 @@
 //! of `Read.me`), `sys/Large` in two extents, and with Rock Ridge `link`, which
 //! leads to `sys/Large`.
 
-/// How the image describes its files.
+/// Kind of metadata in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Plan9,
@@ -28,14 +28,14 @@ const CONTINUED: u32 = 27;
 const BLOCKS: u32 = 28;
 const SECTOR: usize = 2048;
 
-/// What is in `Read.me`.
+/// Content of `Read.me`.
 pub const TEXT: &[u8] = b"Plan 9\n";
 /// Bytes of `sys/Large`: a full block, and a part of the next.
 pub const LARGE_LEN: usize = SECTOR + 100;
 /// When everything was recorded: 2026-01-02 03:04:05, in a zone an hour east.
 const TIME: [u8; 7] = [126, 1, 2, 3, 4, 5, 4];
 
-/// Where the `n`th record of the directory at `block` begins, in bytes.
+/// Offset of the `n`th record of the directory at `block`, in bytes.
 pub fn record_at(image: &[u8], block: u32, n: usize) -> usize {
     (0..n).fold(block as usize * SECTOR, |at, _| at + usize::from(image[at]))
 }

@@ -21,14 +21,14 @@ const TYPE_FILE: u32 = 0o100_000;
 const TYPE_DIR: u32 = 0o040_000;
 const TYPE_LINK: u32 = 0o120_000;
 
-/// How the volume uses Rock Ridge.
+/// Rock Ridge settings of the volume.
 #[derive(Clone, Copy, Debug)]
 pub struct RockRidge {
     /// Bytes at the start of each area that are somebody else's.
     skip: usize,
 }
 
-/// What the entries of one record say.
+/// Fields of one record's entries.
 #[derive(Debug, Default)]
 pub struct Fields {
     pub name: Option<Vec<u8>>,

@@ -322,7 +322,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a record stands for.
+/// Kind of a record.
 enum What {
     File,
     /// With the first block of its own record when it was moved.

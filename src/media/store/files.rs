@@ -2,7 +2,8 @@
 
 use super::record::{LARGEST, Record};
 use super::{LOCK, SUMS, StoreError};
-use std::fs::{self, File, OpenOptions};
+use crate::lock;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,8 @@ impl Lock {
     pub(super) fn wait(path: &Path) -> Result<Self, StoreError> {
         let path = beside(path, LOCK);
         loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-            let file = file.map_err(|source| StoreError::Write { path: path.clone(), source })?;
-            let _ = file.lock();
+            let file = lock::open(&path).map_err(|source| StoreError::Write { path: path.clone(), source })?;
+            let _ = lock::wait(&path, &file);
             // Who held it before has removed it, and others may have made another.
             if same_file(&path, &file) {
                 return Ok(Self { path, _file: file });

@@ -1,7 +1,8 @@
 //! A file that is being written into the store, under a name of no meaning.
 
 use super::record::{CHUNK, Name, Record};
-use super::{Folder, Store, StoreError, Stored};
+use super::{Folder, Room, Store, StoreError, Stored};
+use crate::lock;
 use crate::media::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
@@ -58,6 +59,7 @@ pub(super) struct New<'a> {
     store: &'a Store,
     file: NamedTempFile,
     sums: Sums,
+    room: Room,
     /// The first error of writing, which `make` may hide behind its own.
     failed: Option<io::Error>,
 }
@@ -68,15 +70,15 @@ impl<'a> New<'a> {
         let wrong = |source| StoreError::Write { path: dir.clone(), source };
         loop {
             let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&dir).map_err(wrong)?;
-            let _ = file.as_file().lock();
+            let _ = lock::wait(file.path(), file.as_file());
             // Somebody who cleans up may have been between the two.
             if file.path().exists() {
-                return Ok(Self { store, file, sums: Sums::new(all), failed: None });
+                return Ok(Self { store, file, sums: Sums::new(all), room: Room::default(), failed: None });
             }
         }
     }
 
-    /// What stopped the writing, if anything did.
+    /// Error that stopped the writing, if any.
     pub fn failure(&mut self) -> Option<StoreError> {
         let source = self.failed.take()?;
         Some(StoreError::Write { path: self.file.path().parent().unwrap_or(self.file.path()).into(), source })
@@ -95,7 +97,8 @@ impl<'a> New<'a> {
 
 impl Write for New<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self.file.as_file_mut().write(buf) {
+        let room = self.room.at(self.store, self.sums.len);
+        match room.and_then(|()| self.file.as_file_mut().write(buf)) {
             Ok(n) => {
                 self.sums.add(&buf[..n]);
                 Ok(n)

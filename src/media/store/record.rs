@@ -1,4 +1,4 @@
-//! What the store knows of a file's bytes: a text beside the file.
+//! Record of a stored file's bytes: a text in a second file.
 //!
 //! ```text
 //! p9img store 1
@@ -17,7 +17,7 @@ pub const CHUNK: u64 = 1 << 20;
 pub const LARGEST: u64 = 80 << 20;
 const FIRST: &str = "p9img store 1";
 
-/// How the store calls a file.
+/// Name of a file in the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     /// By its content.

@@ -31,7 +31,8 @@ impl Stored {
         Ok(Self { store: store.clone(), path, file, handle, record, verified })
     }
 
-    /// Where the file lies. What is read there by other ways is not verified.
+    /// Path of the file. Bytes that are read there in other ways are not
+    /// verified.
     pub fn path(&self) -> &Path {
         &self.path
     }

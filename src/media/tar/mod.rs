@@ -11,6 +11,7 @@ use super::listing::{Attributes, PathError};
 use super::members::Members;
 use super::open::Listed;
 use super::{MediumError, names};
+use crate::count;
 use crate::read_at::ReadAt;
 use crate::tree::{Content, Meta, Mode};
 use header::{BLOCK, Header};
@@ -31,23 +32,25 @@ const MAX_PAX: u64 = 1 << 20;
 pub enum TarError {
     #[error("No header at byte {at}: its checksum is wrong; the archive is damaged")]
     Checksum { at: u64 },
-    #[error("The {field} in the header at byte {at} is no number: the archive is damaged")]
+    #[error("The {field} in the header at byte {at} is not a number: the archive is damaged")]
     Number { at: u64, field: &'static str },
-    #[error("The extended header at byte {at} holds no records of `LENGTH KEY=VALUE`: the archive is damaged")]
+    #[error("The extended header at byte {at} has no records of `LENGTH KEY=VALUE`: the archive is damaged")]
     Record { at: u64 },
-    #[error("The header at byte {at} has {len} bytes of its own, more than {most}")]
+    #[error("The header at byte {at} has {len} of its own, more than {most}", len = count::of(len, "byte"))]
     Long { at: u64, len: u64, most: u64 },
-    #[error("The archive stops at byte {len} without its end marker: it was cut off")]
+    #[error("The archive stops at byte {len} and has no end marker: it was cut off")]
     Cut { len: u64 },
-    #[error("{name} begins at byte {at} and has {size} bytes, but the archive stops at byte {len}: it was cut off")]
+    #[error("{name} begins at byte {at} and has {size}, but the archive stops at byte {len}: it was cut off", size = count::of(size, "byte"))]
     CutMember { name: String, at: u64, size: u64, len: u64 },
-    #[error("A single block of zeros at byte {at} is no end of an archive: it is damaged, or several were joined")]
+    #[error("A single block of zeros at byte {at} does not end an archive: it is damaged, or several were joined")]
     Zeros { at: u64 },
-    #[error("{name} is stored as a sparse file: make the archive again without that (GNU tar: without --sparse)")]
+    #[error(
+        "{name} is stored as a sparse file: make the archive again with no sparse files (GNU tar: leave out --sparse)"
+    )]
     Sparse { name: String },
     #[error("{name} is a member of the unknown type {kind:?}")]
     Kind { name: String, kind: char },
-    #[error("The hard link {name} names {target}, which is no file that comes before it")]
+    #[error("The hard link {name} names {target}, which is not an earlier file of the archive")]
     HardLink { name: String, target: String },
     #[error(transparent)]
     Read(#[from] io::Error),
@@ -60,8 +63,7 @@ pub enum TarError {
 pub fn list(source: &Arc<dyn ReadAt>, path: &Path) -> Result<Listed, MediumError> {
     let mut reader = Reader { source, path, at: 0, members: Members::default(), global: Pax::default() };
     reader.read()?;
-    let mut listing = reader.members.list(path)?;
-    listing.strip_top();
+    let listing = reader.members.list(path)?;
     let metadata = "the archive itself: its modes and times, and its owners where Plan 9 has users of that name";
     Ok(Listed { listing, metadata: Some(metadata), ..Listed::default() })
 }
@@ -69,13 +71,13 @@ pub fn list(source: &Arc<dyn ReadAt>, path: &Path) -> Result<Listed, MediumError
 struct Reader<'a> {
     source: &'a Arc<dyn ReadAt>,
     path: &'a Path,
-    /// Where the next header is, in bytes.
+    /// Offset of the next header, in bytes.
     at: u64,
     members: Members,
     global: Pax,
 }
 
-/// What the headers before a member say of it.
+/// Values from the headers before a member.
 #[derive(Default)]
 struct Before {
     pax: Option<Pax>,

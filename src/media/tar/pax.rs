@@ -3,7 +3,7 @@
 
 use super::TarError;
 
-/// What the records said; of a key that is there twice, the last.
+/// Values of the records; if a key appears twice, the last.
 #[derive(Clone, Debug, Default)]
 pub struct Pax {
     pub path: Option<Vec<u8>>,

@@ -132,13 +132,13 @@ fn what_cannot_be_in_a_plan9_tree_is_refused() {
         (|a| file(a, "../up", "x"), "leads out of the tree"),
         (|a| file(a, "/etc/passwd", "x"), "leads out of the tree"),
         (|a| file(a, "a/../../b", "x"), "leads out of the tree"),
-        (|a| file(a, "rc", "x"), "there twice"),
-        (|a| file(a, "386/9load/x", "x"), "something above it is a file"),
+        (|a| file(a, "rc", "x"), "appears twice"),
+        (|a| file(a, "386/9load/x", "x"), "a folder in it is a file"),
         (|a| file(a, "a\nb", "x"), "control character"),
         (|a| link(a, "l", EntryType::Symlink, "/etc/passwd"), "outside of it"),
         (|a| link(a, "386/l", EntryType::Symlink, "../../x"), "outside of it"),
         (|a| link(a, "386/l", EntryType::Symlink, ".."), "leads back"),
-        (|a| link(a, "l", EntryType::Link, "later"), "no file that comes before it"),
+        (|a| link(a, "l", EntryType::Link, "later"), "not an earlier file of the archive"),
         (|a| link(a, "l", EntryType::Link, "../x"), "leads out of the tree"),
         (|a| a.append(&made("p", EntryType::Fifo, 0), &[][..]).unwrap(), "named pipe"),
         (|a| a.append(&made("c", EntryType::Char, 0), &[][..]).unwrap(), "device"),
@@ -229,7 +229,7 @@ fn an_archive_cut_anywhere_or_damaged_in_a_header_is_refused() {
     // A header gone to zeros must not look like the end.
     let mut bad = good.clone();
     bad[2 * BLOCK..3 * BLOCK].fill(0);
-    assert!(error(&bad).contains("no end of an archive"), "{}", error(&bad));
+    assert!(error(&bad).contains("does not end an archive"), "{}", error(&bad));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn gnu_tar_is_read_in_all_its_formats() {
     assert_eq!(tried, 4);
 }
 
-/// What the fuzz target does, briefly, and on every test run.
+/// A short run of the fuzz target, on every test run.
 #[test]
 fn wounds_anywhere_give_an_error_or_a_tree() {
     let good = archive(|a| {

@@ -1,0 +1,378 @@
+//! The build: many disks in, many artifacts out, in one pass.
+//!
+//! Workers read and compress, one writer emits in order (`pipeline`). Four
+//! places say that something is there already: `unchanged` artifacts of an
+//! earlier build, clusters that an earlier build computed (`reuse`, out of its
+//! `memory`), and clusters that this build compressed (`dedup`).
+
+mod dedup;
+pub mod memory;
+mod pipeline;
+mod reuse;
+mod unchanged;
+
+use crate::artifact::build::dedup::{Share, StoredAt};
+use crate::artifact::build::memory::{Memory, Stream};
+use crate::artifact::build::pipeline::{Form, Piece, Source};
+use crate::artifact::build::reuse::Known;
+use crate::artifact::build::unchanged::{Content, Found, Kept};
+use crate::artifact::cluster::CLUSTER;
+use crate::artifact::codec::{Method, Packed};
+use crate::artifact::container;
+use crate::artifact::container::sink::{Cluster, Sink};
+use crate::artifact::error::Error;
+use crate::artifact::job::{ArtifactReport, Job, Monitor, Recorded, Settings};
+use crate::artifact::output::file::Output;
+use crate::artifact::output::folder::Folder;
+use crate::artifact::output::sums;
+use crate::hex::hex;
+use crate::lab::Format;
+use crate::read_at::{ReadAt, SECTOR};
+use crate::stamp::Stamp;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+/// A format being written for a node.
+struct Out {
+    name: String,
+    method: Option<Method>,
+    sink: Box<dyn Sink>,
+    clusters: u64,
+    shared: u64,
+}
+
+struct Sealed {
+    job: usize,
+    position: usize,
+    out: Out,
+    content: [u8; 32],
+    len: u64,
+    sha256: [u8; 32],
+    stamp: Option<Stamp>,
+}
+
+/// Builds every output of every job in `folder`, then gives all of them their
+/// names at once and brings `SHA256SUMS` up to date. Reports come in the order
+/// of the jobs and their outputs.
+///
+/// # Errors
+/// The first error; then no artifact was replaced and nothing half-written is
+/// left behind.
+pub fn build(
+    folder: &Folder,
+    jobs: &[Job],
+    settings: &Settings,
+    monitor: &dyn Monitor,
+) -> Result<Vec<ArtifactReport>, Error> {
+    build_counted(folder, jobs, settings, &mut Memory::none(), monitor).map(|(reports, _)| reports)
+}
+
+/// As [`build()`], with what an earlier build left in `memory`: neither reads nor
+/// compresses again what is known. Afterwards `memory` is ready to be saved.
+///
+/// # Errors
+/// As [`build()`].
+pub fn build_from(
+    folder: &Folder,
+    jobs: &[Job],
+    settings: &Settings,
+    memory: &mut Memory,
+    monitor: &dyn Monitor,
+) -> Result<Vec<ArtifactReport>, Error> {
+    build_counted(folder, jobs, settings, memory, monitor).map(|(reports, _)| reports)
+}
+
+/// As [`build`]; also returns how many times a cluster was compressed.
+pub(super) fn build_counted(
+    folder: &Folder,
+    jobs: &[Job],
+    settings: &Settings,
+    memory: &mut Memory,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<ArtifactReport>, u64), Error> {
+    check_names(jobs)?;
+    for job in jobs {
+        let len = job.disk.len();
+        if !len.is_multiple_of(SECTOR) {
+            return Err(Error::Length { node: job.node.name.clone(), len });
+        }
+    }
+    let known = Known::new(memory, folder.path(), settings.level, &settings.bases);
+    let found = unchanged::find(folder, jobs, settings, &known, memory, monitor)?;
+    let rest: Vec<Rest> = jobs.iter().zip(&found).map(|(job, found)| Rest::of(job, found)).collect();
+    let mut sources = Vec::new();
+    for Rest { job, .. } in &rest {
+        let mut methods: Vec<Method> = Vec::new();
+        for method in job.outputs.iter().filter_map(|(format, _)| container::writer(*format).method) {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        let plain = job.outputs.iter().any(|(format, _)| container::writer(*format).method.is_none());
+        sources.push(Source { plain, ..Source::new(&job.node.name, job.disk.clone(), methods)? });
+    }
+    // A disk of which all is kept is not read again.
+    for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, rest)| rest.job.outputs.is_empty()) {
+        source.extents.clear();
+    }
+    let share = Share::new();
+    let (sealed, compressed) = write_all(folder, &rest, &sources, &share, &known, settings, monitor)?;
+    if monitor.cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let streams = streams(share, &sealed);
+    let mut reports = Vec::new();
+    let mut outputs = Vec::new();
+    let mut sealed = sealed.into_iter();
+    for (job, found) in jobs.iter().zip(&found) {
+        for ((format, name), kept) in job.outputs.iter().zip(&found.kept) {
+            let report = report(folder, job, *format, name);
+            if let Some(Kept { recorded, clusters }) = kept {
+                let Recorded { len, sha256, mark, image } = recorded.clone();
+                outputs.push((name.clone(), sha256.clone(), None));
+                reports.push(ArtifactReport { len, sha256, mark, image, kept: true, clusters: *clusters, ..report });
+            } else if let Some(Sealed { out, content, len, sha256, stamp, .. }) = sealed.next() {
+                let sha256 = hex(&sha256);
+                memory.written.extend(stamp.map(|stamp| (name.clone(), sha256.clone(), stamp)));
+                reports.push(ArtifactReport {
+                    len,
+                    sha256: sha256.clone(),
+                    mark: unchanged::mark(job, *format, settings, &content),
+                    clusters: out.clusters,
+                    shared_clusters: out.shared,
+                    stored_bytes: out.sink.data_bytes(),
+                    image: out.sink.image(),
+                    ..report
+                });
+                outputs.push((out.name, sha256, Some(out.sink.into_output())));
+            }
+        }
+    }
+    if settings.commit {
+        let written = |name: &str| outputs.iter().any(|(n, _, output)| n == name && output.is_some());
+        known.remember(memory, &settings.bases, streams, &written);
+        commit(folder, outputs)?;
+    }
+    Ok((reports, compressed))
+}
+
+/// Locations of the streams of this build.
+fn streams(share: Share, sealed: &[Sealed]) -> Vec<(Method, [u8; 32], Stream)> {
+    let files: Vec<_> = sealed.iter().map(|s| (s.out.sink.file().shared(), &s.out.name)).collect();
+    share.streams(&|file| files.iter().find(|(f, _)| Arc::ptr_eq(f, file)).map(|(_, name)| (*name).clone()))
+}
+
+/// A job with the outputs that are not kept.
+struct Rest {
+    job: Job,
+    /// Digest of the disk's content where it is known.
+    content: Option<[u8; 32]>,
+}
+
+impl Rest {
+    fn of(job: &Job, found: &Found) -> Self {
+        let outputs = job.outputs.iter().zip(&found.kept).filter(|(_, kept)| kept.is_none());
+        let outputs = outputs.map(|(output, _)| output.clone()).collect();
+        Self { job: Job { outputs, ..job.clone() }, content: found.content }
+    }
+}
+
+/// Report of an artifact before it is made.
+fn report(folder: &Folder, job: &Job, format: Format, name: &str) -> ArtifactReport {
+    ArtifactReport {
+        node: job.node.name.clone(),
+        format,
+        path: folder.path().join(name),
+        len: 0,
+        sha256: String::new(),
+        mark: String::new(),
+        kept: false,
+        clusters: 0,
+        shared_clusters: 0,
+        stored_bytes: 0,
+        note: format.note(job.node.controller).map(str::to_owned),
+        image: None,
+    }
+}
+
+/// Gives artifacts their names. A sum is gone before its file changes and back
+/// when the new file is there, so `SHA256SUMS` is never wrong, only short. What
+/// was kept has no output.
+fn commit(folder: &Folder, outputs: Vec<(String, String, Option<Output>)>) -> Result<(), Error> {
+    let names: BTreeSet<&str> = outputs.iter().filter(|(.., o)| o.is_some()).map(|(name, ..)| name.as_str()).collect();
+    sums::forget(folder, &names)?;
+    let mut new = Vec::new();
+    for (name, sha256, output) in outputs {
+        if let Some(output) = output {
+            output.commit()?;
+        }
+        new.push((name, sha256));
+    }
+    sums::add(folder, new)
+}
+
+fn check_names(jobs: &[Job]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for (_, name) in jobs.iter().flat_map(|job| &job.outputs) {
+        let good = (1..=90).contains(&name.len())
+            && !name.starts_with('.')
+            && !name.chars().any(|c| c == '/' || c.is_control())
+            && name != sums::FILE;
+        if !good {
+            return Err(Error::Name { name: name.clone() });
+        }
+        if !seen.insert(name) {
+            return Err(Error::Twice { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn open_outputs(folder: &Folder, rest: &Rest, settings: &Settings) -> Result<Vec<Out>, Error> {
+    let Rest { job, content } = rest;
+    let mut outs = Vec::new();
+    for (format, name) in &job.outputs {
+        // A disk with secrets belongs to its owner alone.
+        let partial = if job.key.is_some() { folder.create_private(name) } else { folder.create(name) };
+        let output = Output::new(partial?, settings.stop.clone())?;
+        let writer = container::writer(*format);
+        let sink = (writer.open)(output, job, settings, *content)?;
+        outs.push(Out { name: name.clone(), method: writer.method, sink, clusters: 0, shared: 0 });
+    }
+    Ok(outs)
+}
+
+/// The node being written.
+struct Current {
+    job: usize,
+    outs: Vec<Out>,
+    content: Content,
+}
+
+impl Current {
+    fn open(folder: &Folder, jobs: &[Rest], job: usize, settings: &Settings) -> Result<Option<Self>, Error> {
+        let Some(next) = jobs.get(job) else { return Ok(None) };
+        Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Content::default() }))
+    }
+
+    fn write(
+        &mut self,
+        share: &Share,
+        source: &Source,
+        mut piece: Piece,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
+        self.content.add(piece.index, &piece.digest);
+        for (method, form) in &std::mem::take(&mut piece.forms) {
+            let taken = share.take(*method, piece.digest, self.job, stopped);
+            let (packed, shared) = match (taken, form) {
+                (Ok(Some(taken)), _) => (taken.packed, taken.shared),
+                (_, Form::Made(packed)) => (packed.clone(), false),
+                (Ok(None), Form::Shared) => return Err(Error::Interrupted),
+                (Err(e), Form::Shared) => return Err(self.outs[0].sink.file().error(e)),
+            };
+            if matches!(*packed, Packed::Incompressible) && piece.bytes.is_none() {
+                piece.bytes = Some(source.read(piece.index)?);
+            }
+            let bytes = piece.bytes.as_deref().unwrap_or_default();
+            for out in self.outs.iter_mut().filter(|out| out.method == Some(*method)) {
+                let cluster = Cluster { index: piece.index, bytes, packed: &packed };
+                let place = out.sink.cluster(&cluster)?;
+                out.clusters += 1;
+                out.shared += u64::from(shared);
+                if let Some(offset) = place {
+                    share.stored(*method, piece.digest, StoredAt { file: out.sink.file().shared(), offset });
+                }
+            }
+        }
+        for out in self.outs.iter_mut().filter(|out| out.method.is_none()) {
+            let bytes = piece.bytes.as_deref().unwrap_or_default();
+            out.sink.cluster(&Cluster { index: piece.index, bytes, packed: &Packed::Incompressible })?;
+            out.clusters += 1;
+        }
+        Ok(())
+    }
+
+    /// Ends the node's files and sends them to be sealed.
+    fn finish(self, sealers: &mpsc::Sender<ToSeal>) -> Result<(), Error> {
+        let content = self.content.finish();
+        for (position, mut out) in self.outs.into_iter().enumerate() {
+            out.sink.finish(content)?;
+            // Without a receiver a sealer has failed, and its error is waiting.
+            let _ = sealers.send((self.job, position, out, content));
+        }
+        Ok(())
+    }
+}
+
+/// Job, position among its outputs, the output, digest of the disk's content.
+type ToSeal = (usize, usize, Out, [u8; 32]);
+
+/// Writes and seals all outputs; returns them in the order of the jobs.
+fn write_all(
+    folder: &Folder,
+    jobs: &[Rest],
+    sources: &[Source],
+    share: &Share,
+    known: &Known,
+    settings: &Settings,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<Sealed>, u64), Error> {
+    let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
+    let sealed: Mutex<Vec<Result<Sealed, Error>>> = Mutex::default();
+    let compressed = std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel::<ToSeal>();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let outputs: usize = jobs.iter().map(|rest| rest.job.outputs.len()).sum();
+        for _ in 0..settings.jobs.get().min(outputs) {
+            let receiver = receiver.clone();
+            let sealed = &sealed;
+            scope.spawn(move || {
+                loop {
+                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((job, position, mut out, content)) = next else { return };
+                    let seal = out.sink.seal();
+                    let stamp = out.sink.file().stamp();
+                    let result = seal.map(|(len, sha256)| Sealed { job, position, out, content, len, sha256, stamp });
+                    sealed.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                }
+            });
+        }
+        drop(receiver);
+
+        let mut current = Current::open(folder, jobs, 0, settings)?;
+        let mut done = 0;
+        let compressed = pipeline::run(sources, share, known, settings.jobs, settings.level, |piece, stopped| {
+            if monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            done += CLUSTER as u64;
+            let Some(piece) = piece else { return Ok(()) };
+            let source = piece.source;
+            while let Some(node) = current.take_if(|node| node.job < piece.source) {
+                let next = node.job + 1;
+                node.finish(&sender)?;
+                current = Current::open(folder, jobs, next, settings)?;
+            }
+            if let Some(node) = current.as_mut() {
+                node.write(share, &sources[source], piece, stopped)?;
+            }
+            monitor.progress(&jobs[source].job.node.name, done, total);
+            Ok(())
+        })?;
+        while let Some(node) = current {
+            let next = node.job + 1;
+            node.finish(&sender)?;
+            current = Current::open(folder, jobs, next, settings)?;
+        }
+        if total > 0 {
+            // What is left are the digests of the files.
+            monitor.progress("checksums", total, total);
+        }
+        Ok::<_, Error>(compressed)
+    })?;
+    let sealed = sealed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut sealed = sealed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    sealed.sort_by_key(|s| (s.job, s.position));
+    Ok((sealed, compressed))
+}

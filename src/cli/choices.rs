@@ -1,0 +1,215 @@
+//! Choices of the command line that shaped the images of an output folder,
+//! `--media` and `--format`, so that the next build makes the same again.
+//!
+//! They count as long as `lab.toml` says what it said when they were made, and
+//! nobody says others. They lie beside the artifacts and not in the manifest: a
+//! path of this machine has no place there.
+
+use super::shared_args::{GlobalArgs, Overrides};
+use super::{say, setup};
+use crate::artifact::Folder;
+use crate::artifact::manifest::Manifest;
+use crate::lab::{Format, Lab, Node, SAMPLE, Word as _};
+use crate::render::Catalog;
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Name of the file, in the output folder.
+pub const FILE: &str = ".p9img.choices";
+/// Bytes of the file that are read.
+const LARGEST: u64 = 1 << 20;
+
+/// Choices that an output folder remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choices {
+    /// Name of the lab that they were made for.
+    lab: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media: Option<Choice<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<Choice<Vec<String>>>,
+    /// Name of the medium that the images of each node are made from.
+    #[serde(default)]
+    nodes: BTreeMap<String, String>,
+}
+
+/// A value of the command line, and the one of `lab.toml` that it replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Choice<T> {
+    given: T,
+    instead_of: T,
+}
+
+/// The lab with what the command line changes, or has changed when its images
+/// were last built; and the choices to be remembered. Says what it takes from
+/// another place than `lab.toml`.
+///
+/// # Errors
+/// Every mistake in the lab, or the one in the arguments.
+pub fn lab(cli: &GlobalArgs, catalog: &Catalog, overrides: &Overrides) -> anyhow::Result<(Lab, Choices)> {
+    let own = setup::plain_lab(cli, catalog)?;
+    let out = overrides.out.clone().unwrap_or_else(|| own.out.clone());
+    let old = Choices::load(&out, &own.name);
+    let note = |text: String| {
+        if !cli.quiet {
+            say::note(&text);
+        }
+    };
+    let mut used = Overrides { media: overrides.media.clone(), format: overrides.format.clone(), out: Some(out) };
+    let medium = own.medium.clone();
+    let media = match (&overrides.media, old.media) {
+        (Some(given), _) => {
+            (*given != medium).then(|| Choice { given: place(&own, given), instead_of: medium.clone() })
+        }
+        (None, Some(old)) if old.instead_of == medium => {
+            note(format!(
+                "the medium is {}, as in the last `--media`; `--media {medium}` returns to lab.toml's",
+                old.given
+            ));
+            used.media = Some(old.given.clone());
+            Some(old)
+        }
+        (None, Some(old)) => {
+            note(format!(
+                "lab.toml has the medium {medium} now, not {}: the last `--media {}` is forgotten",
+                old.instead_of, old.given
+            ));
+            None
+        }
+        (None, None) => None,
+    };
+    let formats: Vec<String> = own.formats.iter().map(|f| f.word().to_owned()).collect();
+    let format = match old.format {
+        _ if !overrides.format.is_empty() => {
+            (overrides.format != formats).then(|| Choice { given: overrides.format.clone(), instead_of: formats })
+        }
+        Some(old) if old.instead_of == formats => {
+            note(format!(
+                "the formats are {}, as in the last `--format`; `--format {}` returns to lab.toml's",
+                old.given.join(", "),
+                formats.join(",")
+            ));
+            used.format = old.given.clone();
+            Some(old)
+        }
+        Some(old) => {
+            note(format!(
+                "lab.toml has the formats {} now: the last `--format {}` is forgotten",
+                formats.join(", "),
+                old.given.join(",")
+            ));
+            None
+        }
+        None => None,
+    };
+    let (name, epoch) = (own.name.clone(), own.epoch);
+    let lab = setup::changed(own, &used)?;
+    if let Some(from) = lab.epoch_from {
+        note(format!(
+            "{from} is {} ({}): it replaces the lab's epoch, {epoch} ({})",
+            lab.epoch,
+            say::time(lab.epoch),
+            say::time(epoch)
+        ));
+    }
+    Ok((lab, Choices { lab: name, media, format, nodes: old.nodes }))
+}
+
+/// A medium as another working directory can name it, too.
+fn place(lab: &Lab, given: &str) -> String {
+    let path = Path::new(given);
+    let is_name = given == SAMPLE || lab.media.contains_key(given) || (!given.contains('/') && !path.exists());
+    match std::path::absolute(path) {
+        Ok(absolute) if !is_name => absolute.to_str().unwrap_or(given).to_owned(),
+        _ => given.to_owned(),
+    }
+}
+
+impl Choices {
+    /// Choices of the lab called `lab` in the output folder; none when there is no
+    /// file, it is another lab's, or it cannot be understood.
+    fn load(out: &Path, lab: &str) -> Self {
+        let path = out.join(FILE);
+        let short = path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST);
+        let text = short.then(|| std::fs::read(&path).ok()).flatten();
+        let found: Option<Self> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        found.filter(|found| found.lab == lab).unwrap_or_default()
+    }
+
+    /// Refuses to put the sample, which nobody chose, in the place of images that
+    /// are made from a real medium.
+    ///
+    /// # Errors
+    /// When a build of `nodes` would do that.
+    pub fn keep_real_images(
+        &self,
+        overrides: &Overrides,
+        lab: &Lab,
+        nodes: &[&Node],
+        there: Option<&Manifest>,
+    ) -> anyhow::Result<()> {
+        if overrides.media.is_some() || self.media.is_some() {
+            return Ok(());
+        }
+        let has_images = |node: &str| there.is_none_or(|m| m.artifacts.values().any(|a| a.node == node));
+        let mut lost = Vec::new();
+        for node in nodes.iter().filter(|n| lab.medium_of(n) == SAMPLE && has_images(&n.name)) {
+            let medium = self.nodes.get(&node.name).cloned().or_else(|| medium_then(there?, &node.name));
+            lost.extend(medium.filter(|m| m != SAMPLE).map(|medium| (node.name.as_str(), medium)));
+        }
+        let Some((_, medium)) = lost.first() else { return Ok(()) };
+        let names: Vec<&str> = lost.iter().map(|(name, _)| *name).collect();
+        bail!(
+            "The images of {} in {} are made from the medium {medium}, and this build would replace them by the embedded sample, which is not Plan 9: give `--media PATH` or `--media sample`",
+            say::names(&names),
+            lab.out.display()
+        );
+    }
+
+    /// Remembers the choices of a build of `nodes`. Returns what was remembered
+    /// before, for [`Choices::undo`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, folder: &Folder, lab: &Lab, nodes: &[&Node]) -> anyhow::Result<Option<Vec<u8>>> {
+        let old = std::fs::read(folder.path().join(FILE)).ok();
+        let mut new = self.clone();
+        new.nodes.retain(|name, _| lab.nodes.iter().any(|n| n.name == *name));
+        for node in nodes {
+            new.nodes.insert(node.name.clone(), lab.medium_of(node).to_owned());
+        }
+        let plain = new.media.is_none() && new.format.is_none() && new.nodes.values().all(|medium| medium == SAMPLE);
+        let mut text = serde_json::to_vec_pretty(&new)?;
+        text.push(b'\n');
+        match (&old, plain) {
+            (None, true) => {}
+            (Some(old), false) if *old == text => {}
+            (_, true) => std::fs::remove_file(folder.path().join(FILE))?,
+            (_, false) => folder.replace(FILE, &text)?,
+        }
+        Ok(old)
+    }
+
+    /// Brings back what was remembered before a build that failed.
+    pub fn undo(folder: &Folder, old: Option<Vec<u8>>) {
+        // The error of the build is the one to be told.
+        let _ = match old {
+            Some(old) => folder.replace(FILE, &old).map_err(std::io::Error::other),
+            None => std::fs::remove_file(folder.path().join(FILE)),
+        };
+    }
+}
+
+/// Name of the medium that a node had when the manifest was written.
+fn medium_then(manifest: &Manifest, node: &str) -> Option<String> {
+    let lab = manifest.inputs.get("lab")?;
+    let own = lab["nodes"].as_array()?.iter().find(|n| n["name"] == node)?["medium"].as_str();
+    own.or_else(|| lab["medium"].as_str()).map(str::to_owned)
+}
+
+/// Formats of a manifest's lab.
+pub fn formats_then(manifest: &Manifest) -> Option<Vec<Format>> {
+    serde_json::from_value(manifest.inputs.get("lab")?["formats"].clone()).ok()
+}

@@ -1,0 +1,89 @@
+//! `p9img check`: every mistake of a lab at once.
+
+use crate::cli::shared_args::GlobalArgs;
+use crate::cli::{Outcome, say, setup};
+use crate::count;
+use crate::lab::Lab;
+use crate::lab::mistakes::{Kind, Mistakes, Problem};
+use crate::lab::secrets::{FILE, Secrets, SecretsError};
+use crate::media::Selection;
+use crate::render::Catalog;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the mistakes as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
+    let catalog = setup::catalog(cli)?;
+    match setup::load(cli, &catalog).and_then(|lab| rest(cli.lab.display().to_string(), &lab, &catalog).map(|()| lab)) {
+        Ok(lab) => {
+            if args.json {
+                say::line(format_args!("[]"))?;
+            } else if !cli.quiet {
+                let nodes: Vec<_> = lab.nodes.iter().map(|n| n.name.as_str()).collect();
+                say::line(format_args!(
+                    "{} is right: {} ({})",
+                    cli.lab.display(),
+                    count::of(nodes.len(), "node"),
+                    nodes.join(", ")
+                ))?;
+            }
+            Ok(Outcome::Good)
+        }
+        Err(mistakes) => {
+            if args.json {
+                say::json(&mistakes)?;
+            } else {
+                say::report(&mistakes.render(setup::colored()));
+            }
+            Ok(Outcome::Failed)
+        }
+    }
+}
+
+/// What a build or a test would refuse beside the lab file: its secrets, where
+/// there are any, and what its roles bring and check.
+fn rest(file: String, lab: &Lab, catalog: &Catalog) -> Result<(), Mistakes> {
+    let known = setup::secrets(lab).map_err(|error| {
+        let what = match &error {
+            SecretsError::Malformed { line, what, .. } => format!("Line {line}: {what}"),
+            SecretsError::Unusable { what, .. } => what.clone(),
+            SecretsError::Linked { target, what, .. } => {
+                format!("It is a symbolic link to {}: {what}", target.display())
+            }
+            other => match std::error::Error::source(other) {
+                Some(why) => format!("{other}: {why}"),
+                None => other.to_string(),
+            },
+        };
+        Mistakes::whole_file(lab.dir.join(FILE).display().to_string(), Problem::new(Kind::File, what))
+    })?;
+    for (of, mistakes) in [
+        (file.clone(), catalog.wrong_nodes(lab, &known.value)),
+        ("the checks of roles".into(), catalog.wrong_checks(lab, &known.value)),
+    ] {
+        if !mistakes.is_empty() {
+            return Err(Mistakes { file: of, mistakes, left_off: 0 });
+        }
+    }
+    tree(file, lab, catalog, &known.value)
+}
+
+/// What `[tree]` leaves out, as far as no medium is needed to know.
+fn tree(file: String, lab: &Lab, catalog: &Catalog, secrets: &Secrets) -> Result<(), Mistakes> {
+    // What goes in by default is the distribution's.
+    let include = lab.tree.include.clone().unwrap_or_else(|| vec!["**".into()]);
+    // A pattern that is none is the lab file's own mistake.
+    let Ok(selection) = Selection::new(&include, &lab.tree.exclude) else { return Ok(()) };
+    let missing = catalog.left_out(lab, secrets, |path| selection.takes(path));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<String> = missing.iter().map(|(path, who)| format!("{path} ({who})")).collect();
+    let what = format!("[tree] leaves out files that nodes need: {}", paths.join(", "));
+    let help = "add them to `include`, or remove the pattern of `exclude` that they match";
+    Err(Mistakes::whole_file(file, Problem::new(Kind::Conflict, what).help(help)))
+}

@@ -1,0 +1,126 @@
+//! `p9img flash`: a node's image onto a card.
+
+use crate::artifact::manifest::Manifest;
+use crate::artifact::{self, Monitor as _};
+use crate::cli::progress::Progress;
+use crate::cli::shared_args::GlobalArgs;
+use crate::cli::{Outcome, interrupt, say, setup};
+use crate::count;
+use crate::flash::{Device, Facts, FlashError, Phase, flash};
+use crate::guest::grid::regular;
+use crate::lab::Format;
+use crate::read_at::ReadAt;
+use anyhow::{Context as _, bail};
+use std::io::{BufRead as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The node
+    pub node: String,
+    /// The card, such as /dev/sdX or /dev/mmcblk0
+    #[arg(long, value_name = "PATH")]
+    pub device: PathBuf,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub yes: bool,
+    /// Folder of the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
+    let catalog = setup::catalog(cli)?;
+    let overrides = crate::cli::shared_args::Overrides { media: None, format: Vec::new(), out: args.out.clone() };
+    let lab = setup::lab(cli, &catalog, &overrides)?;
+    let nodes = setup::nodes(&lab, std::slice::from_ref(&args.node))?;
+    if !nodes.iter().all(|n| n.board.is_pi()) {
+        bail!("{} is a PC and cannot boot from a card: give it a `board` in the lab", args.node);
+    }
+    let path = image(&lab.out, &lab.name, &args.node)?;
+    // Refused before anything is unpacked.
+    let card = Device::open(&args.device)?;
+    let image: Arc<dyn ReadAt> = artifact::open(&path)?;
+    if image.len() > card.facts.len {
+        return Err(FlashError::TooSmall { need: image.len(), have: card.facts.len }.into());
+    }
+    show(&card.facts)?;
+    if !args.yes && !agreed(&card.facts)? {
+        bail!("Nothing was written");
+    }
+    let stop = interrupt::flag()?;
+    let progress = Progress::new(cli.quiet, stop);
+    let total = 2 * image.len();
+    let result = flash(&*image, &card, &|phase, done| {
+        let (word, before) = match phase {
+            Phase::Writing => ("writing", 0),
+            Phase::Verifying => ("verifying", image.len()),
+        };
+        progress.progress(word, before + done, total);
+        !progress.cancelled()
+    });
+    progress.finish();
+    match result {
+        Ok(()) => {
+            if !cli.quiet {
+                let size = say::size(image.len());
+                say::line(format_args!("{size} of {} written to {} and read back", args.node, args.device.display()))?;
+            }
+            Ok(Outcome::Good)
+        }
+        Err(e @ FlashError::Differs { .. }) => {
+            say::error(&e.into());
+            Ok(Outcome::Differs)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The node's image, which must be what was built.
+fn image(out: &std::path::Path, lab: &str, node: &str) -> anyhow::Result<PathBuf> {
+    let mut manifest = Manifest::load(out)?.filter(|m| m.lab == lab);
+    if let Some(manifest) = &mut manifest {
+        manifest.artifacts.retain(|name, _| out.join(name).exists());
+    }
+    let found = manifest.as_ref().and_then(|m| m.artifact_of(node, &Format::to_flash()));
+    let Some((_, name, artifact)) = found else {
+        bail!("No image of {node} is built in {}: run `p9img build {node}`", out.display());
+    };
+    let path = out.join(name);
+    let found =
+        regular(&path).and_then(crate::cli::grid::digest).with_context(|| format!("Cannot read {}", path.display()))?;
+    if found != artifact.sha256 {
+        bail!("{} has SHA-256 {found}, but manifest.json says {}: build {node} again", path.display(), artifact.sha256);
+    }
+    Ok(path)
+}
+
+fn show(card: &Facts) -> anyhow::Result<()> {
+    let model = if card.model.is_empty() { "of unknown model" } else { &card.model };
+    let fixed = if card.removable || card.model == "a file" { "" } else { ", not removable" };
+    let bytes = card.len;
+    say::line(format_args!(
+        "{}: {model}, {} ({bytes}){fixed}",
+        card.path.display(),
+        say::size(bytes),
+        bytes = count::of(bytes, "byte")
+    ))?;
+    for (name, len) in &card.partitions {
+        say::line(format_args!("  {name}  {}", say::size(*len)))?;
+    }
+    if card.partitions.is_empty() {
+        say::line(format_args!("  no partitions"))?;
+    }
+    Ok(())
+}
+
+/// Asks; anything but `yes` is no.
+fn agreed(card: &Facts) -> anyhow::Result<bool> {
+    let mut err = anstream::stderr().lock();
+    write!(err, "All data on {} will be lost. Type yes to write: ", card.path.display())?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("Cannot read the answer")?;
+    Ok(answer.trim() == "yes")
+}

@@ -1,0 +1,148 @@
+//! `p9img media verify`: media compared with what is recorded of them.
+
+use super::{find, names, unknown};
+use crate::cli::medium::{self, Record, Trust};
+use crate::cli::shared_args::GlobalArgs;
+use crate::cli::{Outcome, say, setup};
+use crate::lab::{Lab, Medium, Origin};
+use crate::media::firmware::MEDIUM;
+use crate::media::pins::{Pin, Pins};
+use crate::media::store::{Name, Store};
+use crate::media::{self, Source};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Media [default: all of the lab]
+    pub names: Vec<String>,
+}
+
+pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
+    let only = &args.names;
+    let lab = setup::plain_lab(cli, &setup::catalog(cli)?)?;
+    let pins = Pins::load(&lab.dir)?;
+    let all = names(&lab, &pins);
+    if let Some(name) = only.iter().find(|name| !all.contains(name)) {
+        return Err(unknown(name, &all));
+    }
+    let mut outcome = Outcome::Good;
+    for name in all.iter().filter(|name| only.is_empty() || only.contains(name)) {
+        let Judged { verdict, notes } = judge(cli, &lab, name, &pins)?;
+        match verdict {
+            Verdict::Differs(why) => {
+                say::line(format_args!("DIFFERS  {name}: {why}"))?;
+                outcome = Outcome::Differs;
+            }
+            Verdict::Good(what) | Verdict::NotThere(what) if !cli.quiet => {
+                say::line(format_args!("good     {name}: {what}"))?;
+            }
+            Verdict::Good(_) | Verdict::NotThere(_) => {}
+        }
+        if !cli.quiet {
+            notes.iter().for_each(|note| say::note(&format!("{name}: {note}")));
+        }
+    }
+    Ok(outcome)
+}
+
+enum Verdict {
+    /// Or nothing to compare with, which is said.
+    Good(String),
+    /// Nothing to compare yet, or any more: why.
+    NotThere(String),
+    Differs(String),
+}
+
+/// A verdict, and what is to be known of the medium besides.
+struct Judged {
+    verdict: Verdict,
+    notes: Vec<String>,
+}
+
+impl From<Verdict> for Judged {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, notes: Vec::new() }
+    }
+}
+
+fn judge(cli: &GlobalArgs, lab: &Lab, name: &str, pins: &Pins) -> anyhow::Result<Judged> {
+    let pin = pins.media.get(name);
+    let Some(medium) = find(lab, name) else {
+        return Ok(Verdict::NotThere("the lab does not have it any more; `p9img media rm` forgets it".into()).into());
+    };
+    let verdict = match (&medium.origin, pin) {
+        (Origin::Path(path), Some(Pin::Folder { tree, .. })) => {
+            let opened =
+                media::Medium::read(name, path, Source::open(path, Store::platform().ok().as_ref())?, lab.epoch)?;
+            let found = medium::tree_digest(&opened)?;
+            let verdict = match found == *tree {
+                true => Verdict::Good(format!("tree {tree}")),
+                false => Verdict::Differs(medium::changed(
+                    name,
+                    &path.display().to_string(),
+                    found,
+                    *tree,
+                    "p9img.lock",
+                    false,
+                )),
+            };
+            return Ok(Judged { verdict, notes: opened.notes });
+        }
+        _ => bytes(cli, lab, name, &medium, pin)?,
+    };
+    // Firmware is no medium that could be looked into.
+    if cli.quiet || name == MEDIUM || !matches!(verdict, Verdict::Good(_)) {
+        return Ok(verdict.into());
+    }
+    let notes = match medium::open(cli, lab, name, &medium, Record::No) {
+        Ok(opened) => opened.notes,
+        Err(e) => vec![format!("it cannot be used: {e:#}")],
+    };
+    Ok(Judged { verdict, notes })
+}
+
+/// Compares the bytes of a medium with what is recorded of them.
+fn bytes(cli: &GlobalArgs, lab: &Lab, name: &str, medium: &Medium, pin: Option<&Pin>) -> anyhow::Result<Verdict> {
+    match (&medium.origin, pin) {
+        (Origin::Urls(_), _) => {
+            let pinned = pin.and_then(|pin| match pin {
+                Pin::File { sha256, .. } => Some(*sha256),
+                Pin::Folder { .. } => None,
+            });
+            let Some(sha256) = medium.sha256.or(pinned) else {
+                return Ok(Verdict::NotThere("not fetched yet, and there is no digest for it yet".into()));
+            };
+            if let (Some(lab), Some(lock)) = (medium.sha256, pinned)
+                && lab != lock
+            {
+                let what = format!("sha256 says {lab}, but p9img.lock {lock}: the next use records the first");
+                return Ok(Verdict::Differs(what));
+            }
+            let store = Store::platform()?;
+            if store.open(&sha256)?.is_none() {
+                return Ok(Verdict::NotThere(format!("not in the cache; fetched when it is used ({sha256})")));
+            }
+            match store.verify(&Name::Content(sha256))? {
+                true => Ok(Verdict::Good(sha256.to_string())),
+                false => Ok(Verdict::Differs(
+                    "its file in the cache was damaged and is removed: the next use fetches it".into(),
+                )),
+            }
+        }
+        (Origin::Path(path), None) if path.is_dir() => {
+            Ok(Verdict::Good("a folder, not recorded (`p9img media add NAME --pin` does)".into()))
+        }
+        (Origin::Path(path), _) => {
+            // The error of a file that is not there is for all of them.
+            std::fs::metadata(path).map_err(|e| anyhow::anyhow!("Cannot read {} ({name}): {e}", path.display()))?;
+            match medium::locate(cli, &lab.dir, name, medium, pin, Trust::Lock) {
+                Ok(located) => match located.file {
+                    Some(Pin::File { sha256, .. }) if pin.is_some() || medium.sha256.is_some() => {
+                        Ok(Verdict::Good(sha256.to_string()))
+                    }
+                    _ => Ok(Verdict::Good("not recorded yet: the first use does".into())),
+                },
+                Err(e) => Ok(Verdict::Differs(e.to_string())),
+            }
+        }
+    }
+}

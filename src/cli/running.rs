@@ -1,0 +1,343 @@
+//! What status, console, screenshot and down begin with: what runs in the
+//! output folder, whatever became of the lab since, and how the two differ.
+
+use super::commands::up;
+use super::shared_args::GlobalArgs;
+use super::{Usage, grid, say, setup};
+use crate::artifact::manifest::Manifest;
+use crate::guest::drawterm::{Installed, Login};
+use crate::guest::grid::running::{self, Part, real};
+use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};
+use crate::lab::Lab;
+use crate::render::HostPorts;
+use anyhow::Context as _;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a lab file that are looked at for its output folder.
+const LARGEST: u64 = 1 << 20;
+
+/// A run, and the lab beside it.
+pub struct Running {
+    pub grid: Grid,
+    pub state: Option<State>,
+    /// The lab as it is described now; else why it cannot be read.
+    lab: Result<Lab, anyhow::Error>,
+    /// The lab's nodes, as far as they are known.
+    pub known: Vec<NodeSpec>,
+    /// The lab's nodes in its order, then others that run.
+    pub nodes: Vec<Seen>,
+    notes: Vec<String>,
+}
+
+/// A node of the lab, or one that runs.
+pub struct Seen {
+    pub name: String,
+    pub state: NodeState,
+    ip: Option<Ipv4Addr>,
+    roles: Vec<String>,
+    ports: BTreeMap<String, u16>,
+    /// Whether a shell of the host owner is on its console.
+    pub shell: bool,
+    in_lab: bool,
+}
+
+/// Looks at what runs.
+///
+/// # Errors
+/// Only when `--lab` and `--out` cannot be made sense of: a lab that cannot be
+/// read is noted.
+pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> {
+    let catalog = setup::catalog(cli);
+    let lab = match &catalog {
+        Ok(catalog) => setup::plain_lab(cli, catalog),
+        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+    };
+    let folder = out.cloned().unwrap_or_else(|| match &lab {
+        Ok(lab) => lab.out.clone(),
+        Err(_) => out_of(&cli.lab),
+    });
+    let mut notes = Vec::new();
+    let grid = found(cli, &folder, out.is_some(), &mut notes);
+    let known = match (&lab, &catalog) {
+        (Ok(lab), Ok(catalog)) => {
+            let manifest = Manifest::load(&lab.out).ok().flatten();
+            lab.nodes.iter().filter_map(|n| grid::node_spec(lab, catalog, manifest.as_ref(), n).ok()).collect()
+        }
+        _ => Vec::new(),
+    };
+    if lab.is_err() {
+        notes.push(format!(
+            "{} cannot be used (`p9img check` says why): showing the nodes that run in {}",
+            cli.lab.display(),
+            grid.dir().display()
+        ));
+    }
+    Ok(Running::of(grid, lab, known, notes))
+}
+
+/// The run of a lab that `up` has just read and started.
+pub fn after_up(lab: &grid::Runnable) -> Running {
+    Running::of(Grid::new(&lab.lab.out), Ok(lab.lab.clone()), lab.spec.nodes.clone(), Vec::new())
+}
+
+/// The run in the output folder; where nothing runs there and nobody named it,
+/// another one that was started for the same lab file.
+fn found(cli: &GlobalArgs, folder: &Path, named: bool, notes: &mut Vec<String>) -> Grid {
+    let (grid, file) = (Grid::new(folder), real(&cli.lab));
+    if named {
+        return grid;
+    }
+    let here = real(grid.dir());
+    let others: Vec<PathBuf> = running::all()
+        .into_iter()
+        .filter(|f| f.run != here && matches!(&f.part, Part::Switch(lab) if *lab == file))
+        .map(|f| f.run)
+        .collect();
+    match others.first().and_then(|run| run.parent()) {
+        Some(out) if grid.running().is_empty() => {
+            notes.push(format!("the lab runs in {}, not in {}", out.display(), folder.display()));
+            Grid::new(out)
+        }
+        Some(out) => {
+            notes.push(format!("the lab also runs in {}: show it with --out", out.display()));
+            grid
+        }
+        None => grid,
+    }
+}
+
+/// The output folder that a lab file names, be it right or wrong otherwise.
+fn out_of(file: &Path) -> PathBuf {
+    let dir = file.parent().unwrap_or(Path::new(""));
+    let mut bytes = Vec::new();
+    // A pipe or a device would be waited for.
+    if file.is_file()
+        && let Ok(file) = std::fs::File::open(file)
+    {
+        let _ = file.take(LARGEST).read_to_end(&mut bytes);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let (table, _) = toml::de::DeTable::parse_recoverable(&text);
+    let table = table.into_inner();
+    let lab = table.get("lab").and_then(|lab| lab.get_ref().as_table());
+    let out = lab.and_then(|lab| lab.get("out")).and_then(|out| out.get_ref().as_str());
+    dir.join(out.unwrap_or("output"))
+}
+
+impl Running {
+    fn of(grid: Grid, lab: anyhow::Result<Lab>, known: Vec<NodeSpec>, mut notes: Vec<String>) -> Self {
+        let running = grid.running_nodes();
+        let state = grid.state().unwrap_or_else(|error| {
+            notes.push(error.to_string());
+            None
+        });
+        let of_lab: Vec<_> = lab.as_ref().map_or(&[][..], |lab| &lab.nodes).iter().collect();
+        let strangers = running.keys().filter(|name| !of_lab.iter().any(|n| n.name == **name));
+        let names: Vec<&String> = of_lab.iter().map(|n| &n.name).chain(strangers).collect();
+        let nodes = names.into_iter().map(|name| {
+            let record = Record::load(&grid.node(name).dir).filter(|_| running.contains_key(name));
+            let spec = known.iter().find(|n| n.name == *name);
+            let node = of_lab.iter().find(|n| n.name == *name);
+            let ready = record.as_ref().map(|r| &r.ready).or(spec.map(|n| &n.ready));
+            let saved = || state.as_ref().and_then(|s| s.ports.get(name)).cloned().unwrap_or_default();
+            Seen {
+                state: match running.contains_key(name) {
+                    true => grid.running_state(name, ready.map_or("", |ready| ready)),
+                    false => NodeState::Down,
+                },
+                ip: record.as_ref().map(|r| r.ip).or(node.map(|n| n.ip)),
+                roles: node.map(|n| n.roles.clone()).unwrap_or_default(),
+                ports: record.as_ref().map_or_else(saved, |r| r.ports.clone()),
+                shell: record.as_ref().map_or(spec.is_none_or(|n| n.shell), |r| r.shell),
+                in_lab: node.is_some(),
+                name: name.clone(),
+            }
+        });
+        let nodes: Vec<Seen> = nodes.collect();
+        if lab.is_ok() {
+            notes.extend(
+                nodes.iter().filter(|n| n.state != NodeState::Down).flat_map(|n| differences(&grid, n, &known)),
+            );
+        }
+        Self { grid, state, lab, known, nodes, notes }
+    }
+
+    /// Says what differs from the lab, on stderr.
+    pub fn tell_notes(&self, cli: &GlobalArgs) {
+        if !cli.quiet {
+            self.notes.iter().for_each(|note| say::note(note));
+        }
+    }
+
+    pub fn anything_runs(&self) -> bool {
+        self.nodes.iter().any(|n| n.state != NodeState::Down) || !self.grid.running().is_empty()
+    }
+
+    /// Why the lab cannot be read, when nothing runs that one could go by.
+    ///
+    /// # Errors
+    /// That.
+    pub fn lab_or_running(self) -> anyhow::Result<Self> {
+        if self.anything_runs() || self.lab.is_ok() {
+            return Ok(self);
+        }
+        let place = format!("Nothing runs in {}", self.grid.dir().display());
+        match self.lab {
+            Err(error) if error.is::<setup::LabMistakes>() => Err(error),
+            Err(error) => Err(error.context(place)),
+            Ok(_) => Ok(self),
+        }
+    }
+
+    /// Makes sure that each name is that of a node which runs or is in the lab.
+    ///
+    /// # Errors
+    /// When one is neither.
+    pub fn names(&self, names: &[String]) -> anyhow::Result<()> {
+        let wrong = names.iter().find(|name| !self.nodes.iter().any(|n| n.name == **name));
+        let Some(name) = wrong else { return Ok(()) };
+        let known: Vec<_> = self.nodes.iter().map(|n| n.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Usage(format!("No node {name:?} runs or is in the lab; there are {known}")).into())
+    }
+
+    /// A node that runs, or is in the lab.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn node(&self, name: &str) -> anyhow::Result<&Seen> {
+        self.names(&[name.to_owned()])?;
+        self.nodes.iter().find(|n| n.name == name).context("There is no such node")
+    }
+
+    /// For programs: each node, what it does, and its ports on this host.
+    pub fn report(&self) -> serde_json::Value {
+        let installed = Installed::find();
+        let ports = self.ports();
+        let nodes = self.nodes.iter().map(|n| {
+            json!({
+                "name": n.name,
+                "state": n.state,
+                "in_lab": n.in_lab,
+                "roles": n.roles,
+                "ip": n.ip,
+                "ports": (!n.ports.is_empty()).then_some(&n.ports),
+                "log": self.grid.node(&n.name).log(),
+                "drawterm": up::drawterm(&installed, &ports, &self.user(), &n.name),
+            })
+        });
+        let nodes: Vec<_> = nodes.collect();
+        let lab = match (&self.lab, &self.state) {
+            (Ok(lab), _) => Some(&lab.name),
+            (Err(_), state) => state.as_ref().map(|s| &s.lab),
+        };
+        json!({
+            "lab": lab,
+            "accel": self.state.as_ref().map(|s| s.accel),
+            "ports": self.state.as_ref().map(|s| s.base).filter(|base| *base != 0),
+            "notes": self.notes,
+            "nodes": nodes,
+        })
+    }
+
+    /// For people: the same.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn tell(&self) -> anyhow::Result<()> {
+        let width = self.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
+        for node in &self.nodes {
+            let word = match node.state {
+                NodeState::Up => "up",
+                NodeState::Starting => "starting",
+                NodeState::Down => "down",
+            };
+            let ports = node.ports.iter().filter(|_| word != "down");
+            let ports: Vec<_> = ports.map(|(name, port)| format!("  {name} 127.0.0.1:{port}")).collect();
+            let address = node.ip.map_or_else(String::new, |ip| ip.to_string());
+            let line = format!("{:width$}  {word:8}  {address:15}{}", node.name, ports.concat());
+            say::line(format_args!("{}", line.trim_end()))?;
+        }
+        let running: Vec<_> = self.nodes.iter().filter(|n| n.state != NodeState::Down).collect();
+        let (installed, ports, user) = (Installed::find(), self.ports(), self.user());
+        let commands: Vec<_> =
+            running.iter().filter_map(|n| Some((&n.name, up::drawterm(&installed, &ports, &user, &n.name)?))).collect();
+        if !commands.is_empty() {
+            say::line(format_args!(""))?;
+        }
+        for (name, command) in commands {
+            say::line(format_args!("# {name}"))?;
+            say::line(format_args!("{command}"))?;
+        }
+        if let Some(lack) = installed.lacks(&self.logins()) {
+            say::note(&lack);
+        }
+        Ok(())
+    }
+
+    /// Ways to log in to the nodes that run, from this machine.
+    pub fn logins(&self) -> Vec<Login> {
+        let ports = self.ports();
+        let running = self.nodes.iter().filter(|n| n.state != NodeState::Down);
+        running.filter_map(|n| Some(up::login(&ports, &n.name)?.0)).collect()
+    }
+
+    fn ports(&self) -> HostPorts {
+        self.nodes.iter().map(|n| (n.name.clone(), n.ports.clone())).collect()
+    }
+
+    /// The user to log in as.
+    fn user(&self) -> String {
+        match (&self.lab, &self.state) {
+            (Ok(lab), _) => lab.users.first().map_or(&lab.hostowner, |u| &u.name).clone(),
+            (Err(_), Some(state)) if !state.user.is_empty() => state.user.clone(),
+            _ => crate::lab::HOSTOWNER.to_owned(),
+        }
+    }
+}
+
+/// How a node that runs differs from the lab.
+fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
+    let name = &node.name;
+    if !node.in_lab {
+        return vec![format!("{name} runs, but is not in the lab any more: `p9img down {name}` stops it")];
+    }
+    let record = Record::load(&grid.node(name).dir);
+    let (Some(record), Some(spec)) = (record, known.iter().find(|n| n.name == *name)) else { return Vec::new() };
+    let mut out = Vec::new();
+    if record.ip != spec.ip {
+        out.push(format!("{name} runs with the address {}, but the lab gives it {}", record.ip, spec.ip));
+    }
+    if !spec.sha256.is_empty() && record.image != spec.sha256 {
+        out.push(format!(
+            "{name} runs from an image that was built again since: `p9img up --fresh {name}` when it is down"
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_folder_is_read_from_a_lab_that_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("lab.toml");
+        let out = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            out_of(&file).strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(out("[lab]\nout = \"images\"\nwhat = {\n[[node]]\n"), "images");
+        assert_eq!(out("[lab]\nname = x\nout = \"images\"\n[[node\n"), "images");
+        assert_eq!(out("[lab]\nout = 5\n"), "output");
+        assert_eq!(out("\u{0}"), "output");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(out_of(&file), dir.path().join("output"));
+        assert_eq!(out_of(Path::new("lab.toml")), PathBuf::from("output"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Arguments that several commands have.
+
+use crate::lab::{Format, words};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+// Arguments of every command; without a comment of its own, which would be shown as help.
+#[derive(Debug, Args)]
+pub struct GlobalArgs {
+    /// File that describes the lab
+    #[arg(long, global = true, default_value = "lab.toml", value_name = "FILE")]
+    pub lab: PathBuf,
+    /// Print more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Print only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Use of colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Makes it the choice for everything printed from now on.
+    pub fn apply(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::AlwaysAnsi,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+/// Help of `--format`.
+fn formats() -> String {
+    format!("Artifacts to write: {}", words::list::<Format>())
+}
+
+/// Options that replace the lab's own choices for one run.
+#[derive(Debug, Args)]
+pub struct Overrides {
+    /// Medium to build from: a medium of the lab, a path, or a release of `media list`
+    #[arg(long, value_name = "NAME|PATH")]
+    pub media: Option<String>,
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help = formats())]
+    pub format: Vec<String>,
+    /// Folder for the artifacts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Whether KVM runs the guest or QEMU emulates its CPU.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Accel {
+    Kvm,
+    Tcg,
+}
+
+/// Firmware of a PC.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Firmware {
+    Bios,
+    Uefi,
+}

@@ -1,0 +1,88 @@
+//! Nodes whose images were made with other passwords than the lab has now.
+//!
+//! Every node knows the host owner by its key in nvram, and the authentication
+//! server knows everybody by the keys in `/adm/keys`. So the images themselves
+//! are asked, and no record is kept that could give away a password.
+
+use super::{image, say};
+use crate::artifact;
+use crate::auth::{DesKey, KeyFile, Nvram};
+use crate::disk::{DiskImage, open_disk};
+use crate::fs::FileSystem;
+use crate::lab::Secrets;
+use crate::read_at::{ReadAt as _, SECTOR};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Bytes of a key file that are read: those of ten thousand users.
+const LARGEST: u64 = 1 << 20;
+
+/// Says which of the nodes with these images are of other secrets than the
+/// lab has now.
+pub fn tell<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets: &Secrets, owner: &str) {
+    let Some(password) = secrets.password(owner) else { return };
+    let key = DesKey::from_password(password);
+    let mut names: Vec<&str> = Vec::new();
+    // For each set of users whose passwords are others now, the nodes that know the old ones.
+    let mut users: BTreeMap<BTreeSet<String>, Vec<&str>> = BTreeMap::new();
+    for (name, image) in images {
+        let Some((disk, nvram)) = nvram(image) else { continue };
+        if nvram.machine_key != key && !names.contains(&name) {
+            names.push(name);
+        }
+        let others = others(&disk, &nvram, secrets, owner);
+        if !others.is_empty() {
+            let nodes = users.entry(others).or_default();
+            if !nodes.contains(&name) {
+                nodes.push(name);
+            }
+        }
+    }
+    if !names.is_empty() {
+        say::note(&format!(
+            "built when {owner} had another password than secrets.toml has now: {}. They and the nodes built since refuse each other: `p9img build {}`",
+            names.join(", "),
+            names.join(" ")
+        ));
+    }
+    for (users, nodes) in users {
+        say::note(&format!(
+            "built when {} had another password than secrets.toml has now: {}, which accepts only the old one: \
+             `p9img build {}`",
+            users.into_iter().collect::<Vec<_>>().join(", "),
+            nodes.join(", "),
+            nodes.join(" ")
+        ));
+    }
+}
+
+/// The disk in an image, and its nvram; none where there is none that can be read.
+fn nvram(image: &Path) -> Option<(DiskImage, Nvram)> {
+    let disk = open_disk(artifact::open(image).ok()?).ok()?;
+    let nvram = disk.partition("nvram").ok()?;
+    let mut sector = vec![0; SECTOR as usize];
+    nvram.read_at(0, &mut sector).ok()?;
+    Nvram::parse(&sector).ok().map(|nvram| (disk, nvram))
+}
+
+/// Users in the key file of a disk whose passwords are others now. The host
+/// owner's is judged by nvram.
+fn others(disk: &DiskImage, nvram: &Nvram, secrets: &Secrets, owner: &str) -> BTreeSet<String> {
+    let roots = disk.partitions().iter().filter(|p| !image::is_container(disk, p));
+    let files = roots.filter_map(|p| image::open_partition(disk, &p.name).ok());
+    let Some(file) = files.filter_map(|fs| key_file(&*fs, nvram)).next() else { return BTreeSet::new() };
+    // 9front's key for dp9ik is of the same password.
+    let other = |name: &str, key| secrets.password(name).is_some_and(|p| key != DesKey::from_password(p));
+    file.records.into_iter().filter(|r| r.name != owner && other(&r.name, r.key)).map(|r| r.name).collect()
+}
+
+/// The key file in a root, opened with the key of its own node.
+fn key_file(fs: &dyn FileSystem, nvram: &Nvram) -> Option<KeyFile> {
+    let node = fs.find(b"adm/keys").ok().filter(|node| node.len <= LARGEST)?;
+    let mut bytes = vec![0; node.len as usize];
+    fs.read_exact(&node, 0, &mut bytes).ok()?;
+    match nvram.aes_key {
+        Some(key) if bytes.starts_with(b"AES KEYS") => KeyFile::parse_aes(&bytes, key).ok(),
+        _ => KeyFile::parse(&bytes, nvram.machine_key).ok(),
+    }
+}

@@ -1,0 +1,168 @@
+//! The folder of a run is its owner's alone, and nothing in it leads
+//! elsewhere: a lab folder that somebody else made may bring links along.
+
+use super::GridError;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// Makes the folder, or makes one that is there private: for its owner alone,
+/// whatever the umask is, and without links among its files.
+///
+/// # Errors
+/// When something else is at its place, or in it.
+pub fn make(dir: &Path) -> Result<(), GridError> {
+    let failed = |source| GridError::Folder { path: dir.to_owned(), source };
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
+        _ => {}
+    }
+    let meta = fs::symlink_metadata(dir).map_err(failed)?;
+    if !meta.is_dir() {
+        return Err(GridError::NotOwn { path: dir.to_owned(), what: kind(&meta) });
+    }
+    private(dir, &meta, 0o700)?;
+    for entry in sorted(dir).map_err(failed)? {
+        let meta = fs::symlink_metadata(&entry).map_err(failed)?;
+        if meta.is_symlink() || meta.is_file() && meta.nlink() > 1 {
+            return Err(GridError::NotOwn { path: entry, what: kind(&meta) });
+        }
+        if meta.is_file() {
+            private(&entry, &meta, 0o600)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes from others what they may do with a file or folder.
+fn private(path: &Path, meta: &fs::Metadata, mode: u32) -> Result<(), GridError> {
+    if meta.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    match fs::set_permissions(path, Permissions::from_mode(mode)) {
+        // A file system without modes of its own (a Windows drive, a share).
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && meta.uid() == rustix::process::geteuid().as_raw() => {
+            Ok(())
+        }
+        Err(source) => Err(GridError::Folder { path: path.to_owned(), source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Entries of a folder, sorted by name.
+///
+/// # Errors
+/// When it cannot be read.
+#[expect(clippy::disallowed_methods, reason = "sorted at once")]
+pub fn sorted(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+    let mut paths = fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// A new file for its owner alone, in the place of whatever has the name: a
+/// link is replaced, not followed.
+///
+/// # Errors
+/// What the operating system says.
+pub fn create(path: &Path) -> Result<File, GridError> {
+    let failed = |source| GridError::Folder { path: path.to_owned(), source };
+    remove(path).map_err(failed)?;
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(failed)
+}
+
+/// Writes a small file whole or not at all, for its owner alone.
+///
+/// # Errors
+/// What the operating system says.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), GridError> {
+    let failed = |source| GridError::Folder { path: path.to_owned(), source };
+    let partial = path.with_extension("partial");
+    let mut file = create(&partial)?;
+    io::Write::write_all(&mut file, bytes).and_then(|()| fs::rename(&partial, path)).map_err(failed)
+}
+
+/// Writes a value as JSON, as [`replace`] does.
+///
+/// # Errors
+/// What the operating system says.
+pub fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result<(), GridError> {
+    let failed = |e: serde_json::Error| GridError::Folder { path: path.to_owned(), source: e.into() };
+    replace(path, &serde_json::to_vec_pretty(value).map_err(failed)?)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// What the operating system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn kind(meta: &fs::Metadata) -> &'static str {
+    match () {
+        () if meta.is_symlink() => "a symbolic link",
+        () if meta.is_file() => "a file with another name elsewhere (a hard link)",
+        () => "not a folder",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_in_it_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        fs::create_dir(&run).unwrap();
+        fs::write(run.join("disk.img"), "x").unwrap();
+        fs::set_permissions(&run, Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(run.join("disk.img"), Permissions::from_mode(0o644)).unwrap();
+        make(&run).unwrap();
+        assert_eq!((mode(&run), mode(&run.join("disk.img"))), (0o700, 0o600));
+        drop(create(&run.join("new")).unwrap());
+        replace(&run.join("small.json"), b"{}").unwrap();
+        assert_eq!((mode(&run.join("new")), mode(&run.join("small.json"))), (0o600, 0o600));
+        assert_eq!(sorted(&run).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn links_are_refused_by_name_and_never_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, theirs) = (dir.path().join("run"), dir.path().join("theirs"));
+        fs::write(&theirs, "precious").unwrap();
+        make(&run).unwrap();
+        let said = |run: &Path| make(run).unwrap_err().to_string();
+        for target in [theirs.clone(), dir.path().join("nothing")] {
+            symlink(&target, run.join("serial.log")).unwrap();
+            let said = said(&run);
+            assert!(said.contains("serial.log is a symbolic link"), "{said}");
+            // Whoever writes all the same makes a file of his own.
+            io::Write::write_all(&mut create(&run.join("serial.log")).unwrap(), b"mine").unwrap();
+            replace(&run.join("serial.log"), b"mine").unwrap();
+            assert!(!target.ends_with("nothing") || !target.exists());
+            fs::remove_file(run.join("serial.log")).unwrap();
+        }
+        fs::hard_link(&theirs, run.join("disk.img")).unwrap();
+        assert!(said(&run).contains("disk.img is a file with another name elsewhere"));
+        fs::remove_file(run.join("disk.img")).unwrap();
+        fs::remove_dir_all(&run).unwrap();
+        symlink(dir.path(), &run).unwrap();
+        assert!(said(&run).contains("run is a symbolic link"));
+        fs::remove_file(&run).unwrap();
+        fs::write(&run, "").unwrap();
+        assert!(said(&run).contains("run is a"));
+        assert_eq!(fs::read_to_string(theirs).unwrap(), "precious");
+    }
+}

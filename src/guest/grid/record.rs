@@ -1,0 +1,78 @@
+//! Record of a node, beside its disk: what is needed to see and stop it while
+//! it runs, whatever became of the lab meanwhile, and which image its disk is
+//! a copy of.
+
+use super::{GridError, NodeSpec, folder};
+use crate::guest::probe::Accel;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+const FILE: &str = "node.json";
+/// Number of this layout; another is not understood.
+const SCHEMA: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    schema: u32,
+    /// SHA-256 of the image that the disk is a copy of.
+    pub image: String,
+    pub ip: Ipv4Addr,
+    /// Whether a shell of the host owner is on its console, in which fshalt is typed.
+    pub shell: bool,
+    /// Text that its console shows when it is up.
+    pub ready: String,
+    /// Accelerator of its processors.
+    pub accel: Accel,
+    /// Ports of this machine that lead to it, by service.
+    pub ports: BTreeMap<String, u16>,
+}
+
+impl Record {
+    pub fn new(node: &NodeSpec, accel: Accel, ports: BTreeMap<String, u16>) -> Self {
+        Self {
+            schema: SCHEMA,
+            image: node.sha256.clone(),
+            ip: node.ip,
+            shell: node.shell,
+            ready: node.ready.clone(),
+            accel,
+            ports,
+        }
+    }
+
+    /// Reads the record of the node in `dir`; none when there is none that can
+    /// be understood.
+    pub fn load(dir: &Path) -> Option<Self> {
+        let bytes = std::fs::read(dir.join(FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok().filter(|record: &Self| record.schema == SCHEMA)
+    }
+
+    /// Writes it whole or not at all.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn save(&self, dir: &Path) -> Result<(), GridError> {
+        folder::replace_json(&dir.join(FILE), self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::spec;
+    use super::*;
+
+    #[test]
+    fn survives_a_round_trip_and_damage_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Record::load(dir.path()), None);
+        let record = Record::new(&spec(1).nodes[0], Accel::Tcg, [("cpu".to_owned(), 27010)].into());
+        record.save(dir.path()).unwrap();
+        assert_eq!(Record::load(dir.path()), Some(record));
+        for wrong in ["", "{}", "[1]", "{\"schema\": 2}"] {
+            std::fs::write(dir.path().join(FILE), wrong).unwrap();
+            assert_eq!(Record::load(dir.path()), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Processes of a run, found by what the system says of them: whatever became
+//! of the files of the run, its machines and its switch are seen and ended.
+//!
+//! Each of them has the folder of its run among its arguments: QEMU as the
+//! folder of its `-pidfile`, the switch behind its own name.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// Name of a machine's file with its process id; QEMU writes it.
+pub const PID: &str = "pid";
+/// First argument of the p9img that is a switch.
+pub const SWITCH: &str = "switch";
+
+/// One process of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub pid: i32,
+    /// Folder of its run, as it was called when the process was started.
+    pub run: PathBuf,
+    pub part: Part,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A machine, or the gateway, by the name of its folder.
+    Machine(String),
+    /// The switch, and the lab file that it was started for.
+    Switch(PathBuf),
+}
+
+/// All processes of this user that belong to some run; none where the system
+/// has no /proc.
+#[expect(clippy::disallowed_methods, reason = "sorted at once")]
+pub fn all() -> Vec<Found> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let mut found: Vec<Found> = pids.filter_map(of).collect();
+    found.sort_by_key(|f| f.pid);
+    found
+}
+
+/// The path of a folder without links in it, also when it is gone.
+pub fn real(dir: &Path) -> PathBuf {
+    let path = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let there = path.ancestors().find_map(|p| Some((p.canonicalize().ok()?, p)));
+    match there {
+        // What is joined to it would end in a slash.
+        Some((real, p)) if p == path => real,
+        Some((real, p)) => path.strip_prefix(p).map_or_else(|_| path.clone(), |rest| real.join(rest)),
+        None => path,
+    }
+}
+
+/// Role of a process of this user in some run; `None` when it has none.
+pub fn of(pid: i32) -> Option<Found> {
+    let dir = PathBuf::from(format!("/proc/{pid}"));
+    if fs::metadata(&dir).ok()?.uid() != rustix::process::geteuid().as_raw() || !alive(pid) {
+        return None;
+    }
+    let line = fs::read(dir.join("cmdline")).ok()?;
+    let (run, part) = part(&line)?;
+    Some(Found { pid, run, part })
+}
+
+/// The meaning of a command line, whose arguments each end with a zero byte.
+fn part(line: &[u8]) -> Option<(PathBuf, Part)> {
+    let args: Vec<&OsStr> = line.strip_suffix(b"\0")?.split(|b| *b == 0).map(OsStr::from_bytes).collect();
+    if let [_, first, run, lab] = args[..]
+        && first == SWITCH
+    {
+        return Some((run.into(), Part::Switch(lab.into())));
+    }
+    let value = |flag: &str| args.iter().position(|a| *a == flag).and_then(|i| args.get(i + 1));
+    let file = Path::new(value("-pidfile")?);
+    let (name, run) = (file.parent()?.file_name()?, file.parent()?.parent()?);
+    (file.ends_with(PID) && *value("-name")? == name)
+        .then(|| (run.to_owned(), Part::Machine(name.to_string_lossy().into_owned())))
+}
+
+/// Whether a process exists. A zombie that nobody waits for does not count.
+pub fn alive(pid: i32) -> bool {
+    let Some(id) = id(pid) else { return false };
+    if rustix::process::test_kill_process(id).is_err() {
+        return false;
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses and may hold any byte.
+    !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
+fn id(pid: i32) -> Option<rustix::process::Pid> {
+    (pid > 1).then(|| rustix::process::Pid::from_raw(pid)).flatten()
+}
+
+/// Asks a process to end; `force` does not ask.
+pub fn end(pid: i32, force: bool) {
+    let signal = if force { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
+    if let Some(id) = id(pid) {
+        // One that has ended meanwhile is what was wanted.
+        let _ = rustix::process::kill_process(id, signal);
+    }
+}
+
+/// The process that listens at the other end; where the system does not tell,
+/// `hint`.
+pub fn listener(stream: &UnixStream, hint: Option<i32>) -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    {
+        let _ = hint;
+        let pid = rustix::net::sockopt::socket_peercred(stream).ok()?.pid;
+        Some(pid.as_raw_nonzero().get()).filter(|pid| alive(*pid))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        hint.filter(|pid| alive(*pid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Option<(PathBuf, Part)> {
+        part(args.iter().flat_map(|a| [a.as_bytes(), b"\0"].concat()).collect::<Vec<u8>>().as_slice())
+    }
+
+    #[test]
+    fn processes_are_known_by_their_arguments() {
+        let machine = ["qemu-system-x86_64", "-m", "512M", "-name", "n1", "-daemonize", "-pidfile", "/a b/run/n1/pid"];
+        assert_eq!(parsed(&machine), Some(("/a b/run".into(), Part::Machine("n1".into()))));
+        let switch = ["/bin/p9img", "switch", "/a b/run", "/a b/lab.toml"];
+        assert_eq!(parsed(&switch), Some(("/a b/run".into(), Part::Switch("/a b/lab.toml".into()))));
+        let others: [&[&str]; 6] = [
+            &[],
+            &["sh"],
+            &["qemu-system-x86_64", "-pidfile"],
+            &["qemu-system-x86_64", "-name", "other", "-pidfile", "/a b/run/n1/pid"],
+            &["qemu-system-x86_64", "-name", "n1", "-pidfile", "/run/n1/qemu.pid"],
+            &["git", "switch", "main"],
+        ];
+        for other in others {
+            assert_eq!(parsed(other), None, "{other:?}");
+        }
+        assert_eq!(part(b"no end"), None);
+    }
+
+    #[test]
+    fn a_process_that_runs_is_found_and_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run/n1/pid");
+        // A shell that forks nothing: a child would be found as well until it has become another program.
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read line", "-name", "n1", "-pidfile"])
+            .arg(&file)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id() as i32;
+        let mine = || all().into_iter().filter(|f| f.run == dir.path().join("run")).collect::<Vec<_>>();
+        // Between fork and exec it is still this program.
+        while mine().is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(mine(), [Found { pid, run: dir.path().join("run"), part: Part::Machine("n1".into()) }]);
+        end(pid, true);
+        child.wait().unwrap();
+        assert!(!alive(pid) && mine().is_empty());
+        assert!(alive(std::process::id() as i32) && !alive(0) && !alive(-1));
+    }
+}

@@ -1,0 +1,254 @@
+//! Boards: the machines that a node can be.
+//!
+//! [`BOARDS`] is the only list: a board is a row of it. What a boot needs on the
+//! disk is in `assemble`, and what runs a board is in `guest`; both go by
+//! [`Boot`].
+
+use super::format::Format;
+use super::model::{Arch, Controller, Nic, Node, PcFirmware};
+use super::words::Word;
+use crate::root::{Fs, ROOTS};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Machine that a node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Board {
+    #[default]
+    Pc,
+    /// QEMU's machine of that name, with 64-bit ARM.
+    Virt,
+    /// A Raspberry Pi 1 or Zero.
+    Pi1,
+    Pi2,
+    Pi3,
+    Pi4,
+}
+
+/// Row of [`BOARDS`].
+pub struct BoardSpec {
+    pub board: Board,
+    /// Word in `lab.toml` and `role.toml`.
+    pub word: &'static str,
+    /// Name in a sentence.
+    pub of: &'static str,
+    pub boot: Boot,
+    /// Keys of its hardware that a lab can choose; none: all of a PC's.
+    pub choices: Option<&'static [&'static str]>,
+    /// What is said of another one.
+    pub not_chosen: &'static str,
+    /// Key that has the size of its disk, and what is said of the other one.
+    pub size: SizeKey,
+    /// What the board is made of, whatever the lab says.
+    pub fixed: Fixed,
+    /// Roots that its kernels start from; none: all.
+    pub roots: Option<&'static [Fs]>,
+    /// Processors that the kernel for it can use, where that is fewer than a lab can
+    /// ask for.
+    pub most_cpus: Option<u32>,
+    /// Files of the board's own firmware that its card needs.
+    pub firmware: &'static [&'static str],
+    /// Whether QEMU has a board on which its kernel runs.
+    pub is_emulated: bool,
+    /// What stands for a format that another program imports as a machine.
+    pub import: Format,
+}
+
+/// What finds the loader or the kernel on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// A PC's firmware: [`PcFirmware`] says which.
+    Pc,
+    /// U-Boot, from a FAT partition.
+    UBoot,
+    /// A Raspberry Pi's firmware, from a FAT partition.
+    Pi,
+}
+
+/// Key that has the size of a board's disk.
+#[derive(Clone, Copy, Debug)]
+pub enum SizeKey {
+    /// `disk`; with what is said of `card`, and the way out.
+    Disk(&'static str, &'static str),
+    Card,
+}
+
+/// Hardware that a board has in any lab; none: the lab chooses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fixed {
+    pub arch: Option<Arch>,
+    pub cpus: Option<u32>,
+    /// Bytes: of the smallest one that is sold by this name.
+    pub memory: Option<u64>,
+    pub controller: Option<Controller>,
+    pub nic: Option<Nic>,
+}
+
+const FREE: Fixed = Fixed { arch: None, cpus: None, memory: None, controller: None, nic: None };
+
+/// A Raspberry Pi with the firmware of the first ones, and what all have alike.
+const fn pi(board: Board, word: &'static str, of: &'static str, cpus: u32, memory: u64) -> BoardSpec {
+    BoardSpec {
+        board,
+        word,
+        of,
+        boot: Boot::Pi,
+        choices: Some(&["card"]),
+        not_chosen: "is fixed by the board",
+        size: SizeKey::Card,
+        fixed: Fixed {
+            arch: Some(Arch::Arm),
+            cpus: Some(cpus),
+            memory: Some(memory),
+            controller: Some(Controller::Sd),
+            nic: None,
+        },
+        roots: Some(&[Fs::Fossil]),
+        most_cpus: None,
+        firmware: &["bootcode.bin", "start.elf", "fixup.dat"],
+        is_emulated: false,
+        import: Format::Sd,
+    }
+}
+
+/// All boards, as messages list them.
+pub const BOARDS: &[BoardSpec] = &[
+    BoardSpec {
+        board: Board::Pc,
+        word: "pc",
+        of: "a PC",
+        boot: Boot::Pc,
+        choices: None,
+        not_chosen: "",
+        size: SizeKey::Disk("A PC has no card", "set the size of its `disk`, or give it a `board`"),
+        fixed: FREE,
+        roots: None,
+        most_cpus: None,
+        firmware: &[],
+        is_emulated: true,
+        import: Format::Ova,
+    },
+    BoardSpec {
+        board: Board::Virt,
+        word: "virt",
+        of: "QEMU's ARM machine",
+        boot: Boot::UBoot,
+        choices: Some(&["cpus", "memory", "disk", "fs"]),
+        not_chosen: "cannot be chosen",
+        size: SizeKey::Disk("QEMU's ARM machine has no card", "set the size of its `disk`"),
+        fixed: Fixed { arch: Some(Arch::Arm64), controller: Some(Controller::Virtio), nic: Some(Nic::Virtio), ..FREE },
+        roots: Some(&[Fs::Hjfs, Fs::Cwfs64x, Fs::Gefs]),
+        // MAXMACH of 9front's kernel for it (`/sys/src/9/arm64/mem.h`). Those of PCs
+        // have no less than a lab can ask for (9legacy 64, 9front 32, with 64 bits 128).
+        most_cpus: Some(16),
+        firmware: &[],
+        is_emulated: true,
+        import: Format::Qcow2,
+    },
+    pi(Board::Pi1, "pi1", "a pi1", 1, 512 << 20),
+    BoardSpec { is_emulated: true, ..pi(Board::Pi2, "pi2", "a pi2", 4, 1 << 30) },
+    // It has the kernel of a Pi 2, and runs there.
+    BoardSpec { is_emulated: true, ..pi(Board::Pi3, "pi3", "a pi3", 4, 1 << 30) },
+    // Its first stage is in an EEPROM on the board.
+    BoardSpec { firmware: &["start4.elf", "fixup4.dat"], ..pi(Board::Pi4, "pi4", "a pi4", 4, 1 << 30) },
+];
+
+impl Board {
+    /// What is known of it.
+    ///
+    /// # Panics
+    /// Never: a test reads every row.
+    pub const fn spec(self) -> &'static BoardSpec {
+        &BOARDS[self as usize]
+    }
+
+    /// As `lab.toml` has it.
+    pub const fn name(self) -> &'static str {
+        self.spec().word
+    }
+
+    pub const fn boot(self) -> Boot {
+        self.spec().boot
+    }
+
+    pub const fn is_pi(self) -> bool {
+        matches!(self.boot(), Boot::Pi)
+    }
+
+    /// Whether the disk begins with a FAT partition that firmware reads, and
+    /// no boot sectors.
+    pub const fn has_dos(self) -> bool {
+        !matches!(self.boot(), Boot::Pc)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub(super) const fn is_pc(&self) -> bool {
+        matches!(self, Self::Pc)
+    }
+
+    /// Partitions of a size that the lab may choose, beside those of roles and that
+    /// of UEFI. There is `nvram` too, one sector always.
+    pub fn partitions(self) -> Vec<&'static str> {
+        let spec = self.spec();
+        let roots = ROOTS.iter().filter(|root| spec.roots.is_none_or(|own| own.contains(&root.fs)));
+        let names: BTreeSet<_> = roots.flat_map(|root| root.partitions.names()).collect();
+        let first = if self.has_dos() { "dos" } else { "9fat" };
+        [first].into_iter().chain(names).chain(["swap"]).collect()
+    }
+
+    /// Whether QEMU has a board on which its kernel runs.
+    pub const fn is_emulated(self) -> bool {
+        self.spec().is_emulated
+    }
+
+    /// The node as the board makes it.
+    pub(super) fn applied(self, node: Node) -> Node {
+        let Fixed { arch, cpus, memory, controller, nic } = self.spec().fixed;
+        Node {
+            board: self,
+            firmware: if self.boot() == Boot::Pc { node.firmware } else { PcFirmware::Bios },
+            arch: arch.unwrap_or(node.arch),
+            cpus: cpus.unwrap_or(node.cpus),
+            memory: memory.unwrap_or(node.memory),
+            controller: controller.unwrap_or(node.controller),
+            nic: nic.unwrap_or(node.nic),
+            ..node
+        }
+    }
+}
+
+impl Word for Board {
+    const NOUN: &'static str = "board";
+    const WORDS: &'static [(&'static str, Self)] = &{
+        let mut words = [("", Self::Pc); BOARDS.len()];
+        let mut i = 0;
+        while i < BOARDS.len() {
+            words[i] = (BOARDS[i].word, BOARDS[i].board);
+            i += 1;
+        }
+        words
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_board_has_its_row() {
+        for (i, spec) in BOARDS.iter().enumerate() {
+            assert_eq!((spec.board as usize, spec.board.name()), (i, spec.word));
+            assert_eq!(serde_json::to_value(spec.board).unwrap(), spec.word);
+            assert_eq!(spec.boot == Boot::Pi, !spec.firmware.is_empty(), "{}", spec.word);
+            assert_eq!(spec.import.on(spec.board), Some(spec.import), "{}", spec.word);
+        }
+    }
+
+    #[test]
+    fn a_board_has_the_partitions_of_its_roots() {
+        assert_eq!(Board::Pc.partitions(), ["9fat", "fossil", "fs", "fscache", "fsworm", "other", "swap"]);
+        assert_eq!(Board::Virt.partitions(), ["dos", "fs", "fscache", "fsworm", "other", "swap"]);
+        assert_eq!(Board::Pi3.partitions(), ["dos", "fossil", "swap"]);
+    }
+}

@@ -1,0 +1,197 @@
+//! Formats: the forms that a node's disk is written in.
+//!
+//! [`FORMATS`] is the only list of what is known of each before anything is
+//! written. Writers are in `artifact::container`, one for each row.
+
+use super::board::{Board, SizeKey};
+use super::model::Controller;
+use super::words::Word;
+use serde::{Deserialize, Serialize};
+
+/// Format of an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    Raw,
+    Qcow2,
+    /// qcow2 with zstd clusters.
+    Qcow2Zstd,
+    Ova,
+    /// Image of a card in a zip archive.
+    Sd,
+    /// Image of a card under xz.
+    SdXz,
+    /// Image of a card under zstd.
+    SdZst,
+}
+
+/// Row of [`FORMATS`].
+pub struct FormatSpec {
+    pub format: Format,
+    /// Word in `lab.toml`, after `--format` and in `manifest.json`.
+    pub word: &'static str,
+    /// End of the file's name, after the node's name and a dot.
+    pub extension: &'static str,
+    pub holds: Holds,
+    /// How QEMU opens it; none where QEMU starts no node from it.
+    pub run: Option<Run>,
+    /// Rank among the formats that a card is flashed from, lowest first: those that
+    /// need no unpacking, then by the speed of that. None where nothing is.
+    pub flash: Option<u8>,
+    /// What is said of a node on virtio whose machine in this format has its
+    /// disk on IDE instead.
+    pub no_virtio: Option<&'static str>,
+}
+
+/// What an artifact is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A disk, of whatever board.
+    Disk,
+    /// A disk and the machine around it, which another program imports.
+    Machine,
+    /// The card of a board that starts from one.
+    Card,
+}
+
+/// How QEMU opens an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Rank among the formats that there are of a node, lowest first.
+    pub rank: u8,
+    /// QEMU's word for the format.
+    pub driver: &'static str,
+}
+
+const fn row(format: Format, word: &'static str, extension: &'static str, holds: Holds) -> FormatSpec {
+    FormatSpec { format, word, extension, holds, run: None, flash: None, no_virtio: None }
+}
+
+const fn run(rank: u8, driver: &'static str) -> Option<Run> {
+    Some(Run { rank, driver })
+}
+
+/// All formats, as messages list them.
+pub const FORMATS: &[FormatSpec] = &[
+    FormatSpec { run: run(2, "raw"), flash: Some(0), ..row(Format::Raw, "raw", "img", Holds::Disk) },
+    FormatSpec { run: run(0, "qcow2"), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
+    FormatSpec {
+        run: run(1, "qcow2"),
+        flash: Some(2),
+        ..row(Format::Qcow2Zstd, "qcow2-zstd", "zstd.qcow2", Holds::Disk)
+    },
+    FormatSpec {
+        no_virtio: Some("OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE"),
+        ..row(Format::Ova, "ova", "ova", Holds::Machine)
+    },
+    FormatSpec { flash: Some(4), ..row(Format::Sd, "sd", "sd.img.zip", Holds::Card) },
+    FormatSpec { flash: Some(5), ..row(Format::SdXz, "sd-xz", "sd.img.xz", Holds::Card) },
+    FormatSpec { flash: Some(3), ..row(Format::SdZst, "sd-zst", "sd.img.zst", Holds::Card) },
+];
+
+impl Format {
+    /// Formats of a node in a lab that names none.
+    pub const DEFAULT: [Self; 2] = [Self::Qcow2, Self::Ova];
+
+    /// What is known of the format.
+    ///
+    /// # Panics
+    /// Never: a test reads every row.
+    pub fn spec(self) -> &'static FormatSpec {
+        &FORMATS[self as usize]
+    }
+
+    /// Formats that QEMU starts nodes from, the best first.
+    pub fn to_run() -> Vec<Self> {
+        ranked(|spec| spec.run.map(|run| run.rank))
+    }
+
+    /// Formats that cards are flashed from, the best first.
+    pub fn to_flash() -> Vec<Self> {
+        ranked(|spec| spec.flash)
+    }
+
+    /// Whether only boards that start from a card have it.
+    pub fn is_card(self) -> bool {
+        self.spec().holds == Holds::Card
+    }
+
+    /// Formats of cards, in the order of the table.
+    pub fn cards() -> Vec<Self> {
+        FORMATS.iter().map(|spec| spec.format).filter(|format| format.is_card()).collect()
+    }
+
+    /// What stands for the format on a board: a Pi is not imported as a machine,
+    /// QEMU's ARM machine by QEMU alone. None where there is no such thing.
+    pub fn on(self, board: Board) -> Option<Self> {
+        match self.spec().holds {
+            Holds::Disk => Some(self),
+            Holds::Card => matches!(board.spec().size, SizeKey::Card).then_some(self),
+            Holds::Machine if board.spec().import.spec().holds == Holds::Machine => Some(self),
+            Holds::Machine => Some(board.spec().import),
+        }
+    }
+
+    /// What a disk on `wanted` is attached to in this format.
+    pub fn controller(self, wanted: Controller) -> Controller {
+        match self.spec().no_virtio {
+            Some(_) if matches!(wanted, Controller::Virtio | Controller::Sd) => Controller::Ide,
+            _ => wanted,
+        }
+    }
+
+    /// What is to be said where that is another one.
+    pub fn note(self, wanted: Controller) -> Option<&'static str> {
+        self.spec().no_virtio.filter(|_| self.controller(wanted) != wanted)
+    }
+}
+
+fn ranked(rank: impl Fn(&FormatSpec) -> Option<u8>) -> Vec<Format> {
+    let mut all: Vec<_> = FORMATS.iter().filter_map(|spec| Some((rank(spec)?, spec.format))).collect();
+    all.sort_unstable();
+    all.into_iter().map(|(_, format)| format).collect()
+}
+
+impl Word for Format {
+    const NOUN: &'static str = "format";
+    const WORDS: &'static [(&'static str, Self)] = &{
+        let mut words = [("", Self::Raw); FORMATS.len()];
+        let mut i = 0;
+        while i < FORMATS.len() {
+            words[i] = (FORMATS[i].word, FORMATS[i].format);
+            i += 1;
+        }
+        words
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_its_row() {
+        for (i, spec) in FORMATS.iter().enumerate() {
+            assert_eq!((spec.format as usize, spec.format.spec().word), (i, spec.word));
+            assert_eq!(serde_json::to_value(spec.format).unwrap(), spec.word);
+        }
+        assert_eq!(Format::to_run(), [Format::Qcow2, Format::Qcow2Zstd, Format::Raw]);
+        let flashed = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::SdZst, Format::Sd, Format::SdXz];
+        assert_eq!(Format::to_flash(), flashed);
+        assert_eq!(Format::cards(), [Format::Sd, Format::SdXz, Format::SdZst]);
+    }
+
+    #[test]
+    fn a_machine_is_something_else_where_none_is_imported() {
+        assert_eq!(
+            [Board::Pc, Board::Virt, Board::Pi3].map(|b| Format::Ova.on(b)),
+            [Some(Format::Ova), Some(Format::Qcow2), Some(Format::Sd)]
+        );
+        assert_eq!([Board::Pc, Board::Virt, Board::Pi3].map(|b| Format::SdXz.on(b)), [None, None, Some(Format::SdXz)]);
+        assert_eq!(Format::Raw.on(Board::Virt), Some(Format::Raw));
+        assert_eq!(Format::Ova.controller(Controller::Virtio), Controller::Ide);
+        assert_eq!(Format::Ova.controller(Controller::Sata), Controller::Sata);
+        assert_eq!(Format::Qcow2.controller(Controller::Virtio), Controller::Virtio);
+        assert!(Format::Ova.note(Controller::Virtio).is_some() && Format::Ova.note(Controller::Ide).is_none());
+    }
+}

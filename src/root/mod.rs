@@ -1,0 +1,182 @@
+//! Roots: the file systems that a node's own files can be on.
+//!
+//! [`ROOTS`] is the only list, with one file for each. A root says with data
+//! which partitions it wants, what it is called and what it needs of a
+//! distribution, and lays itself out. It knows trees and volumes, and nothing of
+//! labs, roles and disks.
+
+mod bases;
+mod cwfs;
+mod fossil;
+mod gefs;
+mod hjfs;
+
+pub use bases::Bases;
+
+use crate::read_at::ReadAt;
+use crate::tree::Tree;
+use serde::Serialize;
+use std::error::Error;
+use std::sync::Arc;
+
+/// File system of a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fs {
+    Fossil,
+    Hjfs,
+    Gefs,
+    Cwfs64x,
+}
+
+/// All roots, as messages list them.
+pub const ROOTS: &[RootKind] = &[fossil::KIND, hjfs::KIND, cwfs::KIND, gefs::KIND];
+
+/// Properties of a root.
+pub struct RootKind {
+    pub fs: Fs,
+    /// Word in `lab.toml` and `role.toml`.
+    pub word: &'static str,
+    /// Name of its server's console in `/srv`, without `.cmd`.
+    pub service: &'static str,
+    pub partitions: Partitions,
+    /// Characters that a name of its users cannot hold, of those that names in a
+    /// lab can.
+    pub not_in_users: &'static [char],
+    /// Key of a distribution, and of a plan, for the template of its
+    /// configuration.
+    pub config: Option<&'static str>,
+    /// Offset of the files in its data partition of so many bytes.
+    pub data_offset: fn(u64) -> u64,
+    pub lay_out: fn(&RootJob<'_>, &Bases) -> Result<LaidOut, RootError>,
+}
+
+/// Partitions of a root, as the distributions' installers call them.
+#[derive(Clone, Copy, Debug)]
+pub struct Partitions {
+    /// The one that the kernel starts from.
+    pub start: &'static str,
+    /// The one with the files, which gets the room that is left.
+    pub data: &'static str,
+    /// Those that have a share of that room: one before the data, one behind.
+    pub shares: Option<[&'static str; 2]>,
+}
+
+impl Partitions {
+    const fn one(name: &'static str) -> Self {
+        Self { start: name, data: name, shares: None }
+    }
+
+    /// All of them, in their order on the disk.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let (before, behind) = self.shares.map(|[before, behind]| (before, behind)).unzip();
+        [before, Some(self.data), behind].into_iter().flatten()
+    }
+}
+
+/// One node's root, to be laid out.
+pub struct RootJob<'a> {
+    /// Tree of the medium, which nodes share.
+    pub medium: &'a Arc<Tree>,
+    /// Tree of the node: that of the medium with the node's own files over it.
+    pub tree: &'a Arc<Tree>,
+    /// Bytes of a partition by its name; 0 where there is none.
+    pub len: &'a dyn Fn(&str) -> u64,
+    /// Configuration as the distribution's template makes it; empty where the
+    /// root has none.
+    pub config: &'a str,
+    /// Time of what p9img makes itself, in seconds since 1970.
+    pub epoch: u32,
+}
+
+/// A root, laid out.
+pub struct LaidOut {
+    /// Contents of partitions by their names.
+    pub volumes: Vec<(&'static str, Arc<dyn ReadAt>)>,
+    /// Bytes in use.
+    pub used: u64,
+    /// Bytes that there are.
+    pub capacity: u64,
+}
+
+/// Why a root cannot be laid out.
+#[derive(Debug)]
+pub enum RootError {
+    /// In bytes.
+    TooSmall { needed: u64, available: u64 },
+    /// Part that cannot be laid out, and the reason.
+    Other { what: &'static str, source: Box<dyn Error + Send + Sync> },
+}
+
+impl RootError {
+    fn other(what: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Other { what, source: Box::new(source) }
+    }
+}
+
+impl Fs {
+    /// Root of a distribution that names none, and of every Pi.
+    pub const DEFAULT: Self = Self::Fossil;
+
+    /// Properties of this root.
+    ///
+    /// # Panics
+    /// Never: a test finds every row.
+    pub fn kind(self) -> &'static RootKind {
+        let found = ROOTS.iter().find(|kind| kind.fs == self);
+        found.unwrap_or_else(|| unreachable!("every root has its row"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Addition, Content, Meta, Mode, What as Change};
+
+    #[test]
+    fn every_root_has_its_row() {
+        for fs in [Fs::Fossil, Fs::Hjfs, Fs::Gefs, Fs::Cwfs64x] {
+            assert_eq!(serde_json::to_value(fs).unwrap(), fs.kind().word);
+        }
+        assert_eq!(ROOTS.len(), 4);
+        let names = |fs: Fs| fs.kind().partitions.names().collect::<Vec<_>>();
+        assert_eq!(names(Fs::Cwfs64x), ["fscache", "fsworm", "other"]);
+        assert_eq!(names(Fs::Gefs), ["fs"]);
+    }
+
+    /// The sample medium's tree, laid out in `mib` MiB.
+    fn lay_out(kind: &RootKind, mib: u64) -> Result<LaidOut, RootError> {
+        let medium = crate::media::Medium::sample().tree;
+        let users = b"-1:adm:adm:sys\n0:none::\n1:glenda:glenda:\n2:bootes:bootes:\n10000:sys::\n10002:upas:upas:\n";
+        let meta = Meta::new(Mode(0o664), "adm", "adm", 0);
+        let file = Addition { path: b"adm/users".to_vec(), what: Change::File(meta, Content::bytes(users.as_slice())) };
+        let tree = Arc::new(Tree::overlay(&medium, &[file], &Meta::new(Mode::dir(0o775), "adm", "adm", 0)));
+        let len = |_: &str| mib << 20;
+        let config = match kind.fs {
+            Fs::Fossil => "fossil config\nfsys main config\nfsys main open -V -c 3000\n",
+            Fs::Cwfs64x => {
+                "service cwfs\nfilsys main c(/dev/sdC0/fscache)(/dev/sdC0/fsworm)\nfilsys dump o\n\
+                 filsys other (/dev/sdC0/other)\nnewcache\nblocksize 16384\ndaddrbits 64\nindirblks 4\ndirblks 6\n\
+                 namelen 144\n"
+            }
+            _ => "",
+        };
+        let job = RootJob { medium: &medium, tree: &tree, len: &len, config, epoch: 0 };
+        (kind.lay_out)(&job, &Bases::default())
+    }
+
+    #[test]
+    fn each_lays_out_a_tree_or_says_what_is_too_small() {
+        for kind in ROOTS {
+            let made = lay_out(kind, 512).unwrap_or_else(|e| panic!("{}: {e:?}", kind.word));
+            let mut named: Vec<_> = made.volumes.iter().map(|(name, _)| *name).collect();
+            let mut wanted: Vec<_> = kind.partitions.names().collect();
+            named.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(named, wanted, "{}", kind.word);
+            assert!(made.used > 0 && made.used < made.capacity && made.capacity <= 512 << 20, "{}", kind.word);
+            let small = lay_out(kind, 0).map(|_| ()).unwrap_err();
+            assert!(matches!(small, RootError::TooSmall { needed: 1.., available: 0 }), "{}: {small:?}", kind.word);
+        }
+    }
+}
