@@ -254,6 +254,7 @@ impl Running {
             let word = match node.state {
                 NodeState::Up => "up",
                 NodeState::Starting => "starting",
+                NodeState::Paused => "paused",
                 NodeState::Down => "down",
             };
             let ports = node.ports.iter().filter(|_| word != "down");
@@ -300,15 +301,19 @@ impl Running {
     }
 }
 
-/// How a node that runs differs from the lab.
+/// How a node that runs differs from the lab, or from one that does its work.
 fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
     let name = &node.name;
+    let mut out = Vec::new();
+    if node.state == NodeState::Paused {
+        out.extend(grid.node(name).paused().map(|paused| paused.to_string()));
+    }
     if !node.in_lab {
-        return vec![format!("{name} runs, but is not in the lab any more: `p9img down {name}` stops it")];
+        out.push(format!("{name} runs, but is not in the lab any more: `p9img down {name}` stops it"));
+        return out;
     }
     let record = Record::load(&grid.node(name).dir);
-    let (Some(record), Some(spec)) = (record, known.iter().find(|n| n.name == *name)) else { return Vec::new() };
-    let mut out = Vec::new();
+    let (Some(record), Some(spec)) = (record, known.iter().find(|n| n.name == *name)) else { return out };
     if record.ip != spec.ip {
         out.push(format!("{name} runs with the address {}, but the lab gives it {}", record.ip, spec.ip));
     }

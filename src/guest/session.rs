@@ -82,7 +82,7 @@ impl Session {
             log: process.log(),
             hidden: Vec::new(),
         };
-        session.find_prompt(patience).map_err(|_| no_prompt())?;
+        session.find_prompt(patience).map_err(|_| process.paused().map_or_else(no_prompt, Into::into))?;
         Ok(session)
     }
 

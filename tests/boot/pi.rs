@@ -219,6 +219,7 @@ fn every_card_of_every_board_is_sound() {
         cards(&again, board, &medium, &firmware);
         let sums = |dir: &Path| fs::read_to_string(dir.join("output/SHA256SUMS")).unwrap();
         assert_eq!(sums(dir.path()), sums(&again));
+        fs::remove_dir_all(&again).unwrap();
         assert_eq!(sums(dir.path()).lines().filter(|l| l.ends_with(".qcow2")).count(), 1 + ROLES.len());
         let image = |name: &str| dir.path().join(format!("output/{name}.qcow2"));
         let mut machine = Machine::new(Controller::Sata, Disk::new(image("pc"), DiskFormat::Qcow2));

@@ -73,7 +73,13 @@ impl Running {
 
     /// Starts nodes, all without names, and waits for them.
     pub fn up(&self, nodes: &[&str]) {
-        self.must(&[&["up", "--accel", "tcg", "--ports", &ports()], nodes].concat());
+        let output = self.p9img(&[&["up", "--accel", "tcg", "--ports", &ports()], nodes].concat());
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let tails = NODES.map(|node| format!("{node}:\n{}", self.grid().node(node).tail()));
+            let status = String::from_utf8_lossy(&self.p9img(&["status"]).stdout).into_owned();
+            panic!("p9img up: {}\n{said}\n{status}\n{}", output.status, tails.concat());
+        }
     }
 
     /// All checks pass.

@@ -85,6 +85,38 @@ fn what_is_asked_of_a_lab_that_runs_is_done_or_refused() {
 }
 
 #[test]
+fn a_node_that_is_paused_is_seen_and_goes_on() {
+    let Some(lab) = Lab::prompting("a_node_that_is_paused_is_seen_and_goes_on") else { return };
+    lab.up(&["plan9n1"]);
+    let process = p9img::guest::grid::Grid::new(&lab.path("output")).node("plan9n1");
+    let pause = || process.control("stop", serde_json::Value::Null).unwrap();
+    let state = || lab.status(&[])["nodes"][0]["state"].clone();
+    assert_eq!(state(), "up");
+    pause();
+    let status = lab.status(&[]);
+    assert_eq!(status["nodes"][0]["state"], "paused");
+    assert!(status["notes"].to_string().contains("plan9n1 is paused, because QEMU was told to pause it"), "{status:#}");
+    assert!(lab.must(&["status"]).contains("plan9n1  paused"));
+    let out = lab.run(&["test", "plan9n1"]);
+    let said = text(&out);
+    assert!(out.status.code() == Some(1) && said.contains("plan9n1 is paused, because"), "{said}");
+    assert!(said.contains("`p9img up plan9n1` lets it go on"), "{said}");
+    // It goes on where it was.
+    let pid = lab.machines()["plan9n1"];
+    assert!(lab.up(&["plan9n1"]).contains("plan9n1 was paused and goes on"));
+    assert_eq!(state(), "up");
+    assert_eq!(lab.machines()["plan9n1"], pid);
+    // And for its halt, or is turned off.
+    pause();
+    lab.must(&["down", "plan9n1"]);
+    lab.nothing_is_left("down of a paused node");
+    lab.up(&["plan9n1"]);
+    pause();
+    lab.must(&["down", "--force"]);
+    lab.nothing_is_left("down --force of a paused node");
+}
+
+#[test]
 fn two_labs_run_at_once_and_a_lab_can_say_where_its_ports_are() {
     let test = "two_labs_run_at_once_and_a_lab_can_say_where_its_ports_are";
     let (Some(one), Some(two)) = (Lab::prompting(test), Lab::prompting(test)) else { return };

@@ -30,6 +30,9 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let node = running.node(&args.node)?;
     let process = running.grid.node(&node.name);
     let line = Line::take(&process)?;
+    if let Some(paused) = process.paused() {
+        say::note(&paused.to_string());
+    }
     if !io::stdin().is_terminal() {
         return piped(node, &process, &line);
     }

@@ -70,6 +70,10 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
                 NodeState::Down => {
                     bail!("{name} is down: start it with `p9img up {name}`, or stop all for a fresh start")
                 }
+                NodeState::Paused => match lab.grid.node(name).paused() {
+                    Some(paused) => return Err(paused.into()),
+                    None => bail!("{name} was paused a moment ago: try again"),
+                },
                 _ => bail!("{name} is still starting: wait for it with `p9img up`"),
             }
         }
@@ -114,7 +118,14 @@ fn run_all(
                 if !args.json && !cli.quiet {
                     show(&result, check)?;
                 }
+                let failed = matches!(result.outcome, check::Outcome::Failed { .. });
                 results.push(result);
+                // A node that does nothing fails whatever asks it.
+                let nodes = lab.spec.nodes.iter().filter(|_| failed);
+                if let Some(paused) = nodes.filter_map(|n| lab.grid.node(&n.name).paused()).next() {
+                    broken = Some(paused.into());
+                    break;
+                }
             }
             Err(error) => {
                 broken = Some(error.into());

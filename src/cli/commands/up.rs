@@ -164,6 +164,7 @@ impl Watch for Teller {
                 NodeState::Up => "up",
                 NodeState::Down => "down",
                 NodeState::Starting => "starting",
+                NodeState::Paused => "paused",
             };
             say::progress(&format!("{name} is {word} after {:.1} s", elapsed.as_secs_f64()));
         }

@@ -60,6 +60,12 @@ impl Grid {
         Record::load(&self.node(name).dir).or_else(of_lab)
     }
 
+    /// Halts a node, which goes on for that when it is paused.
+    fn halt(process: &Process, share: u32) -> Result<(), GridError> {
+        process.go_on()?;
+        halt::halt(process, share).map_err(|error| process.paused().map_or(error, Into::into))
+    }
+
     /// Halts and turns off one node; says why if it still runs.
     #[expect(clippy::disallowed_methods, reason = "how long it took, for people; no artifact sees it")]
     fn end(
@@ -75,10 +81,13 @@ impl Grid {
             _ if force => None,
             None => Some("no record says whether its console has a shell".to_owned()),
             Some(record) if !record.shell => None,
-            Some(_) => match halt::halt(&process, share) {
+            Some(_) => match Self::halt(&process, share) {
                 Ok(()) => None,
                 Err(
-                    error @ (GridError::ConsoleBusy { .. } | GridError::NoPrompt { .. } | GridError::NotHalted { .. }),
+                    error @ (GridError::Paused(_)
+                    | GridError::ConsoleBusy { .. }
+                    | GridError::NoPrompt { .. }
+                    | GridError::NotHalted { .. }),
                 ) => return Ok(Some(error)),
                 Err(_) => Some("its console cannot be reached".to_owned()),
             },

@@ -84,6 +84,8 @@ pub enum GridError {
     Start { name: String, said: String },
     #[error("{name} did not do what QEMU was told")]
     Control { name: String, source: QmpError },
+    #[error(transparent)]
+    Paused(#[from] super::Paused),
     #[error("{name} is down: start it with `p9img up {name}`")]
     NotRunning { name: String },
     #[error("{name} still runs (process {pid}), although it was told to end")]

@@ -23,6 +23,7 @@ mod halt;
 mod image;
 mod listen;
 mod needs;
+mod pause;
 mod ports;
 mod process;
 mod ready;
@@ -34,6 +35,7 @@ mod switch;
 pub use error::GridError;
 pub use image::regular;
 pub use needs::Firmware;
+pub use pause::Paused;
 pub use process::Process;
 pub use record::Record;
 pub use state::State;
@@ -150,6 +152,8 @@ pub enum NodeState {
     /// Runs, but has not come to its prompt.
     Starting,
     Up,
+    /// Runs, but QEMU has stopped its processors.
+    Paused,
 }
 
 /// Hears of what happens while nodes start and stop.
@@ -227,11 +231,9 @@ impl Grid {
 
     /// State of a node.
     pub fn node_state(&self, node: &NodeSpec) -> NodeState {
-        let process = self.node(&node.name);
-        match process.is_running() {
+        match self.node(&node.name).is_running() {
             false => NodeState::Down,
-            true if is_up(&process.said(), &node.ready) => NodeState::Up,
-            true => NodeState::Starting,
+            true => self.running_state(&node.name, &node.ready),
         }
     }
 
@@ -266,7 +268,12 @@ impl Grid {
     /// State of a node that runs; `ready` is the text on its console that shows
     /// that it is up.
     pub fn running_state(&self, name: &str, ready: &str) -> NodeState {
-        if is_up(&self.node(name).said(), ready) { NodeState::Up } else { NodeState::Starting }
+        let process = self.node(name);
+        match process.paused() {
+            Some(_) => NodeState::Paused,
+            None if is_up(&process.said(), ready) => NodeState::Up,
+            None => NodeState::Starting,
+        }
     }
 
     /// Takes the lock of the folder, which is made if need be.
@@ -291,7 +298,7 @@ impl Grid {
     }
 
     /// Starts the nodes in `names` that do not run, in that order, and waits
-    /// until all of them are up. When one fails, what this call has started is
+    /// until all of them are up; lets those go on that are paused. When one fails, what this call has started is
     /// turned off again.
     ///
     /// # Errors
@@ -309,6 +316,9 @@ impl Grid {
         let named = names.iter().filter_map(|name| spec.nodes.iter().find(|n| n.name == *name));
         let (up, start): (Vec<_>, Vec<_>) = named.partition(|n| running.contains_key(&n.name));
         self.wishes(&up, settings)?;
+        for node in &up {
+            self.go_on(node, watch)?;
+        }
         self.strangers(spec, &start, &running)?;
         let mut state = self.prepare(spec, settings, &running, watch)?;
         let nodes = running.keys().filter(|name| *name != GATEWAY).count();
@@ -333,6 +343,14 @@ impl Grid {
             result => result?,
         }
         Ok(state)
+    }
+
+    /// Lets a node that runs go on when it is paused, and says so.
+    fn go_on(&self, node: &NodeSpec, watch: &dyn Watch) -> Result<(), GridError> {
+        if self.node(&node.name).go_on()? {
+            watch.note(&format!("{} was paused and goes on", node.name));
+        }
+        Ok(())
     }
 
     /// Refuses wishes that nodes in `up`, which run, cannot be given any more.

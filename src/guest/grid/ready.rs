@@ -1,6 +1,7 @@
 //! Waits until nodes are up: the console says so, a terminal's screen shows
 //! rio, and what they serve answers on the ports of this machine.
 
+use super::pause::{Pause, Paused};
 use super::{Grid, GridError, HANGS, NodeSpec, NodeState, Process, SILENT, Watch, cores, is_up, listen};
 use crate::guest::console::find;
 use crate::guest::probe::Accel;
@@ -146,8 +147,16 @@ impl One<'_> {
     }
 
     fn goes_on(&self, running: bool) -> Result<(), GridError> {
-        let ended = || GridError::Ended { name: self.node.name.clone(), tail: self.process.tail() };
-        running.then_some(()).ok_or_else(ended)
+        if !running {
+            return Err(GridError::Ended { name: self.node.name.clone(), tail: self.process.tail() });
+        }
+        match self.process.paused() {
+            Some(Paused { pause: Pause::Processor, name, .. }) if self.accel == Accel::Kvm => {
+                Err(GridError::Kvm { name, what: "makes QEMU fail" })
+            }
+            Some(paused) => Err(paused.into()),
+            None => Ok(()),
+        }
     }
 
     /// Waits for rio on the screen, until `limit` after the beginning.
