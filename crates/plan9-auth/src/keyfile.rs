@@ -108,7 +108,7 @@ pub struct KeyFile {
     pub records: Vec<KeyRecord>,
 }
 
-/// Why a key file cannot be made or read.
+/// Reason why a key file cannot be made or read.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
 #[non_exhaustive]
@@ -151,7 +151,7 @@ impl KeyFile {
     /// are therefore written last.
     ///
     /// # Errors
-    /// When a name or secret does not fit, or two records have one name.
+    /// Fails when a name or secret does not fit, or two records have one name.
     pub fn to_bytes(&self, machine_key: DesKey) -> Result<Vec<u8>, KeyFileError> {
         self.check()?;
         let mut out = Vec::with_capacity(SALT_LEN + self.records.len() * RECORD_LEN);
@@ -169,8 +169,8 @@ impl KeyFile {
     /// Decrypts and reads a key file. An empty file holds no keys.
     ///
     /// # Errors
-    /// When the length is wrong, or a record makes no sense: mostly because
-    /// `machine_key` is another machine's.
+    /// Fails when the length is wrong, or a record makes no sense: mostly
+    /// because `machine_key` is another machine's.
     pub fn parse(bytes: &[u8], machine_key: DesKey) -> Result<Self, KeyFileError> {
         if bytes.is_empty() {
             return Ok(Self { salt: [0; 8], records: Vec::new() });

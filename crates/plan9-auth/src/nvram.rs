@@ -1,6 +1,6 @@
 //! The nvram block: who a machine is before anybody types.
 //!
-//! Four fields, each with a checksum byte behind it; 9front adds an AES key.
+//! Four fields, each with a checksum byte after it; 9front adds an AES key.
 //! The block stands at the start of the nvram partition. Facts:
 //! `struct Nvrsafe` in /sys/include/authsrv.h, /sys/src/libauthsrv/readnvram.c.
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Nvram {
     }
 }
 
-/// Why an nvram block cannot be made or is not one.
+/// Reason why an nvram block cannot be made or is not one.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
 #[non_exhaustive]
@@ -75,7 +75,7 @@ impl Nvram {
     /// or 126 with an AES key.
     ///
     /// # Errors
-    /// When a name is empty, too long or holds a NUL.
+    /// Fails when a name is empty, too long or holds a NUL.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NvramError> {
         let mut out = vec![0; if self.aes_key.is_some() { LEN_AES } else { LEN }];
         out[MACHINE_KEY].copy_from_slice(&self.machine_key.0);
@@ -107,7 +107,7 @@ impl Nvram {
     /// must be right, the others may be anything.
     ///
     /// # Errors
-    /// What makes Plan 9 ask on its console instead.
+    /// Fails when Plan 9 would ignore the block and ask on its console.
     pub fn parse(bytes: &[u8]) -> Result<Self, NvramError> {
         if bytes.len() < LEN {
             return Err(NvramError::Short(bytes.len()));
