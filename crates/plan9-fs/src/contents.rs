@@ -32,7 +32,7 @@ pub struct Contents {
 /// those that cannot be read, or not to their ends.
 ///
 /// # Errors
-/// What the operating system says of the image.
+/// Error of the operating system on reading the image.
 pub fn read_contents(fs: &dyn FileSystem, len: u64, report: &mut dyn FnMut(Finding)) -> io::Result<Contents> {
     let mut r = Reader { fs, left: most(len), read: Contents::default(), wrong: 0, in_venti: 0, report };
     let walked = fs.root().and_then(|root| walk(fs, &root, &mut |path, node| r.file(path, node)));

@@ -96,7 +96,7 @@ pub trait FileSystem: Send + Sync {
     /// Prints the format's structures as text, for people.
     ///
     /// # Errors
-    /// When the image cannot be read or `out` not written.
+    /// Fails when the image cannot be read or `out` not written.
     fn dump(&self, out: &mut dyn io::Write) -> io::Result<()>;
     /// Finds a node by its path from the root.
     ///

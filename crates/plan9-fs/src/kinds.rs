@@ -46,18 +46,18 @@ pub struct Tried {
     pub why: String,
 }
 
-/// Why a volume cannot be opened.
+/// Reason why a volume cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// None of the known file systems.
+    /// None of this crate's file systems.
     #[error("No known file system: {}", neither(tried))]
     #[non_exhaustive]
     Unknown {
         /// All kinds, in the order in which they were tried.
         tried: Vec<Tried>,
     },
-    /// A known file system, but damaged so that it cannot be opened.
+    /// A file system of this crate, but damaged so that it cannot be opened.
     #[error("This was {was}")]
     #[non_exhaustive]
     Damaged {
@@ -90,12 +90,12 @@ fn neither(tried: &[Tried]) -> String {
 
 /// Opens a volume of any kind.
 ///
-/// `partition_lba` is its first sector on its disk, if that is known: a check
-/// of FAT needs it. `beside` finds the disk's other partitions, of which a
-/// cwfs64x needs one more ([`alone`](crate::alone) knows none).
+/// `partition_lba` is its first sector on its disk, if the caller has it: a
+/// check of FAT needs it. `beside` finds the disk's other partitions, of which
+/// a cwfs64x needs one more ([`alone`](crate::alone) finds none).
 ///
 /// # Errors
-/// When it is no known file system, damaged, or unreadable.
+/// Fails when it is none of this crate's file systems, damaged, or unreadable.
 pub fn open(
     bytes: Arc<dyn ReadAt>,
     partition_lba: Option<u64>,

@@ -52,8 +52,8 @@ impl Pieces {
     /// Puts a piece at `offset`; an empty one is dropped.
     ///
     /// # Panics
-    /// If the piece overlaps another or passes the end: whoever lays out a
-    /// volume or disk has made sure that it does not.
+    /// If the piece overlaps another or passes the end: the layout of a
+    /// volume or disk makes sure that it does not.
     pub fn put(&mut self, offset: u64, source: Source) {
         let len = source.len();
         if len == 0 {

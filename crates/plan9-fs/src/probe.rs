@@ -18,7 +18,7 @@ pub fn alone(_name: &str) -> Option<Arc<dyn ReadAt>> {
 /// Volume of unknown kind, and its surroundings.
 pub(crate) struct Volume<'a> {
     pub bytes: Arc<dyn ReadAt>,
-    /// First sector on its disk, if known.
+    /// First sector on its disk, if the caller has it.
     pub partition_lba: Option<u64>,
     pub beside: &'a Beside<'a>,
 }

@@ -59,7 +59,7 @@ pub trait ReadAt: Send + Sync {
     /// Fills `buf` with the bytes at `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` when `offset + buf.len()` lies behind the end;
+    /// `UnexpectedEof` when `offset + buf.len()` lies past the end;
     /// otherwise what the source of the bytes reports.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
@@ -141,7 +141,7 @@ impl HostFile {
     /// Wraps an open file; its length is taken once, now.
     ///
     /// # Errors
-    /// What the operating system says when asked for the length.
+    /// Error of the operating system when asked for the length.
     pub fn new(mut file: std::fs::File) -> io::Result<Self> {
         use std::io::Seek as _;
         let len = file.seek(io::SeekFrom::End(0))?;

@@ -5,7 +5,7 @@ use crate::tree::{Entry, EntryId, Tree};
 use std::io;
 use std::sync::Arc;
 
-/// A [`Tree`] behind the interface of opened file systems.
+/// A [`Tree`] with the interface of an opened file system.
 pub struct TreeFs {
     tree: Arc<Tree>,
 }

@@ -20,7 +20,7 @@ pub(crate) type Visit<'a, E> = dyn FnMut(&[u8], &Node) -> Result<(), E> + 'a;
 /// (names joined by `/`), parents before children, names ascending.
 ///
 /// # Errors
-/// What `visit` returns; `InvalidData` for a directory that turns up twice or
+/// Errors of `visit`; `InvalidData` for a directory that turns up twice or
 /// lies too deep; else as [`FileSystem::children`].
 pub fn walk<E: From<io::Error>>(fs: &dyn FileSystem, dir: &Node, visit: &mut Visit<'_, E>) -> Result<(), E> {
     let mut seen = BTreeSet::from([dir.handle[0]]);

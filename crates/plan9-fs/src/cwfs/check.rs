@@ -272,7 +272,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Why the size of a file cannot be.
+    /// Reason why the size of a file is impossible.
     fn length(&self, d: &Dentry) -> Option<String> {
         if d.is_dir() {
             return None;

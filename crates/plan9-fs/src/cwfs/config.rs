@@ -8,7 +8,7 @@ use crate::shared::shape::LEVELS;
 const MAX_WORD: usize = 256;
 /// Bytes that fstype(8) reads to tell which server a partition needs.
 pub(super) const FSTYPE: usize = 512;
-/// The server's constants, by which it is known.
+/// The server's constants, which tell it from other servers.
 const CONSTANTS: [(&str, u64); 5] = [
     ("blocksize", BLOCK as u64),
     ("daddrbits", 64),
@@ -18,7 +18,7 @@ const CONSTANTS: [(&str, u64); 5] = [
 ];
 /// Words without a value, but for `newcache`.
 const FLAGS: [&str; 4] = ["noauth", "nonone", "noatime", "readonly"];
-/// Words whose value the server skips; some have a digit behind them.
+/// Words whose value the server skips; some end in a digit.
 const OBSOLETE: [&str; 5] = ["ipauth", "ip", "ipgw", "ipsntp", "ipmask"];
 
 /// Configuration of a server.
@@ -51,7 +51,8 @@ impl Config {
     /// Reads a configuration's text, up to a zero.
     ///
     /// # Errors
-    /// What the server would stop at, and that it is another server's.
+    /// Description of the line that the server would stop at, or of a constant
+    /// of another server.
     pub fn parse(block: &[u8]) -> Result<Self, String> {
         let end = block.iter().position(|b| *b == 0).unwrap_or(block.len());
         let text = std::str::from_utf8(&block[..end]).map_err(|_| "it is not text".to_owned())?;
@@ -101,7 +102,8 @@ impl Config {
     /// The device of a file system.
     ///
     /// # Errors
-    /// When there is none of that name, or p9img cannot read such a device.
+    /// Fails when there is no device of that name, or p9img cannot read such a
+    /// device.
     pub fn device(&self, name: &str) -> Result<Device, String> {
         let found = self.filsys.iter().find(|(n, _)| n == name);
         let (_, text) = found.ok_or_else(|| format!("it has no filsys {name}"))?;

@@ -156,7 +156,8 @@ impl Sealed for Form {
 /// A file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dentry {
-    /// Without the zeros behind it; all of the field when it has none.
+    /// Bytes of the name up to the first zero; the whole field when it has
+    /// none.
     pub name: Vec<u8>,
     pub uid: i16,
     pub gid: i16,
@@ -302,8 +303,8 @@ impl Super {
         b
     }
 
-    /// Why a server could not use the one at `at` of a device whose blocks end
-    /// at `end`.
+    /// Reason why a server could not use the super block at `at` of a device
+    /// whose blocks end at `end`.
     pub(super) fn flaw(&self, end: u64) -> Option<String> {
         match self {
             s if s.fstart != SUPER_AT => Some(format!("blocks begin at {}, not at {SUPER_AT}", s.fstart)),
@@ -404,8 +405,8 @@ impl Header {
         (msize > 0 && caddr + csize <= m + 1).then(|| Self { maddr, msize, caddr, csize, ..Self::default() })
     }
 
-    /// Why a server could not use it in a cache of `cache` blocks before a worm
-    /// of `worm`.
+    /// Reason why a server could not use the header in a cache of `cache`
+    /// blocks before a worm of `worm`.
     pub(super) fn flaw(&self, cache: u64, worm: u64) -> Option<String> {
         let map = self.msize.div_ceil(BUCKETS);
         let Self { maddr, msize, caddr, csize, fsize, .. } = *self;

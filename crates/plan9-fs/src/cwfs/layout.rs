@@ -70,7 +70,7 @@ pub struct Options {
     pub cache: u64,
     /// Length of the partition of the worm, in bytes.
     pub worm: u64,
-    /// Length of the plain partition beside them, in bytes.
+    /// Length of the plain partition `other`, in bytes.
     pub other: u64,
     /// The text of the configuration.
     pub config: String,
@@ -91,7 +91,7 @@ pub struct Cwfs {
 /// The numbers of the users of a tree: its `/adm/users`.
 ///
 /// # Errors
-/// When that file cannot be read.
+/// Fails when that file cannot be read.
 pub fn users(tree: &Tree) -> Result<Users, LayoutError> {
     FILE.of(tree).map_err(|e| LayoutError::Users(e.to_string()))
 }
@@ -100,7 +100,7 @@ impl Base {
     /// Gives every file and directory of a medium its place.
     ///
     /// # Errors
-    /// When cwfs64x cannot hold a name, an owner, a file or all of them.
+    /// Fails when cwfs64x cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users) -> Result<Self, LayoutError> {
         Ok(Self(Arc::new(entries::Base::layout(tree, users, START)?)))
     }
@@ -116,8 +116,8 @@ impl Cwfs {
     /// the base's own tree, or an overlay of it.
     ///
     /// # Errors
-    /// When cwfs64x cannot hold a name, an owner or a file, a partition is too
-    /// small, or the configuration is not one for them.
+    /// Fails when cwfs64x cannot hold a name, an owner or a file, a partition
+    /// is too small, or the configuration is not one for them.
     pub fn layout(base: &Arc<Base>, tree: &Arc<Tree>, options: &Options) -> Result<Self, LayoutError> {
         check_config(&options.config)?;
         let base = &base.0;

@@ -6,10 +6,10 @@ use crate::count;
 use crate::shared::refused::Refused;
 use thiserror::Error;
 
-/// Longest name in bytes: the field holds a zero behind it.
+/// Longest name in bytes: the field ends with a zero.
 pub const MAX_NAME: usize = NAME - 1;
 
-/// Why a tree cannot become a cwfs64x.
+/// Reason why a tree cannot become a cwfs64x.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]

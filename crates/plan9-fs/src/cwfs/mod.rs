@@ -3,7 +3,8 @@
 //!
 //! Writing: [`Base::layout`] places a medium's files once for all nodes,
 //! [`Cwfs::layout`] one node's; its three partitions answer
-//! [`crate::ReadAt`]. Reading: [`open`], with the partitions beside.
+//! [`crate::ReadAt`]. Reading: [`open`], with a lookup of the disk's other
+//! partitions.
 
 mod cache;
 mod check;

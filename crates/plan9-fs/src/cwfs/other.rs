@@ -26,10 +26,11 @@ pub struct Other {
 }
 
 impl Other {
-    /// A device of `len` bytes with what is in `area`, behind the root.
+    /// A device of `len` bytes with the root, and the blocks of `area` after
+    /// it.
     ///
     /// # Errors
-    /// When it does not fit.
+    /// Fails when the blocks do not fit.
     pub fn new(area: Area<Form>, tree: Tree, root: [u8; DENTRY], qidgen: u64, len: u64) -> Result<Self, LayoutError> {
         let fsize = device_blocks(len);
         let end = area.end();

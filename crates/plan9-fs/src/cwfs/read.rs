@@ -25,8 +25,8 @@ const MAIN: &str = "fscache";
 /// worm, a plain device looks in the cache's file system for users' names.
 ///
 /// # Errors
-/// When the bytes are no such partition, one beside is missing, or they cannot
-/// be read.
+/// Fails when the bytes are no such partition, another partition is missing, or
+/// they cannot be read.
 pub fn open(dev: Arc<dyn ReadAt>, beside: &Beside<'_>) -> Result<CwfsReader, OpenError> {
     let volume = Arc::new(Volume::open(dev, beside)?);
     let main = || beside(MAIN).and_then(|dev| Volume::open(dev, beside).ok()).filter(|v| v.part == Part::Main);

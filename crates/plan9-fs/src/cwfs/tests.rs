@@ -51,7 +51,7 @@ impl Parts {
         Self { cache: image(&v.cache), worm: image(&v.worm), other: image(&v.other) }
     }
 
-    /// Opens one, with the others beside it.
+    /// Opens one, which finds the others by name.
     pub(super) fn open(&self, name: &str) -> Result<CwfsReader, OpenError> {
         let find = |name: &str| -> Option<Arc<dyn ReadAt>> {
             match name {

@@ -1,6 +1,6 @@
 //! An opened file system: blocks by their tags, through the cache where there
 //! is one, and the way from an entry to its blocks. For images of any origin,
-//! hostile ones included. Nothing is kept in memory beyond a call.
+//! hostile ones included. Nothing stays in memory after a call.
 
 use super::config::{Config, Device};
 use super::format::{
@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why bytes are not a partition of a cwfs64x.
+/// Reason why bytes are not a partition of a cwfs64x.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -56,7 +56,7 @@ impl OpenError {
     }
 }
 
-/// Which of two file systems: what is there now, or the dumps.
+/// One of the two file systems: the live one or the dumps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Live,
@@ -91,7 +91,7 @@ pub(super) struct Volume {
     /// Address of the root, and of the root of the dumps.
     pub root: u64,
     pub dump_root: Option<u64>,
-    /// The first address behind what is in use.
+    /// First address after the blocks in use.
     pub end: u64,
 }
 

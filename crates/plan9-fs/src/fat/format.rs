@@ -98,7 +98,7 @@ impl FatType {
     pub const fn table_bytes(self, entries: u64) -> u64 {
         (entries * self.bits() as u64).div_ceil(8)
     }
-    /// Entry `cluster` of `table`; `None` behind its end.
+    /// Entry `cluster` of `table`; `None` past its end.
     pub fn get(self, table: &[u8], cluster: u32) -> Option<u32> {
         let n = cluster as usize;
         match self {

@@ -4,7 +4,7 @@ use super::format::{BootSector, DIRENT, FatType};
 use crate::count;
 use thiserror::Error;
 
-/// Why a boot sector does not describe a FAT volume.
+/// Reason why a boot sector does not describe a FAT volume.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -65,8 +65,8 @@ impl Geometry {
     /// Computes the places from the boot sector of a volume of `len` bytes.
     ///
     /// # Errors
-    /// When the fields contradict each other or the length: every offset that
-    /// the result yields lies within `len`.
+    /// Fails when the fields contradict each other or the length: every offset
+    /// that the result yields lies within `len`.
     pub fn new(b: &BootSector, len: u64) -> Result<Self, BadBootSector> {
         if !(b.magic[0] == 0xE9 || b.magic[0] == 0xEB && b.magic[2] == 0x90) {
             return Err(BadBootSector::Jump(b.magic));

@@ -82,7 +82,8 @@ pub struct FatFile {
     pub content: Content,
     /// Attribute bits, `ATTR_…` of [`super::format`].
     pub attr: u8,
-    /// Last change, seconds since 1970-01-01 UTC; kept to two seconds, from 1980 on.
+    /// Last change, seconds since 1970-01-01 UTC; stored in steps of two
+    /// seconds, from 1980 on.
     pub mtime: u32,
 }
 
@@ -95,7 +96,7 @@ impl FatFile {
     }
 }
 
-/// Why there is no volume with these files and options.
+/// Reason why there is no volume with these files and options.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -172,7 +173,7 @@ impl Fat {
     /// Lays out a volume with `files`.
     ///
     /// # Errors
-    /// When the files do not fit, have names that FAT cannot hold, or the
+    /// Fails when the files do not fit, have names that FAT cannot hold, or the
     /// options contradict each other.
     pub fn layout(files: &[FatFile], options: &Options) -> Result<Self, LayoutError> {
         let boot = boot_sector(options)?;

@@ -5,7 +5,7 @@ use super::format::{ATTR_LONG, DIRENT, DirEntry, REMOVED, u16_at};
 use crate::count;
 use thiserror::Error;
 
-/// Why a name is not 8.3.
+/// Reason why a name is not 8.3.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BadName {
@@ -32,7 +32,7 @@ pub enum BadName {
 /// The upper-cased 8.3 form of `name`, padded with blanks.
 ///
 /// # Errors
-/// When it has none. `disk/format` would cut such a name instead.
+/// Fails when it has none. `disk/format` would cut such a name instead.
 pub fn short_name(name: &[u8]) -> Result<[u8; 11], BadName> {
     let mut halves = name.split(|b| *b == b'.');
     let base = halves.next().unwrap_or_default();

@@ -31,7 +31,7 @@ const TABLE_PAGE: u64 = 12_288;
 /// The root directory in [`Node::handle`]: no cluster has this number.
 const ROOT: u64 = u64::MAX;
 
-/// Why a FAT volume cannot be opened.
+/// Reason why a FAT volume cannot be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -132,10 +132,11 @@ pub(super) enum Link {
 
 impl FatFs {
     /// Opens the volume that fills `source`; `partition_lba` is its first
-    /// sector on the disk if that is known, for [`FileSystem::check`].
+    /// sector on the disk if the caller has it, for [`FileSystem::check`].
     ///
     /// # Errors
-    /// When the boot sector does not describe a FAT volume of this length.
+    /// Fails when the boot sector does not describe a FAT volume of this
+    /// length.
     pub fn open(source: Arc<dyn ReadAt>, partition_lba: Option<u64>) -> Result<Self, OpenError> {
         if source.len() < SECTOR as u64 {
             return Err(OpenError::TooShort(source.len()));

@@ -205,7 +205,7 @@ fn each_damage_is_one_finding() {
         let mut image = sample();
         damage(&mut image);
         let mut found = findings(&open(image));
-        // What lies behind a broken chain is lost, too.
+        // The clusters after a broken chain are lost, too.
         if ["chain-broken", "cross-link"].contains(&kind) {
             found.retain(|f| f.kind != "lost-clusters");
         }

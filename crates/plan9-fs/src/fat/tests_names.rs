@@ -5,10 +5,10 @@ use super::names::tests::part_of;
 use super::tests::{At, findings, open, sample};
 use crate::FileSystem as _;
 
-/// The entry of the empty file, behind parts of a long name.
+/// The entry of the empty file, after the parts of a long name.
 const EMPTY: &[u8; 11] = b"EMPTY      ";
 
-/// The sample, with entries in the place of the empty file's and behind all.
+/// The sample, with entries in place of the empty file's and after all others.
 fn with(entries: &[[u8; DIRENT]]) -> Vec<u8> {
     let mut image = sample();
     image[At::ROOT + 2 * DIRENT] = REMOVED;

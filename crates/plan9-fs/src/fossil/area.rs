@@ -1,5 +1,5 @@
 //! A run of data blocks with everything needed to compute them: the files'
-//! blocks come from their contents, those of directories are kept as bytes.
+//! blocks come from their contents, those of directories are stored as bytes.
 //!
 //! Invariants: files' runs are contiguous, ascending and without gaps from
 //! `start`; the made blocks follow them. The tag of the `i`th file is
@@ -34,7 +34,7 @@ impl Area {
         Self { start, runs: Vec::new(), first_tag, made_start: start, made: Vec::new(), labels: Vec::new() }
     }
 
-    /// The first address behind the area. Below 2^32 as long as callers stop
+    /// First address after the area. Below 2^32 as long as callers stop
     /// at the first `None` of [`Self::add_file`] or [`Self::add_made`].
     pub(super) fn end(&self) -> u32 {
         self.made_start + self.labels.len() as u32
@@ -102,7 +102,8 @@ impl Area {
         self.runs.get(i + 1).map_or(self.made_start, |r| r.start)
     }
 
-    /// Addresses of each file's blocks: entry, first address, first behind.
+    /// Addresses of each file's blocks: entry, first address, first address
+    /// after them.
     pub(super) fn file_runs(&self) -> impl Iterator<Item = (EntryId, u64, u64)> {
         self.runs.iter().enumerate().map(|(i, r)| (r.entry, r.start.into(), self.run_end(i).into()))
     }

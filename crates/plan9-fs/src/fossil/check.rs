@@ -17,7 +17,7 @@ use crate::shared::count;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
-/// Label blocks kept in memory.
+/// Label blocks cached in memory.
 const CACHED: usize = 64;
 
 /// Receiver of findings.

@@ -147,7 +147,7 @@ impl Entry {
         self.size / dsize * self.entries() + (self.size % dsize) / ENTRY_LEN as u64
     }
 
-    /// Why fossil would not open this source on a volume with blocks of
+    /// Reason why fossil would not open this source on a volume with blocks of
     /// `block` bytes (`sourceAlloc` in `/sys/src/cmd/fossil/source.c`).
     pub(super) fn flaw(&self, block: usize) -> Option<String> {
         if !self.is_active() {
@@ -197,7 +197,7 @@ pub(super) struct Shape {
 pub(super) struct Place {
     /// 0 for data.
     pub level: u8,
-    /// Which block of its level.
+    /// Number of the block in its level.
     pub index: u64,
 }
 

@@ -166,7 +166,7 @@ impl Header {
 /// The super block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Super {
-    /// Oldest epoch whose blocks are kept.
+    /// Low epoch: the oldest one whose blocks are available.
     pub epoch_low: u32,
     /// Epoch that is written now.
     pub epoch_high: u32,
@@ -191,7 +191,7 @@ impl Super {
     /// Reads the fields at the start of a block.
     ///
     /// # Errors
-    /// What is wrong, as part of a sentence.
+    /// Flaw of the super block, as part of a sentence.
     pub fn parse(b: &[u8]) -> Result<Self, String> {
         if get32(b, 0) != SUPER_MAGIC {
             return Err(format!("magic {:08x} instead of {SUPER_MAGIC:08x}", get32(b, 0)));
@@ -288,7 +288,8 @@ impl Label {
         b
     }
 
-    /// Why fossil would refuse this label (`/sys/src/cmd/fossil/pack.c`).
+    /// Reason why fossil would refuse this label
+    /// (`/sys/src/cmd/fossil/pack.c`).
     pub fn flaw(&self) -> Option<&'static str> {
         if self.kind > 16 {
             return Some("its type is above 16");

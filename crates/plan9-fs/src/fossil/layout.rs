@@ -60,7 +60,7 @@ impl Base {
     /// Gives every file and directory of a medium its place.
     ///
     /// # Errors
-    /// When fossil cannot hold a name, a file or all of them.
+    /// Fails when fossil cannot hold a name, a file or all of them.
     pub fn layout(tree: &Arc<Tree>) -> Result<Self, LayoutError> {
         let mut b = Builder::new(tree, 0, FIRST_TAG);
         let sources = place::medium(&mut b, tree, base_qid)?;
@@ -91,7 +91,7 @@ impl Fossil {
     /// the base's own tree, or an overlay of it.
     ///
     /// # Errors
-    /// When fossil cannot hold a name or a file, or the partition is too
+    /// Fails when fossil cannot hold a name or a file, or the partition is too
     /// small or too large, or an option does not fit.
     pub fn layout(base: &Arc<Base>, tree: &Arc<Tree>, options: &Options) -> Result<Self, LayoutError> {
         check_options(options)?;
@@ -327,7 +327,7 @@ fn too_many() -> LayoutError {
     LayoutError::TooManyBlocks { max: MAX_DATA_BLOCKS }
 }
 
-/// Temporary files are kept out of archives by a flag of their entries.
+/// Leaves temporary files out of archives, by a flag of their entries.
 fn mark_temporary(entry: &mut Entry, meta: &Meta) {
     if meta.mode.is_temporary() {
         entry.flags |= Entry::NO_ARCHIVE;

@@ -11,7 +11,7 @@ use thiserror::Error;
 /// (`/sys/src/cmd/fossil/file.c`).
 pub const MAX_NAME: usize = 1023;
 
-/// Why a tree cannot become a fossil volume.
+/// Reason why a tree cannot become a fossil volume.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -92,7 +92,7 @@ pub(super) fn check_options(o: &Options) -> Result<(), LayoutError> {
     Ok(())
 }
 
-/// Why fossil or the kernel takes no such path element.
+/// Reason why fossil or the kernel refuses a path element.
 pub(super) fn bad_name(name: &[u8]) -> Option<&'static str> {
     match name {
         b"" => Some("it is empty"),
@@ -109,7 +109,8 @@ pub(super) fn is_control(b: u8) -> bool {
     b < 0x20 || b == 0x7f
 }
 
-/// Which of the names of users cannot be stored, and why.
+/// The first of a file's user names that cannot be stored: its field, and the
+/// reason.
 pub(super) fn bad_user(meta: &Meta) -> Option<(&'static str, &'static str)> {
     [("owner", &meta.uid), ("group", &meta.gid), ("last user", &meta.muid)].into_iter().find_map(|(what, name)| {
         let why = match name {

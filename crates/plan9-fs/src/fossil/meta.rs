@@ -218,7 +218,7 @@ pub(super) fn meta_blocks(entries: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// A meta block whose entries are known to lie within it.
+/// A meta block whose entries were checked to lie within it.
 pub(super) struct MetaBlock<'a> {
     bytes: &'a [u8],
     pub size: usize,
@@ -284,8 +284,8 @@ impl<'a> MetaBlock<'a> {
         DirEntry::parse(&self.bytes[at..at + len])
     }
 
-    /// Why `/sys/src/cmd/fossil/check.c` would call the packing bad: entries
-    /// that overlap, or a count of hole bytes that is not what is left.
+    /// Reason why `/sys/src/cmd/fossil/check.c` would call the packing bad:
+    /// entries that overlap, or a count of hole bytes that is not what is left.
     pub(super) fn packing_flaw(&self) -> Option<String> {
         let mut slots: Vec<_> = (0..self.count).map(|i| self.slot(i)).collect();
         slots.sort_unstable();

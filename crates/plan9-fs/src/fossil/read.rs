@@ -31,7 +31,7 @@ const ACTIVE: u64 = 0;
 /// Opens a fossil partition; reads its header and super block only.
 ///
 /// # Errors
-/// When the bytes are no fossil partition or cannot be read.
+/// Fails when the bytes are no fossil partition or cannot be read.
 pub fn open(dev: Arc<dyn ReadAt>) -> Result<FossilReader, OpenError> {
     Ok(FossilReader { volume: Arc::new(Volume::open(dev)?), whole: false, claims: Mutex::default() })
 }
@@ -41,8 +41,9 @@ pub struct FossilReader {
     pub(super) volume: Arc<Volume>,
     /// Show the directory above `active`.
     whole: bool,
-    /// Which place of which source each directory block belongs to, by space
-    /// (the snapshot) and address. Grows to the directory blocks seen.
+    /// Source of each directory block and its number in the source, by space
+    /// (the snapshot) and address. Grows with the directory blocks that were
+    /// read.
     claims: Mutex<HashMap<(u64, u32), (u64, u64)>>,
 }
 
@@ -50,7 +51,7 @@ impl FossilReader {
     /// The configuration text; `None` when the partition has none.
     ///
     /// # Errors
-    /// When the image cannot be read.
+    /// Fails when the image cannot be read.
     pub fn config(&self) -> io::Result<Option<Vec<u8>>> {
         self.volume.config()
     }
@@ -88,7 +89,7 @@ impl FossilReader {
     /// The label of the data block at an address.
     ///
     /// # Errors
-    /// `InvalidData` behind the last block.
+    /// `InvalidData` past the last block.
     pub fn label(&self, address: u32) -> io::Result<Label> {
         let mut out = [Label { state: 0, kind: 0, epoch: 0, close: 0, tag: 0 }];
         self.volume.labels(address, &mut out)?;

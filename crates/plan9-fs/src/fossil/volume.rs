@@ -2,8 +2,8 @@
 //! blocks of its source. For images of any origin, hostile ones included.
 //!
 //! A block is used only when its label carries the type and tag that the
-//! pointer to it implies, as fossil itself does. Nothing is kept in memory
-//! beyond a call.
+//! pointer to it implies, as fossil itself does. Nothing stays in memory after
+//! a call.
 
 use super::entry::Entry;
 use super::format::{
@@ -18,7 +18,7 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why bytes are not a fossil partition.
+/// Reason why bytes are not a fossil partition.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -95,7 +95,7 @@ impl Volume {
         Ok(Self { dev, header, superblock })
     }
 
-    /// The configuration text, without the zeros behind it; `None` when there
+    /// The configuration text, up to the zeros; `None` when there
     /// is none.
     pub(super) fn config(&self) -> io::Result<Option<Vec<u8>>> {
         let mut b = vec![0; CONFIG.len as usize];
@@ -255,7 +255,7 @@ impl Volume {
             let want = (within + buf.len() as u64).div_ceil(dsize);
             let leaves = self.leaves(e, bn, usize::try_from(want).unwrap_or(usize::MAX))?;
             let first = leaves[0];
-            // Blocks with slack behind their data cannot be read as one.
+            // Blocks with slack after their data cannot be read as one.
             let joins = usize::from(e.dsize) == self.header.block;
             let run = match first {
                 None => leaves.iter().take_while(|l| l.is_none()).count(),

@@ -1,9 +1,9 @@
 //! A row of places with everything needed to compute their blocks: those of
-//! files come from their contents, leaves and pivots are kept as bytes, with
-//! places where addresses go.
+//! files come from their contents, leaves and pivots are stored as bytes, with
+//! places instead of addresses.
 //!
 //! Invariants: files' runs are contiguous, ascending and without gaps from
-//! `start`; the made blocks follow them, each behind those that it points to.
+//! `start`; the made blocks follow them, each after those that it points to.
 
 use super::arenas::Map;
 use super::bulk;
@@ -37,7 +37,7 @@ impl Area {
     pub(super) fn start(&self) -> u64 {
         self.start
     }
-    /// The first place behind the area.
+    /// First place after the area.
     pub(super) fn end(&self) -> u64 {
         self.made_start + (self.made.len() / BLOCK) as u64
     }
@@ -83,7 +83,8 @@ impl Area {
         self.runs.get(i + 1).map_or(self.made_start, |r| r.start)
     }
 
-    /// Places of each file's blocks: entry, first place, first behind.
+    /// Places of each file's blocks: entry, first place, first place after
+    /// them.
     pub(super) fn file_runs(&self) -> impl Iterator<Item = (EntryId, u64, u64)> {
         self.runs.iter().enumerate().map(|(i, r)| (r.entry, r.start, self.run_end(i)))
     }
@@ -134,12 +135,12 @@ impl Area {
         n
     }
 
-    /// Fills `buf` with what lies `within` bytes into the block of `place`, a
-    /// file's, and behind, as far as that file reaches; returns how many bytes
-    /// that was.
+    /// Fills `buf` from byte `within` of the block of `place`, which is a
+    /// file's, up to the end of that file at most; returns the number of bytes
+    /// filled.
     ///
     /// # Errors
-    /// What the content of the file reports.
+    /// Error of reading the file's content.
     pub(super) fn read_file(&self, tree: &Tree, place: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
         let i = self.runs.partition_point(|r| r.start <= place) - 1;
         let run = self.runs[i];

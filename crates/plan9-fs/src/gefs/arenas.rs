@@ -55,7 +55,7 @@ impl Arenas {
     pub fn first(&self, i: u64) -> u64 {
         self.header(i) + 2
     }
-    /// The block behind the last one that an arena hands out.
+    /// The block after the last one that an arena hands out.
     pub fn end(&self, i: u64) -> u64 {
         self.header(i) + self.size
     }
@@ -114,9 +114,9 @@ impl Arenas {
     }
 }
 
-/// Where places are: what is shared fills as many blocks of each arena, and what
-/// a node adds does so behind that. Places of the node begin where those that
-/// are shared could end.
+/// Mapping of places to arenas: those of the base fill equally many blocks of
+/// each arena, and those of a node equally many after them. The node's places
+/// begin at the first number that no place of the base can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Map {
     pub arenas: Arenas,
@@ -149,7 +149,7 @@ impl Map {
     }
 
     /// The block of a place, and how many follow it, itself included. `None`
-    /// behind the last place.
+    /// past the last place.
     pub(super) fn block(&self, place: u64) -> Option<(u64, u64)> {
         let all = self.shared * self.arenas.count;
         let (i, within, skip, share) = match place.checked_sub(all) {

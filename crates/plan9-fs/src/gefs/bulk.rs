@@ -111,7 +111,7 @@ pub(super) fn pivots(area: &mut Area, generation: u64, mut level: Vec<Child>) ->
     Root { place: level[0].place, height }
 }
 
-/// The byte of the partition at which a place is; one behind all places has
+/// The byte of the partition at which a place is; a place after all others has
 /// none, and is refused before anything is written.
 pub(super) fn address(map: &Map, place: u64) -> u64 {
     map.block(place).map_or(u64::MAX, |(block, _)| block * BLOCK64)

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// Blocks of files read at a time.
 const MANY: usize = 64;
-/// Labels that a volume cannot be without.
+/// Labels that every volume needs.
 const NEEDED: [&str; 3] = ["adm", "empty", "main"];
 
 /// Use of a block.

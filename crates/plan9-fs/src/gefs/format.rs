@@ -132,7 +132,7 @@ impl Super {
     /// Reads a block.
     ///
     /// # Errors
-    /// Why no server would use it.
+    /// Reason why no server would use it.
     pub(super) fn parse(b: &[u8]) -> Result<Self, String> {
         if b[..8] != VERSION {
             return Err(format!("it says {:?}, but p9img reads gefs9.00 alone", String::from_utf8_lossy(&b[..8])));
@@ -224,7 +224,7 @@ impl Records {
     /// Reads a block that should be of type `kind`.
     ///
     /// # Errors
-    /// Why it is none.
+    /// Reason why the block is none of that type.
     pub(super) fn parse(b: &[u8], kind: u16) -> Result<Self, String> {
         let (found, len) = (get16(b, 0), usize::from(get16(b, 2)));
         if found != kind {

@@ -1,6 +1,6 @@
 //! Layout of a volume: first the medium's files ([`Base`]), then those that one
-//! node adds ([`Gefs`]). Nothing is read: sizes are known without the hashes,
-//! which come in when the first block of a tree is asked for.
+//! node adds ([`Gefs`]). Nothing is read: sizes do not depend on the hashes,
+//! which are computed when the first block of a tree is asked for.
 //!
 //! Invariants: places and qids of the base depend on the medium's tree, on the
 //! users' numbers and on the arenas alone; a node uses a base block as it is or
@@ -99,7 +99,8 @@ pub struct Gefs {
 /// The users of a tree: its `/adm/users`.
 ///
 /// # Errors
-/// When that file is not there, cannot be read, or gefs would not start with it.
+/// Fails when that file is not there, cannot be read, or gefs would not start
+/// with it.
 pub fn users(tree: &Tree) -> Result<Users, LayoutError> {
     Users::parse(&users_text(tree)?).map_err(LayoutError::Users)
 }
@@ -118,7 +119,7 @@ fn users_text(tree: &Tree) -> Result<Vec<u8>, LayoutError> {
 /// The arenas of a partition.
 ///
 /// # Errors
-/// When it is too short for a gefs.
+/// Fails when it is too short for a gefs.
 pub fn arenas(len: u64) -> Result<Arenas, LayoutError> {
     Arenas::new(len).ok_or(LayoutError::TooSmall { needed: MIN_LEN, available: len })
 }
@@ -130,8 +131,8 @@ fn base_qid(id: EntryId) -> u64 {
     }
 }
 
-/// Where the places are of what is shared and of a node's own, if there are as
-/// many.
+/// Map of `shared` places of the base and `own` of a node, if the arenas have
+/// room for them.
 fn map(arenas: &Arenas, shared: u64, own: u64) -> Result<Map, LayoutError> {
     let available = arenas.blocks * super::format::BLOCK64;
     let small = || LayoutError::TooSmall { needed: Map::needed(shared, own), available };
@@ -142,7 +143,7 @@ impl Base {
     /// Gives every file of a medium its place, and makes leaves of them.
     ///
     /// # Errors
-    /// When gefs cannot hold a name, an owner, a file or all of them.
+    /// Fails when gefs cannot hold a name, an owner, a file or all of them.
     pub fn layout(data: &Arc<Data>, users: &Users, arenas: Arenas) -> Result<Self, LayoutError> {
         let tree = &data.tree;
         let mut files = Files::new(tree, users, ids(tree).map(base_qid).collect(), None)?;
@@ -213,8 +214,8 @@ impl Gefs {
     /// the base's own tree, or an overlay of it.
     ///
     /// # Errors
-    /// When gefs cannot hold a name, an owner or a file, would not start with
-    /// the users, or the partition is too small.
+    /// Fails when gefs cannot hold a name, an owner or a file, would not start
+    /// with the users, or the partition is too small.
     pub fn layout(base: &Arc<Base>, tree: &Arc<Tree>, options: &Options) -> Result<Self, LayoutError> {
         let same = Arc::ptr_eq(tree, base.tree());
         if arenas(options.len)? != base.map.arenas || !same && !tree.base().is_some_and(|b| Arc::ptr_eq(b, base.tree()))
@@ -292,7 +293,7 @@ impl Gefs {
     /// Hashes by place.
     ///
     /// # Errors
-    /// What a file reports that is read for them.
+    /// Error of a file that is read for the hashes.
     pub(super) fn sums(&self) -> io::Result<impl Fn(u64) -> u64> {
         let (data, leaves) = self.base.sums()?;
         let below = move |place: u64| match data.get(place as usize) {
@@ -320,7 +321,7 @@ impl Gefs {
     /// The super block.
     ///
     /// # Errors
-    /// What a file reports that is read for its hash.
+    /// Error of a file that is read for the hash.
     pub(super) fn super_block(&self) -> io::Result<Vec<u8>> {
         let hash = self.sums()?(self.root.place);
         let (address, _) = self.superblock.root;
@@ -338,7 +339,7 @@ impl Gefs {
     }
 }
 
-/// A node's tree beside the base's.
+/// A node's tree with its base.
 struct Of<'a> {
     base: &'a Base,
     tree: &'a Tree,

@@ -14,7 +14,7 @@ pub const MAX_NAME: usize = MAX_KEY - 12;
 /// Longest file in bytes: the server counts in signed numbers.
 pub(super) const MAX_FILE: u64 = i64::MAX as u64;
 
-/// Why a tree cannot become a gefs volume.
+/// Reason why a tree cannot become a gefs volume.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]

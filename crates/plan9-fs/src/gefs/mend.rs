@@ -1,4 +1,4 @@
-//! Putting hashes right, so that tests and fuzzing reach what is behind them:
+//! Putting hashes right, so that tests and fuzzing reach the blocks below them:
 //! a wound below a hash is found by the hash, and by nothing else.
 
 use super::format::{
@@ -18,7 +18,7 @@ const ARENAS_AT: usize = 104;
 /// be those of what there is, from the super block down. Other damage stays.
 ///
 /// # Errors
-/// When the image cannot be read.
+/// Fails when the image cannot be read.
 pub fn mend(image: &dyn ReadAt) -> io::Result<BTreeMap<u64, Vec<u8>>> {
     let mut m = Mender { image, blocks: image.len() / BLOCK64, changed: BTreeMap::new(), sums: BTreeMap::new() };
     let Some(mut first) = m.block(0)?.filter(|b| b[..8] == VERSION) else { return Ok(m.changed) };

@@ -103,7 +103,7 @@ impl Node {
     /// Takes a block apart.
     ///
     /// # Errors
-    /// Why it is neither leaf nor pivot.
+    /// Reason why it is neither leaf nor pivot.
     pub(super) fn parse(block: Vec<u8>) -> Result<Self, String> {
         let counts = |at| (usize::from(get16(&block, at)), usize::from(get16(&block, at + 2)));
         let (values, messages) = match get16(&block, 0) {

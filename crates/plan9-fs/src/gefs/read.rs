@@ -25,7 +25,7 @@ const MAIN: &str = "main";
 /// Opens a gefs partition; reads its super block only.
 ///
 /// # Errors
-/// When the bytes are no gefs partition or cannot be read.
+/// Fails when the bytes are no gefs partition or cannot be read.
 pub fn open(dev: Arc<dyn ReadAt>) -> Result<GefsReader, OpenError> {
     let shared = Shared { volume: Volume::open(dev)?, users: OnceLock::new() };
     Ok(GefsReader { shared: Arc::new(shared), label: MAIN.into(), snap: OnceLock::new() })

@@ -1,4 +1,4 @@
-//! The snapshots beside main, and the tree that names them all: as ream
+//! The snapshots other than main, and the tree that names them all: as ream
 //! (`ream.c`) and the installer (`rc/bin/inst/mountgefs`) leave them.
 
 use super::area::Area;

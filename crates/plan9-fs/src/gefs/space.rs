@@ -170,7 +170,7 @@ fn replay(volume: &Volume, arena: &mut Arena, find: &mut dyn FnMut(&'static str,
             rest = more;
             let len = match kind {
                 ALLOC1 | FREE1 => BLOCK64,
-                // What comes behind was not in time for the super block.
+                // Later records are newer than the super block.
                 SYNC if record >> 8 >= volume.superblock.queue => return Ok(()),
                 SYNC => continue,
                 ALLOC | FREE if rest.len() >= 8 => {

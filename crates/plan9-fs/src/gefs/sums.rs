@@ -27,7 +27,7 @@ impl<T> Once<T> {
     /// The value; `make` runs the first time only.
     ///
     /// # Errors
-    /// What `make` returned then.
+    /// The error that `make` returned then.
     pub(super) fn get(&self, make: impl FnOnce() -> io::Result<T>) -> io::Result<&T> {
         let made = self.0.get_or_init(|| make().map_err(|e| (e.kind(), e.to_string())));
         made.as_ref().map_err(|(kind, message)| io::Error::new(*kind, message.clone()))
@@ -47,7 +47,7 @@ struct Piece<'a> {
 }
 
 /// The hashes of all blocks of `files`, one file after the other; the last
-/// block of each has zeros behind its end.
+/// block of each is filled up with zeros.
 ///
 /// # Errors
 /// The first, in that order, that a file reports.

@@ -42,7 +42,7 @@ pub(super) fn volume(tree: &Arc<Tree>, len: u64) -> Gefs {
     Gefs::layout(&base(tree, len), tree, &Options { len }).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// An image of which only the blocks that are not zeros are kept.
+/// An image in memory, without its blocks of zeros.
 #[derive(Clone)]
 pub(super) struct Sparse {
     pub len: u64,
@@ -106,7 +106,7 @@ fn a_small_volume_has_these_bytes() {
     let word = |block: u64, at: usize| u64::from_be_bytes(b.blocks[&block][at..at + 8].try_into().unwrap());
     // Super blocks; headers and logs of eight arenas of 1021 blocks; /a, first
     // of the base's four in the first arena (/adm/users and their leaf are not
-    // used); the users and three leaves behind it; in the second arena, behind
+    // used); the users and three leaves after it; in the second arena, after
     // four places that nobody needs, main's leaf and the snapshots.
     let headers: Vec<u64> = (0..8).map(|i| 1 + 1023 * i).collect();
     let mut used: Vec<u64> = headers.iter().flat_map(|h| [*h, h + 1, h + 2]).collect();

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use std::io;
 use std::sync::Arc;
 
-/// Blocks: 4 of /a, 5 of the base's users, 6 and 7 of /d/e, behind them 8 of the
+/// Blocks: 4 of /a, 5 of the base's users, 6 and 7 of /d/e, then 8 of the
 /// users, the leaves of empty 9, adm 10, other 11. In the second arena 1028, the
 /// base's leaf, is free; 1032 is main's, 1033 has the snapshots.
 fn healthy() -> Sparse {
@@ -89,7 +89,7 @@ fn what_cannot_be_is_found() {
     let snaps = |key: &[u8]| value_at(&whole, SNAPS, key).0;
     let at = |block: u64| (block * BLOCK64).to_be_bytes();
     check(&[], &[]);
-    // Logs. Arena 1 begins at block 1024; its first five are free behind the log.
+    // Logs. Arena 1 begins at block 1024; its first five are free after the log.
     let log = 1026 * BLOCK64 + 36;
     check(&[(log + 7, &[9])], &["Arena 1: Block 1008000: a record 100c009 is not possible [log]"]);
     check(
@@ -228,7 +228,7 @@ fn pivots_and_their_messages_are_looked_at() {
         &|i| say(i, main, 1, &near, &[1]),
         &format!("{shown}: a key of kind 1 and {} bytes with 1 cannot be here [node]", near.len()),
     );
-    // The first of the pivot's values: its key begins behind its length, and
+    // The first of the pivot's values: its key begins after its length, and
     // its fill is at its end.
     let cell = main * BLOCK64 + (PIVOT_HEAD + usize::from(get16(&whole.blocks[&main], PIVOT_HEAD))) as u64;
     let key = u64::from(get16(&whole.blocks[&main], (cell - main * BLOCK64) as usize));

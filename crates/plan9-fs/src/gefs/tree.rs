@@ -33,7 +33,7 @@ impl Range<'_> {
     }
 }
 
-/// The key behind all that begin with `prefix`; `None` when there is none.
+/// The first key after all that begin with `prefix`; `None` when there is none.
 pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let kept = prefix.iter().rposition(|b| *b != 255)?;
     let mut out = prefix[..=kept].to_vec();
@@ -115,7 +115,7 @@ pub(super) fn fits(node: &Node, height: u32, within: Range<'_>) -> Result<(), (&
 /// Changes values as a message says.
 ///
 /// # Errors
-/// Why it cannot.
+/// Reason why the message does not apply.
 pub(super) fn apply(m: &Message<'_>, values: &mut Values) -> Result<(), String> {
     match m.kind {
         INSERT => {

@@ -20,7 +20,7 @@ impl Users {
     /// Reads the file.
     ///
     /// # Errors
-    /// Why gefs would not start with it.
+    /// Reason why gefs would not start with it.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let text = String::from_utf8_lossy(text);
         // What no line end follows is not read.

@@ -1,5 +1,5 @@
-//! An opened partition: super block, leaves and pivots behind their hashes,
-//! lists of records. For images of any origin, hostile ones included.
+//! An opened partition: super block, leaves and pivots with their hashes
+//! checked, lists of records. For images of any origin, hostile ones included.
 
 use super::format::{BLOCK, BLOCK64, NAME, Pointer, Records, Super};
 use super::hash::hash;
@@ -13,10 +13,10 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
-/// Leaves and pivots that are kept: 16 MiB.
+/// Leaves and pivots that are cached: 16 MiB.
 const KEPT: usize = 1024;
 
-/// Why bytes are not a gefs partition.
+/// Reason why bytes are not a gefs partition.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -147,7 +147,7 @@ impl Volume {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills `buf` with blocks of a file, one behind the other, and compares
+    /// Fills `buf` with blocks of a file, one after the other, and compares
     /// their hashes.
     pub(super) fn data(&self, pointers: &[Pointer], buf: &mut [u8]) -> io::Result<()> {
         let Some(first) = pointers.first() else { return Ok(()) };

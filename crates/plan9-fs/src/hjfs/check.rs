@@ -59,7 +59,7 @@ struct Checker<'a> {
     report: &'a mut dyn FnMut(Finding),
     /// Pointers to each block.
     counts: Vec<u32>,
-    /// Which type the first pointer to a block says, plus one; 0 for none.
+    /// Type that the first pointer to a block says, plus one; 0 for none.
     wants: Vec<u8>,
     qids: HashSet<u64>,
     /// Whether this is the live tree, in which no block has two pointers.
@@ -172,7 +172,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Why the size of a file or directory cannot be.
+    /// Reason why the size of a file or directory is impossible.
     fn length(&self, d: &Dentry) -> Option<String> {
         let blocks = self.volume.superblock.blocks;
         if d.is_dir() {
@@ -296,6 +296,6 @@ struct Wrong {
     start: u64,
     end: u64,
     count: u32,
-    /// `None` behind the last block.
+    /// `None` past the last block.
     pointers: Option<u32>,
 }

@@ -14,7 +14,7 @@ use crate::tree::{Meta, Mode};
 
 /// Bytes in a block.
 pub(super) const BLOCK: usize = 4096;
-/// Bytes of a block behind the one that says its type (`RBLOCK`).
+/// Bytes of a block after the one with its type (`RBLOCK`).
 pub(super) const PAYLOAD: usize = BLOCK - 1;
 /// Bytes of a dentry (`DENTRYSIZ` in `/sys/src/cmd/hjfs/dat.h`).
 pub(super) const DENTRY: usize = 453;
@@ -49,7 +49,7 @@ impl Sealed for Form {
 
 /// Counts in a block of them.
 pub(super) const COUNTS: u64 = 1365;
-/// The count of what lies behind the last block.
+/// Count of the blocks past the last one.
 pub(super) const SENTINEL: u32 = 0xff_ffff;
 /// Most blocks of a volume: the server counts in a signed integer.
 pub(super) const MAX_BLOCKS: u64 = (1 << 31) - 1;
@@ -98,7 +98,7 @@ pub(super) fn pointers(block: &[u8]) -> Vec<u64> {
     pointers::parse(&block[1..][..8 * POINTERS as usize])
 }
 
-/// The first block behind the counts of a volume with so many blocks.
+/// First block after the counts of a volume with so many blocks.
 pub(super) fn counts_end(blocks: u64) -> u64 {
     COUNTS_AT + (3 * blocks).div_ceil(PAYLOAD as u64)
 }
@@ -138,7 +138,8 @@ impl Super {
         b
     }
 
-    /// Why a server could not use it on a device of `device` blocks.
+    /// Reason why a server could not use the super block on a device of
+    /// `device` blocks.
     pub(super) fn flaw(&self, device: u64) -> Option<String> {
         let Self { blocks, fstart, fend, root, .. } = *self;
         match () {
@@ -166,7 +167,8 @@ impl Super {
 /// A file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dentry {
-    /// Without the zeros behind it; all of the field when it has none.
+    /// Bytes of the name up to the first zero; the whole field when it has
+    /// none.
     pub name: Vec<u8>,
     pub uid: i16,
     pub muid: i16,

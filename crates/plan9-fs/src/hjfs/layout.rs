@@ -78,7 +78,7 @@ pub fn data_offset(len: u64) -> u64 {
 /// The numbers of the users of a tree: its `/adm/users`.
 ///
 /// # Errors
-/// When that file cannot be read.
+/// Fails when that file cannot be read.
 pub fn users(tree: &Tree) -> Result<Users, LayoutError> {
     FILE.of(tree).map_err(|e| LayoutError::Users(e.to_string()))
 }
@@ -88,7 +88,7 @@ impl Base {
     /// `start` on ([`base_start`]).
     ///
     /// # Errors
-    /// When hjfs cannot hold a name, an owner, a file or all of them.
+    /// Fails when hjfs cannot hold a name, an owner, a file or all of them.
     pub fn layout(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, LayoutError> {
         let base = entries::Base::layout(tree, users, start)?;
         if base.area.end() > MAX_BLOCKS {
@@ -108,8 +108,8 @@ impl Hjfs {
     /// the base's own tree, or an overlay of it.
     ///
     /// # Errors
-    /// When hjfs cannot hold a name, an owner or a file, or the partition is
-    /// too small or too large.
+    /// Fails when hjfs cannot hold a name, an owner or a file, or the partition
+    /// is too small or too large.
     pub fn layout(base: &Arc<Base>, tree: &Arc<Tree>, options: &Options) -> Result<Self, LayoutError> {
         let blocks = options.len / BLOCK as u64;
         if blocks > MAX_BLOCKS {

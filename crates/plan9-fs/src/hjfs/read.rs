@@ -24,7 +24,7 @@ const MANY: usize = 341;
 /// Opens an hjfs partition; reads its super block only.
 ///
 /// # Errors
-/// When the bytes are no hjfs partition or cannot be read.
+/// Fails when the bytes are no hjfs partition or cannot be read.
 pub fn open(dev: Arc<dyn ReadAt>) -> Result<HjfsReader, OpenError> {
     Ok(HjfsReader { volume: Arc::new(Volume::open(dev)?), users: OnceLock::new(), slot: 0 })
 }
@@ -33,7 +33,7 @@ pub fn open(dev: Arc<dyn ReadAt>) -> Result<HjfsReader, OpenError> {
 pub struct HjfsReader {
     pub(super) volume: Arc<Volume>,
     users: OnceLock<Users>,
-    /// Which root: 0 the live one, 1 that of the dumps.
+    /// Number of the root: 0 for the live one, 1 for that of the dumps.
     slot: u64,
 }
 

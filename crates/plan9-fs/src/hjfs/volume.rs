@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why bytes are not an hjfs partition.
+/// Reason why bytes are not an hjfs partition.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]

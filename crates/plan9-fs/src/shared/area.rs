@@ -1,5 +1,5 @@
 //! A run of blocks with everything needed to compute them: the files' blocks
-//! come from their contents, those of directories are kept as bytes.
+//! come from their contents, those of directories are stored as bytes.
 //!
 //! Invariants: files' runs are contiguous, ascending and without gaps from
 //! `start`; the made blocks follow them.
@@ -113,7 +113,8 @@ impl<S: Sealed> Area<S> {
         self.runs.get(i + 1).map_or(self.made_start, |r| r.start)
     }
 
-    /// Addresses of each file's blocks: entry, first address, first behind.
+    /// Addresses of each file's blocks: entry, first address, first address
+    /// after them.
     pub fn file_runs(&self) -> impl Iterator<Item = (EntryId, u64, u64)> {
         self.runs.iter().enumerate().map(|(i, r)| (r.entry, r.start, self.run_end(i)))
     }

@@ -89,7 +89,7 @@ impl<F: Entries> Base<F> {
     /// on.
     ///
     /// # Errors
-    /// What the format cannot hold.
+    /// Reason why the format cannot hold an entry.
     pub(crate) fn layout(tree: &Arc<Tree>, users: &Users, start: u64) -> Result<Self, Refused> {
         let mut b = Builder::new(tree, users, start);
         let placed = place::medium(&mut b, tree, F::qid)?;
@@ -107,7 +107,7 @@ impl<F: Entries> Base<F> {
     /// path that is not used.
     ///
     /// # Errors
-    /// What the format cannot hold.
+    /// Reason why the format cannot hold an entry.
     pub(crate) fn node<'a>(&'a self, tree: &'a Arc<Tree>, align: u64) -> Result<(Builder<'a, F>, u64), Refused> {
         let mut b = Builder::new(tree, &self.users, self.area.end().next_multiple_of(align));
         let next = place::node(&mut b, (&self.tree, &self.placed), tree, F::qid)?;
@@ -178,7 +178,7 @@ impl<'a, F: Entries> Builder<'a, F> {
     /// place.
     ///
     /// # Errors
-    /// What the format cannot hold.
+    /// Reason why the format cannot hold an entry.
     pub(crate) fn alone(tree: &'a Tree, users: &'a Users, start: u64) -> Result<Self, Refused> {
         let mut b = Self::new(tree, users, start);
         b.placed = place::medium(&mut b, tree, F::qid)?.into_iter().map(Some).collect();
@@ -200,7 +200,7 @@ impl<'a, F: Entries> Builder<'a, F> {
     /// The directory entry of the root.
     ///
     /// # Errors
-    /// When nobody has the number of its owner or group.
+    /// Fails when its owner or group is not in the user table.
     pub(crate) fn root(&self) -> Result<F::Dentry, Refused> {
         self.dentry(EntryId::ROOT, b"/", F::ROOT_QID)
     }

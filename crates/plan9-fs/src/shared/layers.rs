@@ -1,5 +1,5 @@
-//! A volume's blocks in two layers: the base, which is what the medium has, and
-//! a node's own behind it.
+//! Two layers of a volume's blocks: the base, which has the medium's files, and
+//! a node's own blocks after it.
 //!
 //! A node uses a block of the base as it is, or leaves it free.
 
@@ -12,14 +12,14 @@ pub(crate) trait Blocks {
     const BLOCK: usize;
     /// The first address.
     fn start(&self) -> u64;
-    /// The first address behind the run.
+    /// First address after the run.
     fn end(&self) -> u64;
-    /// Fills `buf` with what lies `within` bytes into block `address` and
-    /// behind, as far as one piece reaches; returns how many bytes that was.
-    /// `address` lies in this run, whose files are those of `tree`.
+    /// Fills `buf` from byte `within` of block `address`, up to the end of one
+    /// piece at most; returns the number of bytes filled. `address` lies in
+    /// this run, whose files are those of `tree`.
     ///
     /// # Errors
-    /// What the content of a file reports.
+    /// Error of reading a file's content.
     fn read(&self, tree: &Tree, address: u64, within: usize, buf: &mut [u8]) -> io::Result<usize>;
 }
 
@@ -42,8 +42,8 @@ impl Free {
         Self(all)
     }
 
-    /// The used range that holds `address` or comes next, where the base is
-    /// from one address up to another, and a node's own behind it.
+    /// The used range that contains `address` or is the next one; `base` and
+    /// `own` are the ranges of the base and of a node's own blocks.
     pub(crate) fn used_at(&self, base: (u64, u64), own: (u64, u64), address: u64) -> Option<(u64, u64)> {
         let mut at = address.max(base.0);
         if at < base.1 {
@@ -102,7 +102,7 @@ impl<A: Blocks> Layers<'_, A> {
     /// uses is zeros.
     ///
     /// # Errors
-    /// What the content of a file reports.
+    /// Error of reading a file's content.
     pub(crate) fn read(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
         let block = A::BLOCK as u64;
         while !buf.is_empty() {

@@ -31,7 +31,7 @@ pub(crate) fn join(dir: &str, name: &[u8]) -> String {
 
 pub(crate) use crate::count::either as count;
 
-/// Why servers or the kernel take no such path element.
+/// Reason why servers or the kernel refuse a path element.
 pub(crate) fn bad_name(name: &[u8]) -> Option<&'static str> {
     match name {
         b"" => Some("it is empty"),
@@ -74,8 +74,9 @@ pub(crate) fn name_text(path: &str, name: &[u8]) -> Option<Finding> {
     (!is_text).then(|| Finding { kind: "name-text", message: message() })
 }
 
-/// Why a file's length cannot be: its pointers do not reach so far, or it is
-/// more than the whole volume of `volume` bytes and nothing lies at its end.
+/// Reason why a file's length is impossible: its pointers do not reach so far,
+/// or it is more than the whole volume of `volume` bytes and nothing lies at
+/// its end.
 ///
 /// A file may be longer than what is stored of it: what nobody wrote is a hole.
 /// But servers make one that is longer than the volume only by writing there.

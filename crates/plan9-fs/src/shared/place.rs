@@ -1,5 +1,6 @@
-//! In which order things get their places, and what a node shares with the
-//! medium: files first, then directories, children before their parents.
+//! Order in which entries get their places, and the places that a node has in
+//! common with the medium: files first, then directories, children before their
+//! parents.
 
 use super::layers::Free;
 use crate::tree::{EntryId, Tree};
@@ -15,13 +16,13 @@ pub(crate) trait Place {
     /// Places a file with a qid path; does nothing for a directory.
     ///
     /// # Errors
-    /// What the file system cannot hold.
+    /// Reason why the file system cannot hold it.
     fn file(&mut self, id: EntryId, qid: u64) -> Result<(), Self::Error>;
     /// Places a directory, whose children have their places; `qid` tells the
     /// qid paths of entries.
     ///
     /// # Errors
-    /// What the file system cannot hold.
+    /// Reason why the file system cannot hold it.
     fn dir(&mut self, id: EntryId, qid: &dyn Fn(EntryId) -> u64) -> Result<(), Self::Error>;
 }
 
@@ -43,7 +44,7 @@ fn base_of(same: bool, tree: &Tree, id: EntryId) -> Option<EntryId> {
 /// Places everything that a medium has.
 ///
 /// # Errors
-/// What the file system cannot hold.
+/// Reason why the file system cannot hold an entry.
 pub(crate) fn medium<P: Place>(
     to: &mut P,
     tree: &Tree,
@@ -60,10 +61,10 @@ pub(crate) fn medium<P: Place>(
 
 /// Places what a node adds or changes; what it shares is where the medium's
 /// layout, `placed`, has it. Returns the first qid path that is not used:
-/// `qid` gives those of the medium's entries, and one behind the last.
+/// `qid` gives those of the medium's entries, and the one after the last.
 ///
 /// # Errors
-/// What the file system cannot hold.
+/// Reason why the file system cannot hold an entry.
 pub(crate) fn node<P: Place>(
     to: &mut P,
     (base, placed): (&Arc<Tree>, &[P::Placed]),

@@ -57,7 +57,7 @@ pub(crate) type ReadPointers<'a> = dyn Fn(u64, usize) -> io::Result<Vec<u64>> + 
 /// one, as far as one block of pointers reaches.
 ///
 /// # Errors
-/// What `read` reports; `InvalidData` behind the reach of the pointers.
+/// Errors of `read`; `InvalidData` beyond the reach of the pointers.
 pub(crate) fn addresses<R: Reach>(
     tops: Tops<'_>,
     bn: u64,
@@ -112,7 +112,7 @@ fn below<R: Reach>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pointer {
     pub address: u64,
-    /// The number of the first block of the file behind it.
+    /// Number in the file of the first block that it leads to.
     pub number: u64,
     /// 0 for what the file holds, else levels of pointers from there on.
     pub height: usize,
@@ -122,7 +122,7 @@ pub(crate) struct Pointer {
 /// those, if they are to be followed.
 ///
 /// # Errors
-/// What `visit` returns.
+/// Errors of `visit`.
 pub(crate) fn follow<R: Reach, E>(
     tops: Tops<'_>,
     visit: &mut dyn FnMut(Pointer) -> Result<Option<Vec<u64>>, E>,

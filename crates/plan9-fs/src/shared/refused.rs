@@ -5,7 +5,7 @@ use crate::count;
 use crate::tree::Meta;
 use thiserror::Error;
 
-/// Why an entry of a tree has no place in a file system, `fs`.
+/// Reason why an entry of a tree has no place in a file system, `fs`.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -31,7 +31,7 @@ pub enum Refused {
 /// `max` bytes.
 ///
 /// # Errors
-/// Why it is refused.
+/// Reason why the name is refused.
 pub(crate) fn check_name(fs: &'static str, max: usize, name: &[u8], path: impl Fn() -> String) -> Result<(), Refused> {
     match bad_name(name) {
         Some(why) => Err(Refused::BadName { fs, path: path(), why }),
@@ -43,7 +43,7 @@ pub(crate) fn check_name(fs: &'static str, max: usize, name: &[u8], path: impl F
 /// The numbers of owner, last user and group; `id` knows those of names.
 ///
 /// # Errors
-/// When nobody has the name of owner or group.
+/// Fails when the owner or the group is not in the user table.
 pub(crate) fn owner<N: Copy>(
     fs: &'static str,
     meta: &Meta,

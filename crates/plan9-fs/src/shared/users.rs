@@ -69,22 +69,22 @@ pub(crate) struct UsersFile {
 }
 
 impl UsersFile {
-    /// Those of a volume without anybody in its file.
+    /// User table of a volume whose file has no user.
     pub(crate) fn born(&self) -> Users {
         Users::new(self.nobody, self.born.iter().copied())
     }
 
-    /// Reads the text.
+    /// Reads the text of an `/adm/users`.
     pub(crate) fn parse(&self, text: &[u8]) -> Users {
         let text = String::from_utf8_lossy(text);
         let users = Users::new(self.nobody, text.lines().filter_map(self.line));
         if users.by_id.is_empty() { self.born() } else { users }
     }
 
-    /// Those of a tree.
+    /// User table of a tree.
     ///
     /// # Errors
-    /// When its file cannot be read.
+    /// Fails when its `/adm/users` cannot be read.
     pub(crate) fn of(&self, tree: &Tree) -> io::Result<Users> {
         Ok(text(tree)?.map_or_else(|| self.born(), |t| self.parse(&t)))
     }
@@ -103,7 +103,7 @@ pub(crate) fn lines_text(text: &[u8], report: &mut dyn FnMut(Finding)) {
 /// The text of a tree's `/adm/users`, if it has one of a sensible length.
 ///
 /// # Errors
-/// When that file cannot be read.
+/// Fails when that file cannot be read.
 pub(crate) fn text(tree: &Tree) -> io::Result<Option<Vec<u8>>> {
     let content = tree.find(b"adm/users").and_then(|id| tree.entry(id).content()).filter(|c| c.len() <= MAX_FILE);
     content.map(crate::tree::Content::read_all).transpose()

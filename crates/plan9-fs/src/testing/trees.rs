@@ -101,8 +101,8 @@ pub(crate) fn node_of(medium: &Arc<Tree>, files: &Files, block: usize) -> Arc<Tr
 }
 
 /// A medium of files with odd names, the longest of `longest` bytes, with all
-/// modes, of the user `u` and `group`. `push` adds what comes behind the first
-/// by its name: `adm`, `usr` and the like.
+/// modes, of the user `u` and `group`. `push` adds the entries whose names sort
+/// after the first: `adm`, `usr` and the like.
 pub(crate) fn odd_tree(root: Meta, longest: usize, group: &str, push: &dyn Fn(&mut Tree)) -> Arc<Tree> {
     let long = vec![0xff; longest];
     let modes = [0o600 | DMAPPEND, 0o640 | DMEXCL, 0o777 | DMTMP, 0];

@@ -134,7 +134,7 @@ pub(crate) fn read_everything(fs: &dyn FileSystem) -> Result<(), String> {
 /// Tests the property on one image.
 ///
 /// # Errors
-/// When the tree cannot be read, though a check finds nothing.
+/// Fails when the tree cannot be read, though a check finds nothing.
 pub(crate) fn found(fs: &dyn FileSystem) -> Result<(), String> {
     let Err(why) = read_everything(fs) else { return Ok(()) };
     match super::findings(fs).is_empty() {

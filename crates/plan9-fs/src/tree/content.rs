@@ -54,7 +54,7 @@ impl Content {
     /// Fills `buf` with the bytes at `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` behind the end; `InvalidData` when a host file has
+    /// `UnexpectedEof` past the end; `InvalidData` when a host file has
     /// become shorter since the tree was read; what the host says otherwise.
     /// The message names the file.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {

@@ -20,7 +20,7 @@ impl Tree {
     /// asked before each 64 KiB; its error ends the work.
     ///
     /// # Errors
-    /// When a file cannot be read; the error of `go_on`.
+    /// Error of a file that cannot be read, or of `go_on`.
     pub fn digest(&self, jobs: NonZeroUsize, go_on: &GoOn) -> io::Result<String> {
         let entries = self.entries();
         let share = entries.len().div_ceil(jobs.get()).max(1);

@@ -308,7 +308,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// `n` bytes at `at`, of which nothing behind `end` is read.
+    /// `n` bytes at `at`, of which nothing past `end` is read.
     fn get(&mut self, dev: &dyn ReadAt, at: u64, n: usize, end: u64) -> io::Result<&[u8]> {
         let have = at.checked_sub(self.at).filter(|skip| skip + n as u64 <= self.bytes.len() as u64);
         let skip = match have {

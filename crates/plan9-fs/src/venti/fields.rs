@@ -1,6 +1,6 @@
 //! Big-endian fields of on-disk structures, one after the other.
 
-/// Reads fields from the front of bytes. What lies behind the end is zero:
+/// Reads fields from the front of bytes. Bytes past the end are zero:
 /// callers read whole structures, and a fuzzer shall not make them panic.
 pub(super) struct Get<'a>(pub &'a [u8]);
 
@@ -57,7 +57,7 @@ impl Put {
     /// A text, filled up with zeros to `len` bytes.
     ///
     /// # Panics
-    /// When it does not fit with a zero behind it: callers have checked.
+    /// If it does not fit with a zero at its end: callers have checked.
     pub(super) fn text(&mut self, text: &[u8], len: usize) -> &mut Self {
         assert!(text.len() < len, "a checked name");
         let end = self.0.len() + len;

@@ -12,7 +12,7 @@ pub(super) const CONFIG_AT: u64 = 248 * 1024;
 pub(super) const CONFIG_LEN: usize = 8192;
 /// Bytes of a partition's header.
 pub(super) const HEAD_LEN: usize = 512;
-/// Bytes of the table behind it, in what p9img writes.
+/// Bytes of the table after the header, as p9img writes it.
 pub(super) const TABLE_LEN: u64 = 512 * 1024;
 /// Block size of what p9img writes, in bytes.
 pub(super) const BLOCK: u32 = 8192;
@@ -42,7 +42,8 @@ pub(super) const OLD_CLUMP_MAGIC: u32 = 0xD15C_B10C;
 
 pub(super) type Score = [u8; SCORE_LEN];
 
-/// Why a header is none: what was found and expected.
+/// Parsed header, or the reason why it is none: the value found and the one
+/// expected.
 type Parsed<T> = Result<T, String>;
 
 fn magic(get: &mut Get<'_>, expected: u32) -> Parsed<()> {
@@ -246,7 +247,8 @@ impl Clump {
     pub(super) const LEN: usize = 38;
 
     /// # Errors
-    /// When sizes and encoding do not fit; the magic is for the caller to check.
+    /// Fails when sizes and encoding do not fit; the magic is for the caller to
+    /// check.
     pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
         let mut get = Get(bytes);
         let magic = get.u32();

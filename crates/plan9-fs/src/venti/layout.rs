@@ -50,7 +50,7 @@ pub struct Wanted {
     pub kind: Kind,
 }
 
-/// Why partitions do not make a venti.
+/// Reason why partitions do not make a venti.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -78,7 +78,7 @@ pub enum LayoutError {
     /// More than one bloom filter.
     #[error("Partitions {first} and {second} are both to be a bloom filter, but a venti has one")]
     Blooms { first: String, second: String },
-    /// Index section that is too small beside the others.
+    /// Index section that is too small compared with the others.
     #[error("Partition {name} has {len}, which is too little compared with the other index sections: give them more \
              similar sizes", len = count::of(len, "byte"))]
     Uneven { name: String, len: u64 },
@@ -98,7 +98,7 @@ impl LayoutError {
 /// would be random. The volumes come in the order of `parts`.
 ///
 /// # Errors
-/// When a size or name cannot be, or parts do not belong together.
+/// Fails when a size or name is impossible, or parts do not belong together.
 pub fn layout(parts: &[Wanted], seed: &str) -> Result<Vec<Pieces>, LayoutError> {
     let mut arenas = Vec::new();
     let mut names = BTreeSet::new();

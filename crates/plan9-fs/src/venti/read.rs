@@ -18,7 +18,7 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why bytes are not a partition of a venti.
+/// Reason why bytes are not a partition of a venti.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of a variant says what its fields are")]
@@ -78,7 +78,7 @@ pub(super) struct Section {
 /// Opens a partition of a venti; reads its header and table only.
 ///
 /// # Errors
-/// When the bytes are none, are damaged, or cannot be read.
+/// Fails when the bytes are no such partition, are damaged, or cannot be read.
 pub fn open(dev: Arc<dyn ReadAt>) -> Result<Venti, OpenError> {
     let header = |what, at| move |why| OpenError::Header { what, at, why };
     let magic = |at: u64| -> io::Result<u32> {
@@ -141,7 +141,7 @@ impl Arenas {
 }
 
 impl Venti {
-    /// Which kind of partition it is.
+    /// Kind of the partition.
     pub fn holds(&self) -> Kind {
         match &self.part {
             Part::Arenas(_) => Kind::Arenas,
@@ -153,7 +153,7 @@ impl Venti {
     /// The configuration in the partition; `None` when it has none.
     ///
     /// # Errors
-    /// When the image cannot be read.
+    /// Fails when the image cannot be read.
     pub fn config(&self) -> io::Result<Option<Vec<u8>>> {
         if self.holds() == Kind::Bloom {
             return Ok(None);

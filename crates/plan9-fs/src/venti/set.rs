@@ -202,7 +202,7 @@ impl Set<'_> {
     }
 }
 
-/// A bloom filter, of which the pages are kept that were asked for.
+/// A bloom filter, with a cache of the pages that were asked for.
 struct Filter<'a> {
     dev: &'a dyn ReadAt,
     head: &'a BloomHead,

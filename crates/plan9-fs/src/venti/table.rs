@@ -19,7 +19,7 @@ const INDEX_MAGIC: &str = "venti index configuration";
 pub(super) struct Range {
     pub name: String,
     pub start: u64,
-    /// The first behind it.
+    /// First number after the range.
     pub stop: u64,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Lines<'a>(std::str::Lines<'a>);
 
 impl<'a> Lines<'a> {
     /// # Errors
-    /// When the text is not UTF-8.
+    /// Fails when the text is not UTF-8.
     pub(super) fn new(text: &'a [u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(text).map_err(|e| format!("byte {} is not text", e.valid_up_to()))?;
         Ok(Self(text.lines()))
@@ -80,10 +80,10 @@ impl<'a> Lines<'a> {
         line.parse().map_err(|_| format!("{wanted} is {line:?}, expected a number"))
     }
 
-    /// A table of ranges, ascending, each at or behind `from`.
+    /// A table of ranges, ascending, each at or after `from`.
     ///
     /// # Errors
-    /// What is wrong, in words that follow "the table: ".
+    /// Flaw of the table, in words that follow "the table: ".
     pub(super) fn ranges(&mut self, from: u64) -> Result<Vec<Range>, String> {
         let n: usize = self.number("the number of its lines")?;
         if n > MAX_RANGES {
@@ -118,9 +118,9 @@ impl<'a> Lines<'a> {
 pub(super) struct Index {
     pub name: String,
     pub block: u32,
-    /// Which buckets are in which section.
+    /// Ranges of buckets, one for each section.
     pub sections: Vec<Range>,
-    /// Which addresses are in which arena.
+    /// Ranges of addresses, one for each arena.
     pub arenas: Vec<Range>,
 }
 
@@ -131,7 +131,7 @@ impl Index {
     }
 
     /// # Errors
-    /// What is wrong, in words that follow "the table: ".
+    /// Flaw of the table, in words that follow "the table: ".
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let mut lines = Lines::new(text)?;
         match lines.next("its title")? {

@@ -23,7 +23,7 @@ const DISTANCES: [(usize, u32); 16] = [
     (0x2000, 13),
 ];
 
-/// Bits from the highest of each byte down; zeros behind the end.
+/// Bits from the highest of each byte down; zeros past the end.
 struct Bits<'a> {
     bytes: &'a [u8],
     /// Bits taken so far.
@@ -48,7 +48,7 @@ impl Bits<'_> {
 /// The block of `len` bytes that `from` was compressed from.
 ///
 /// # Errors
-/// When it is none, in words that follow "its data: ".
+/// Flaw of the data, in words that follow "its data: ".
 pub(super) fn unwhack(from: &[u8], len: usize) -> Result<Vec<u8>, String> {
     let mut bits = Bits { bytes: from, at: 0 };
     let mut out: Vec<u8> = Vec::with_capacity(len);
@@ -95,7 +95,8 @@ fn literal(bits: &mut Bits<'_>, plain: bool) -> u8 {
     }
 }
 
-/// The bytes that a copy takes, behind its first bit; not many more than `most`.
+/// Length of a copy in bytes, from the bits after its first one; not many more
+/// than `most`.
 fn length(bits: &mut Bits<'_>, most: usize) -> Result<usize, String> {
     if bits.take(1) == 0 {
         return Ok(3);
