@@ -36,7 +36,7 @@ const AHEAD: usize = 8;
 /// as they are. `path` and `meta` are the file's.
 ///
 /// # Errors
-/// When it is damaged, becomes too large, or the store cannot be used.
+/// Fails when it is damaged, becomes too large, or the store cannot be used.
 pub fn peel(
     path: &Path,
     meta: &Metadata,
@@ -76,7 +76,7 @@ pub(super) fn most(len: u64) -> u64 {
 /// Whether the store's file system has room to go on unpacking what is at `path`.
 ///
 /// # Errors
-/// When it has not.
+/// Fails when it has no room.
 pub(super) fn room(store: &Store, path: &Path) -> Result<(), StoreError> {
     let free = rustix::fs::statvfs(store.root()).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
     // Where the system cannot say, a full disk shows when it is written to.

@@ -1,6 +1,6 @@
 //! Debian packages as media: an `ar` archive (ar(5), deb(5)) whose member
 //! `data.tar`, mostly compressed, holds the files. Packages are small: the
-//! archive within is kept in memory.
+//! archive within is read into memory.
 
 use super::open::Listed;
 use super::{MediumError, tar};
@@ -25,7 +25,7 @@ pub fn matches(start: &[u8]) -> bool {
     start.starts_with(MAGIC) && start.get(8..21) == Some(b"debian-binary")
 }
 
-/// Why a package cannot be read.
+/// Reason why a package cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DebError {
     #[error("No member begins at byte {at}: the package is damaged")]
@@ -49,7 +49,7 @@ pub enum DebError {
 /// Lists the files of the package `source`, which is at `path`.
 ///
 /// # Errors
-/// When it is damaged or holds what Plan 9 cannot.
+/// Fails when it is damaged or holds what Plan 9 cannot.
 pub fn list(source: &Arc<dyn ReadAt>, path: &Path) -> Result<Listed, MediumError> {
     let data = data(&**source).map_err(|source| MediumError::Deb { path: path.into(), source })?;
     tar::list(&(Arc::new(data) as Arc<dyn ReadAt>), path)

@@ -1,9 +1,8 @@
 //! A folder of the host as a medium.
 //!
-//! What the host says about owners, modes and times is not Plan 9's, and
-//! differs from copy to copy; only names, bytes and the execute bit are taken
-//! from it. The rest comes from the release's own metadata, or is the same for
-//! every file.
+//! The host's owners, modes and times are not Plan 9's, and differ from copy to
+//! copy; only names, bytes and the execute bit are taken from it. The rest
+//! comes from the release's own metadata, or is the same for every file.
 
 use super::MediumError;
 use super::leftovers::Leftovers;
@@ -23,7 +22,7 @@ pub const DEVICE: &str = "device";
 /// Lists the folder `root`.
 ///
 /// # Errors
-/// When it cannot be read or holds what Plan 9 cannot.
+/// Fails when it cannot be read or holds what Plan 9 cannot.
 pub fn list(root: &Path) -> Result<Listing, MediumError> {
     walk(&root.canonicalize().map_err(|source| MediumError::Read { path: root.into(), source })?)
 }
@@ -33,7 +32,8 @@ fn walk(root: &Path) -> Result<Listing, MediumError> {
     let leftovers = RefCell::new(Leftovers::default());
     let ours = |item: &walkdir::DirEntry| {
         let below = item.path().strip_prefix(root).unwrap_or(item.path()).as_os_str().as_bytes();
-        // A checkout's history, or where it is kept, is no part of the tree.
+        // A checkout's history, or the file that names its folder, is no part
+        // of the tree.
         let history = item.depth() == 1 && item.file_name() == ".git";
         // Nobody but their owner may look into some of these folders, and an
         // editor's link leads nowhere.

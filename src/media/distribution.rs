@@ -1,4 +1,4 @@
-//! Which Plan 9 a medium holds.
+//! Distribution of Plan 9 that a medium has.
 
 use crate::lab::Arch;
 use crate::tree::Tree;
@@ -66,8 +66,8 @@ impl Distribution {
         let mut all: Vec<_> = whole.iter().chain(&empty).map(|top| format!("{top}/**")).collect();
         // An amd64 kernel of 9front is compiled with headers of the 386.
         all.extend((self == Self::Front).then(|| "386/include/**".to_owned()));
-        // What starts a PC is in the folder of the 386 for all of them: without
-        // it, the node's disk could not be a medium.
+        // The files that start a PC are in the folder of the 386 for all of
+        // them: without it, the node's disk could not be a medium.
         all.extend((arch == Arch::Amd64).then(|| "386/{mbr,pbs,pbslba,9load,9bootfat,*.efi}".to_owned()));
         all
     }

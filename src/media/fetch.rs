@@ -57,11 +57,11 @@ pub struct Fetched {
 
 /// Told how far a transfer is.
 pub trait Monitor {
-    /// `total` is not always known. Bytes.
+    /// `done` and `total` are in bytes; not every server tells the total.
     fn progress(&self, name: &str, done: u64, total: Option<u64>);
 }
 
-/// Why there is no file.
+/// Reason why a fetch gave no file.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub enum FetchError {
 /// Gets the file from the store, or from the first address that has it.
 ///
 /// # Errors
-/// When no address gives it, or the store cannot be written.
+/// Fails when no address gives it, or the store cannot be written.
 pub fn fetch(
     store: &Store,
     settings: &Settings,

@@ -18,7 +18,7 @@ const LICENCES: [&str; 4] = ["LICENCE.broadcom", "LICENSE.broadcom", "LICENCE.TX
 /// Bytes of a file of firmware that are taken: the largest there is has 5 MB.
 const MOST: u64 = 16 << 20;
 
-/// Why there is no firmware for a board.
+/// Reason why there is no firmware for a board.
 #[derive(Debug, thiserror::Error)]
 pub enum FirmwareError {
     #[error(
@@ -54,7 +54,7 @@ impl Firmware {
     /// Lists what is in `source`, which is at `path`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn read(path: &Path, source: Source) -> Result<Self, FirmwareError> {
         let listed = source.list(path)?;
         Ok(Self { path: path.into(), tree: listed.listing.tree(None, 0).into() })
@@ -70,7 +70,7 @@ impl Firmware {
     /// licence first.
     ///
     /// # Errors
-    /// When one of them is not there.
+    /// Fails when one of them is not there.
     pub fn files(&self, board: Board) -> Result<Vec<(&'static str, Content)>, FirmwareError> {
         let wanted = board.spec().firmware;
         let mut best: Option<(usize, EntryId)> = None;

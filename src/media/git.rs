@@ -3,10 +3,11 @@
 //! A repository may come from anybody, and git does much that a repository
 //! says. So git only ever sees a directory of p9img's own that has the other
 //! one's objects (`own`), `HEAD` is read here (`refs`), and every object is
-//! compared with its id before anything is kept under that (`objects`, `tree`).
-//! Then all files of the commit's tree go into one file of the store, named by
-//! the tree's id, and are read there (`snapshot`). Modes are git's, so the
-//! release's records or the lab say the rest, as for a folder.
+//! compared with its id before the store gets anything under that id
+//! (`objects`, `tree`). Then all files of the commit's tree go into one file of
+//! the store, named by the tree's id, and are read there (`snapshot`). Modes
+//! are git's, so the release's records or the lab say the rest, as for a
+//! folder.
 //!
 //! Nothing is fetched. Blobs that the repository does not have, as in a partial
 //! clone, are left out and named, unless a node needs them to start.
@@ -41,12 +42,13 @@ use tree::{LINK, SUBMODULE};
 const MAX_LINK: u64 = 4096;
 /// Files that a note names.
 const MAX_NAMED: usize = 20;
-/// Bytes of the largest file: git holds it in memory when it is kept as a difference.
+/// Bytes of the largest file: git holds it in memory when it is stored as a
+/// difference.
 const MAX_BLOB: u64 = 1 << 30;
 /// Bytes of all files.
 const MAX_BLOBS: u64 = 64 << 30;
 
-/// Why a git directory cannot be read.
+/// Reason why a git directory cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("There is no command `git`: install it, or give a folder or an archive of the tree")]
@@ -136,8 +138,8 @@ pub fn is_directory(path: &Path) -> bool {
 /// Lists the tree of the commit that `HEAD` names in the git directory `path`.
 ///
 /// # Errors
-/// When git cannot read it, a boot file's bytes are missing, or it holds what
-/// Plan 9 cannot.
+/// Fails when git cannot read it, a boot file's bytes are missing, or it holds
+/// what Plan 9 cannot.
 pub fn list(path: &Path, store: &Store) -> Result<Listed, MediumError> {
     let wrong = |fault| match fault {
         Fault::Git(source) => MediumError::Git { path: path.into(), source },
@@ -201,7 +203,7 @@ fn read(path: &Path, store: &Store) -> Result<(Arc<Stored>, Snapshot), Fault> {
     let own = Own::over(path)?;
     let mut objects = Objects::of(&own)?;
     let tree = tree::of_commit(&mut objects, &own.commit)?;
-    // 1 was kept without comparing trees with their ids.
+    // Version 1 was stored without comparing trees with their ids.
     let key = format!("git tree {tree} 2");
     let get = |objects: &mut Objects| -> Result<_, Fault> {
         let stored = store.derived(&key, |out| make(objects, &tree, out))?;

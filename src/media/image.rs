@@ -4,10 +4,11 @@
 //! the owners, modes and times that it has there; without one, that of a FAT volume that
 //! holds a system. Files are read from the image when they are asked for.
 //!
-//! What is the old node's own must not get into a new lab: its nvram, its
+//! The old node's own files must not get into a new lab: its nvram, its
 //! plan9.ini and its snapshots are not part of that tree, and `own` leaves out
-//! keys, mail, homes, logs, its configuration, and whatever not everybody may
-//! read. What was left out is said, and named in the manifest.
+//! keys, mail, homes, logs, its configuration, and every file that not
+//! everybody may read. p9img tells what it left out, and names it in the
+//! manifest.
 
 use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError};
 use super::metadata::{self, Database};
@@ -40,7 +41,7 @@ const KEPT_BY_A_NODE: [&str; 9] =
 /// Lists the files of the system in the image `bytes`, which is at `path`.
 ///
 /// # Errors
-/// When it is no disk image, holds no system, or is damaged.
+/// Fails when it is no disk image, holds no system, or is damaged.
 pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Result<Listed, MediumError> {
     let read = |source: io::Error| MediumError::Read { path: path.into(), source };
     let fs = system(bytes, path, looked_for)?;
@@ -53,7 +54,7 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
         listing.root(root.meta.clone());
     }
     let (mut count, mut bytes, mut left_out) = (0, 0, Vec::new());
-    // A folder that was left out, with the slash behind it.
+    // A folder that was left out, with a slash at its end.
     let mut below: Option<Vec<u8>> = None;
     fs::walk::<Stop>(&*fs, &root, &mut |name, node| {
         if below.as_ref().is_some_and(|dir| name.starts_with(dir)) {
@@ -94,7 +95,7 @@ pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> R
     Ok(Listed { listing, metadata, complete: root_fs, notes, left_out, ..Listed::default() })
 }
 
-/// Why a walk ends early.
+/// Reason why a walk ends early.
 enum Stop {
     Path(std::path::PathBuf, PathError),
     Io(io::Error),

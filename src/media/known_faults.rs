@@ -8,7 +8,7 @@ use crate::tree::{Entry, EntryId, Tree};
 
 /// Names that a note shows.
 const SHOWN: usize = 4;
-/// Folders of scripts and tables that nothing starts without.
+/// Folders of scripts and tables that every node needs to start.
 const TEXTS: [&str; 2] = ["rc/bin", "lib/ndb"];
 
 /// Files that the release's records name and that are not in the tree, in a
@@ -42,8 +42,8 @@ pub fn missing_of<'a>(tree: &Tree, paths: impl Iterator<Item = &'a [u8]>, by: &s
     }
 }
 
-/// Whether another system has not kept this name, or has kept another that
-/// differs in capitals only.
+/// Whether another system dropped this name, or has only another that differs
+/// in capitals.
 fn lost_by_its_name(tree: &Tree, path: &[u8]) -> bool {
     if path.contains(&b':') {
         return true;

@@ -1,15 +1,15 @@
 //! Leftovers of other systems: what macOS, Windows, file servers and editors
-//! put beside people's files, and which is no part of a tree of Plan 9.
+//! add to people's files, and which is no part of a tree of Plan 9.
 //!
 //! They are told by names that these systems give to nothing else; macOS' `._`
 //! files also by what they hold, or by the file that they belong to, because
-//! Plan 9 may have such names. What Plan 9 itself has kept (a fossil, a disc
-//! with its own fields) is never asked. `doc/media.md` has the list.
+//! Plan 9 may have such names. What Plan 9 itself has stored (a fossil, a disc
+//! with its own fields) is never a leftover. `doc/media.md` has the list.
 
 use crate::tree::Content;
 use std::collections::BTreeSet;
 
-/// First bytes of an AppleDouble file: what HFS knows of a file, beside it.
+/// First bytes of an AppleDouble file: HFS's metadata of another file.
 const APPLE_DOUBLE: [u8; 4] = 0x0005_1607_u32.to_be_bytes();
 /// First bytes of vim's swap files.
 const VIM: &[u8] = b"b0VIM";
@@ -209,7 +209,7 @@ mod tests {
         // A folder counts once.
         let note = note.unwrap();
         assert!(note.starts_with("left out 13 files and folders") && note.ends_with("such as .DS_Store"), "{note}");
-        // Nothing that Plan 9 kept is touched, whatever it is called.
+        // Nothing that Plan 9 stored is touched, whatever it is called.
         let plan9 = Attributes::Plan9(Meta::new(Mode::file(0o664), "sys", "sys", 1));
         let (paths, note) = listed(&[("a/.DS_Store", b"x"), ("a/._b", DOUBLE), ("a/b", b"")], &plan9);
         assert_eq!((paths.len(), note), (4, None));

@@ -16,7 +16,7 @@ const MAX_NAME: usize = 255;
 /// Deepest path in elements: more than any real tree has.
 const MAX_DEPTH: usize = 256;
 
-/// Why a path cannot be in a Plan 9 tree.
+/// Reason why a path cannot be in a Plan 9 tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     #[error("it has a name longer than {MAX_NAME} bytes")]
@@ -108,7 +108,8 @@ impl Dir {
 }
 
 impl Dir {
-    /// Whether a file of it, or below, is executable, as far as that is known.
+    /// Whether a file of it, or below, is executable, as far as the medium
+    /// tells.
     fn any_executable(&self) -> bool {
         self.children.values().any(|slot| match slot {
             Slot::Dir(_, below) => below.any_executable(),
@@ -116,7 +117,7 @@ impl Dir {
         })
     }
 
-    /// Removes empty files that macOS names after the file beside them.
+    /// Removes empty files that macOS names after another file of the folder.
     fn drop_twins(&mut self, path: &mut Vec<u8>, leftovers: &mut Leftovers) {
         let empty = |slot: &Slot| matches!(slot, Slot::File(Attributes::Unix { .. } | Attributes::Archive(_), c) if c.is_empty());
         let is_twin =
@@ -186,7 +187,7 @@ impl Listing {
     /// already, because of what is below it, gets these attributes.
     ///
     /// # Errors
-    /// When Plan 9 cannot hold the path, or a file is there.
+    /// Fails when Plan 9 cannot hold the path, or a file is there.
     pub fn dir(&mut self, path: &[u8], attributes: Attributes) -> Result<(), PathError> {
         if !matches!(attributes, Attributes::Plan9(_)) && self.leftovers.takes(path) {
             return Ok(());
@@ -203,7 +204,7 @@ impl Listing {
     /// Adds a file; `path` has no leading slash.
     ///
     /// # Errors
-    /// When Plan 9 cannot hold the path, or something is there already.
+    /// Fails when Plan 9 cannot hold the path, or something is there already.
     pub fn file(&mut self, path: &[u8], attributes: Attributes, content: Content) -> Result<(), PathError> {
         let foreign = !matches!(attributes, Attributes::Plan9(_));
         if foreign && (self.leftovers.takes(path) || self.leftovers.takes_file(path, &content)) {
@@ -266,7 +267,7 @@ impl Listing {
         self.top.find(path).is_some()
     }
 
-    /// Makes every program of a machine executable, and `init` beside its
+    /// Makes every program of a machine executable, and `init` next to its
     /// folder `bin`, where nothing in `bin` is: a container has lost that.
     /// Returns how many files it was.
     pub(super) fn restore_executables(&mut self) -> usize {
@@ -336,7 +337,7 @@ impl Listing {
 /// The names of a path without leading slash: those above, and the last.
 ///
 /// # Errors
-/// When Plan 9 cannot hold it.
+/// Fails when Plan 9 cannot hold it.
 pub fn split(path: &[u8]) -> Result<(Vec<&[u8]>, &[u8]), PathError> {
     if path.iter().filter(|b| **b == b'/').count() >= MAX_DEPTH {
         return Err(PathError::Deep);

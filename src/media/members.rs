@@ -46,7 +46,7 @@ enum Member {
     Link(Vec<u8>),
 }
 
-/// Why a link leads nowhere.
+/// Reason why a link leads nowhere.
 enum Nowhere {
     Leaves,
     Loop,
@@ -61,7 +61,7 @@ impl Members {
     /// Adds a directory, or gives one that is there other attributes.
     ///
     /// # Errors
-    /// When Plan 9 cannot hold the path, or something else is there.
+    /// Fails when Plan 9 cannot hold the path, or something else is there.
     pub fn dir(&mut self, path: &[u8], attributes: Attributes) -> Result<(), PathError> {
         if self.leftover(path)? {
             return Ok(());
@@ -77,7 +77,7 @@ impl Members {
     /// Adds a file; a file or link of that path that came earlier is replaced.
     ///
     /// # Errors
-    /// When Plan 9 cannot hold the path, or a directory is there.
+    /// Fails when Plan 9 cannot hold the path, or a directory is there.
     pub fn file(&mut self, path: &[u8], attributes: Attributes, content: Content) -> Result<(), PathError> {
         self.put(path, Member::File(attributes, content))
     }
@@ -106,7 +106,7 @@ impl Members {
         self.put(path, same).map(|()| true)
     }
 
-    /// Whether it is a leftover of another system, which is not kept. It counts
+    /// Whether it is a leftover of another system, which is left out. It counts
     /// like a member, so that an archive of nothing else is bounded as well.
     fn leftover(&mut self, path: &[u8]) -> Result<bool, PathError> {
         let takes = self.leftovers.takes(path);
@@ -153,7 +153,7 @@ impl Members {
     /// The listing; `archive` is where it all comes from, for messages.
     ///
     /// # Errors
-    /// When a link leaves the archive or loops.
+    /// Fails when a link leaves the archive or loops.
     pub fn list(mut self, archive: &Path) -> Result<Listing, MediumError> {
         let mut listing = Listing::default();
         listing.leave_out(std::mem::take(&mut self.leftovers));

@@ -25,7 +25,7 @@ pub struct Database {
     records: BTreeMap<Vec<u8>, Meta>,
 }
 
-/// Why a database cannot be used.
+/// Reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     #[error("{PATH} line {line}: expected 7 fields (path, server path, mode, uid, gid, mtime, length), found {found}")]

@@ -85,12 +85,12 @@ impl Medium {
     }
 
     /// Reads the medium at `path`. Files of which neither it nor the release
-    /// says more get the time `epoch` (seconds since 1970). What has to be made
-    /// before it can be read is kept in `store`.
+    /// says more get the time `epoch` (seconds since 1970). Files that have to
+    /// be made before they can be read go into `store`.
     ///
     /// # Errors
-    /// When nothing is there, something in it cannot be read or cannot be a
-    /// Plan 9 file, or it holds no Plan 9 system.
+    /// Fails when nothing is there, something in it cannot be read or cannot be
+    /// a Plan 9 file, or it holds no Plan 9 system.
     pub fn open(name: &str, path: &Path, epoch: u32, store: Option<&Store>) -> Result<Self, MediumError> {
         Self::read(name, path, Source::open(path, store)?, epoch)
     }
@@ -162,7 +162,7 @@ impl Medium {
     }
 }
 
-/// Why something cannot be a medium.
+/// Reason why something cannot be a medium.
 #[derive(Debug, thiserror::Error)]
 pub enum MediumError {
     #[error("There is no medium at {path}: give a folder with {marks}")]

@@ -15,7 +15,7 @@ pub fn owner(name: &[u8]) -> &'static str {
 /// the directory that all others are in.
 ///
 /// # Errors
-/// When it is absolute or has `..` in it.
+/// Fails when it is absolute or has `..` in it.
 pub fn clean(path: &[u8]) -> Result<Vec<u8>, PathError> {
     if path.starts_with(b"/") || path.is_empty() {
         return Err(PathError::Leaves);

@@ -56,7 +56,7 @@ impl Source {
     /// Opens what is at `path`. What is compressed is unpacked into `store`.
     ///
     /// # Errors
-    /// When nothing is there or it cannot be read.
+    /// Fails when nothing is there or it cannot be read.
     pub fn open(path: &Path, store: Option<&Store>) -> Result<Self, MediumError> {
         let read = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => MediumError::Missing { path: path.into(), marks: Distribution::marks() },
@@ -82,7 +82,7 @@ impl Source {
     /// the store are verified while they are read.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn of(file: Arc<dyn ReadAt>, path: &Path, store: Option<&Store>) -> Result<Self, MediumError> {
         let read = |source: io::Error| MediumError::Read { path: path.into(), source };
         let meta = std::fs::metadata(path).map_err(read)?;
@@ -113,7 +113,8 @@ impl Source {
     /// Lists the files in it; `path` is where it is, for messages.
     ///
     /// # Errors
-    /// When it is no container of files, is damaged, or holds what Plan 9 cannot.
+    /// Fails when it is no container of files, is damaged, or holds what Plan 9
+    /// cannot.
     pub fn list(self, path: &Path) -> Result<Listed, MediumError> {
         match self {
             Self::Folder(folder) => Ok(Listed { listing: directory::list(&folder)?, ..Listed::default() }),

@@ -1,8 +1,8 @@
-//! `p9img.lock`: what each medium of a lab was when it was first used.
+//! `p9img.lock`: the digest of each medium of a lab when it was first used.
 //!
-//! The file lies beside the lab and is meant for version control: sorted, the
-//! same text for the same content, nothing of this machine in it but what the
-//! lab itself says. A medium that is not what the file records is refused.
+//! The file lies in the lab's folder and is meant for version control: sorted,
+//! the same text for the same content, nothing of this machine in it but what
+//! the lab itself says. A medium that is not what the file records is refused.
 
 use crate::digest::Digest;
 use crate::lab::check::table_key;
@@ -46,7 +46,7 @@ impl Pin {
     }
 }
 
-/// Why the file cannot be used.
+/// Reason why `p9img.lock` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PinsError {
     #[error("Cannot read {path}")]
@@ -94,7 +94,7 @@ impl Pins {
     /// The pins of the lab in `dir`; none when there is no file.
     ///
     /// # Errors
-    /// When the file is there and is not one that p9img wrote.
+    /// Fails when the file is there and is not one that p9img wrote.
     pub fn load(dir: &Path) -> Result<Self, PinsError> {
         let path = dir.join(FILE);
         let mut bytes = Vec::new();
@@ -114,7 +114,8 @@ impl Pins {
     /// Reads the text of the file `path`.
     ///
     /// # Errors
-    /// When it is not as [`Self::text`] writes it, but for order and comments.
+    /// Fails when it is not as [`Self::text`] writes it, but for order and
+    /// comments.
     pub fn parse(path: &Path, text: &str) -> Result<Self, PinsError> {
         let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
         let malformed = |at: usize, what: String| PinsError::Malformed { path: path.into(), line: line(at), what };

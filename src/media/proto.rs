@@ -4,7 +4,7 @@
 //! `sys/lib/sysconfig/proto/distproto`, which names folders, gives some things
 //! an owner, and lets what is below inherit it; see proto(2). A copy on a host
 //! has lost owners, modes and empty folders, and these come back from there.
-//! What `skip=` leaves out of a release is kept if the medium has it.
+//! What `skip=` leaves out of a release stays in the tree if the medium has it.
 
 use super::listing::{Attributes, Listing, PathError};
 use super::metadata::Database;
@@ -40,7 +40,7 @@ struct Line<'a> {
 /// time.
 ///
 /// # Errors
-/// When a file that it makes cannot be in a Plan 9 tree.
+/// Fails when a file that it makes cannot be in a Plan 9 tree.
 pub fn database(text: &str, listing: &mut Listing, epoch: u32) -> Result<Database, PathError> {
     let lines: Vec<Line<'_>> = text.lines().filter_map(line).collect();
     let machines: Vec<String> = listing
@@ -174,7 +174,8 @@ impl Proto<'_> {
         self.records.insert(path.as_bytes().to_vec(), meta);
     }
 
-    /// Everything in a folder, with all that is in folders of it or without.
+    /// Gives records to everything in a folder; if `deep`, also to all that is
+    /// in its folders.
     fn all(&mut self, dir: &str, deep: bool, from: &Inherited) {
         let children: Vec<_> = self.listing.children(dir).collect();
         for (name, is_dir, executable) in children {

@@ -47,7 +47,7 @@ const NAMES: &str = "names.lock";
 const TAG: (&str, &str) =
     ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# p9img can make all of it again.\n");
 
-/// Why the store cannot do what it was asked.
+/// Reason why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -114,7 +114,7 @@ impl Store {
     /// The file with this digest; `None` when it is not there, or not whole.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// Fails when it is there and cannot be read.
     pub fn open(&self, sha256: &Digest) -> Result<Option<Arc<Stored>>, StoreError> {
         self.get(&Name::Content(*sha256))
     }
@@ -124,7 +124,7 @@ impl Store {
     /// file is waited for.
     ///
     /// # Errors
-    /// What `make` reports, or that the store cannot be written.
+    /// Error of `make`, or of writing to the store.
     pub fn derived<E: From<StoreError>>(
         &self,
         key: &str,
@@ -150,7 +150,7 @@ impl Store {
     /// Takes in the bytes that `make` writes, under their own digest.
     ///
     /// # Errors
-    /// What `make` reports, or that the store cannot be written.
+    /// Error of `make`, or of writing to the store.
     pub fn insert<E: From<StoreError>>(
         &self,
         make: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -164,11 +164,12 @@ impl Store {
         Ok(new.publish(None)?)
     }
 
-    /// A place for a download that may be cut off, called by where it comes from:
-    /// the path of a file that others leave alone while the lock is held.
+    /// Path of the file for a download from the address `from`, which may be
+    /// cut off, with its lock: other processes leave the file alone while the
+    /// lock is held.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// Fails when the store cannot be written.
     pub fn partial(&self, from: &str) -> Result<(PathBuf, Lock), StoreError> {
         let path = self.prepare(Folder::Partial)?.join(Digest::of(from.as_bytes()).to_string());
         let lock = Lock::wait(&path)?;
@@ -178,7 +179,7 @@ impl Store {
     /// Removes what there is of a download from this address.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// Fails when it cannot be removed.
     pub fn forget(&self, from: &str) -> Result<(), StoreError> {
         let (path, _lock) = self.partial(from)?;
         for path in [&path, &path.with_extension("part")] {
@@ -197,7 +198,7 @@ impl Store {
     /// file stays.
     ///
     /// # Errors
-    /// When the file cannot be read or the store cannot be written.
+    /// Fails when the file cannot be read or the store cannot be written.
     pub fn adopt(&self, file: &Path, sha256: &Digest) -> Result<Result<Arc<Stored>, Digest>, StoreError> {
         self.prepare(Folder::Content)?;
         let fail = |source| StoreError::Read { path: file.into(), source };
@@ -237,7 +238,8 @@ impl Store {
         let meta = handle.metadata().map_err(fail)?;
         let record = read_record(&path).filter(|r| r.name == *name && r.len == meta.len() && meta.is_file());
         let Some(record) = record else {
-            // When it cannot be removed, whoever writes it again will say so.
+            // When it cannot be removed, the next write of it fails with the
+            // reason.
             let _ = self.discard(name, &handle);
             return Ok(None);
         };
@@ -276,7 +278,8 @@ impl Store {
             let dir = self.root.join(folder.name());
             for file in list(&dir)? {
                 let path = dir.join(&file);
-                // Its lock is kept until it is gone: nobody may find it and think it theirs.
+                // The lock is held until the file is gone, so that no other
+                // process finds it and takes it for its own.
                 let lock = if file.starts_with(UNFINISHED) || file.ends_with(LOCK) {
                     // Open for writing, which locks need on NFS.
                     let file = OpenOptions::new().write(true).open(&path).ok();

@@ -41,7 +41,7 @@ pub struct Zip {
     pub store: Option<Store>,
 }
 
-/// Why an archive cannot be read.
+/// Reason why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ZipError {
     #[error("{name} appears twice: programs differ about which one they use")]
@@ -63,7 +63,7 @@ pub enum ZipError {
 /// Whether a zip archive holds a tree and not a disk image: it has what a
 /// system cannot lack, at its top or in its one folder, or no image.
 pub fn holds_tree(bytes: &dyn ReadAt) -> bool {
-    // What is wrong with it is said by whoever reads it.
+    // Damage is reported when the archive is listed.
     let Ok(all) = zip::members(bytes) else { return false };
     if !all.iter().any(zip::is_image) {
         return true;
@@ -78,7 +78,8 @@ impl Zip {
     /// Lists the archive, which is at `path`.
     ///
     /// # Errors
-    /// When it is damaged, holds what Plan 9 cannot, or would grow too much.
+    /// Fails when it is damaged, holds what Plan 9 cannot, or would grow too
+    /// much.
     pub fn list(&self, path: &Path) -> Result<Listed, MediumError> {
         let wrong = |source| MediumError::Zip { path: path.into(), source };
         let all = zip::directory(&*self.bytes).map_err(|e| wrong(e.into()))?;

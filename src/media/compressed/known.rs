@@ -30,7 +30,7 @@ const CHUNK: u64 = 1 << 20;
 /// The digest of `file`, whose path and metadata are given.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Fails when it cannot be read.
 pub fn digest(store: &Store, path: &Path, meta: &Metadata, file: &dyn ReadAt) -> io::Result<Digest> {
     let real = path.canonicalize()?;
     let folder = store.root().join(FOLDER);

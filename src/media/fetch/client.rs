@@ -64,7 +64,7 @@ impl Proxies {
     }
 }
 
-/// Why an address gave no file.
+/// Reason why an address gave no file.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Asking again may help.

@@ -1,6 +1,7 @@
-//! A download that is not complete, and what must be known to go on with it.
+//! A download that is not complete, and the note that is needed to go on with
+//! it.
 //!
-//! Beside the bytes a small text says what the server called this version of
+//! A small text next to the bytes says what the server called this version of
 //! the file, and the digest of the bytes up to some point. A run that finds
 //! them goes on from that point, after it has checked that they are the ones:
 //! what was written after it by a run that was killed is fetched again.
@@ -36,7 +37,7 @@ impl Version {
     }
 }
 
-/// The text beside the bytes.
+/// The text of the file next to the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note {
     pub version: Version,

@@ -16,7 +16,8 @@ pub const SHA256: usize = 64;
 
 /// Id of an object, computed while its bytes come.
 pub enum Sum {
-    /// The one that finds the traces of known attacks (`SHAttered` and after), as git's own does.
+    /// The one that finds the traces of published attacks (`SHAttered` and
+    /// later ones), as git's own does.
     Sha1(Box<Sha1>),
     Sha256(Sha256),
 }

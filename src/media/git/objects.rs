@@ -22,7 +22,7 @@ pub struct Objects {
 
 impl Objects {
     /// # Errors
-    /// When there is no git.
+    /// Fails when there is no git.
     pub fn of(own: &Own) -> Result<Self, GitError> {
         Ok(Self { sizes: Cat::start(own, "--batch-check")?, bytes: Cat::start(own, "--batch")? })
     }
@@ -30,7 +30,7 @@ impl Objects {
     /// The length of an object; `None` if the repository lacks it.
     ///
     /// # Errors
-    /// When it is of another kind, or git cannot tell.
+    /// Fails when it is of another kind, or git cannot tell.
     pub fn len(&mut self, id: &str, kind: &'static str) -> Result<Option<u64>, GitError> {
         self.sizes.ask(id, kind)
     }
@@ -38,7 +38,7 @@ impl Objects {
     /// The bytes of a small object; `None` if the repository lacks it.
     ///
     /// # Errors
-    /// When it is damaged, or has more than `most` bytes.
+    /// Fails when it is damaged, or has more than `most` bytes.
     pub fn small(&mut self, id: &str, kind: &'static str, most: u64) -> Result<Option<Vec<u8>>, GitError> {
         let Some(len) = self.len(id, kind)? else { return Ok(None) };
         if len > most {
@@ -53,7 +53,7 @@ impl Objects {
     /// them with its id. What was written of one that differs is of no use.
     ///
     /// # Errors
-    /// When it is damaged or cannot be written.
+    /// Fails when it is damaged or cannot be written.
     pub fn copy(&mut self, id: &str, kind: &'static str, len: u64, out: &mut dyn io::Write) -> Result<(), GitError> {
         let damaged = || GitError::Damaged { kind, id: id.into() };
         if self.bytes.ask(id, kind)? != Some(len) {
@@ -123,7 +123,7 @@ impl Cat {
         }
     }
 
-    /// Why git ended, in its words.
+    /// Reason why git ended, in its words.
     fn failed(&mut self) -> GitError {
         let mut said = String::new();
         if let Some(mut child) = self.child.take() {

@@ -37,7 +37,8 @@ impl Own {
     /// Makes one for the git directory `path`.
     ///
     /// # Errors
-    /// When that names others, holds what no repository does, or has no commit.
+    /// Fails when the directory names others, holds what no repository does, or
+    /// has no commit.
     pub fn over(path: &Path) -> Result<Self, GitError> {
         let path = path.canonicalize()?;
         for file in ELSEWHERE {
@@ -112,7 +113,7 @@ pub enum Kind {
 /// Kind of the entry at `path` itself; `None` if there is none.
 ///
 /// # Errors
-/// When it is a link, a pipe, a socket or a device.
+/// Fails when it is a link, a pipe, a socket or a device.
 pub fn kind(path: &Path) -> Result<Option<Kind>, GitError> {
     let found = match fs::symlink_metadata(path) {
         Ok(meta) => meta.file_type(),
@@ -130,7 +131,8 @@ pub fn kind(path: &Path) -> Result<Option<Kind>, GitError> {
 /// The first bytes of a plain file; `None` if nothing is there.
 ///
 /// # Errors
-/// When something else is, or it cannot be read or has more than `most` bytes.
+/// Fails when something else is there, or it cannot be read or has more than
+/// `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, GitError> {
     match kind(path)? {
         None => return Ok(None),

@@ -18,7 +18,7 @@ const MAX_PACKED: u64 = 64 << 20;
 /// The id of the commit that `HEAD` of a git directory names.
 ///
 /// # Errors
-/// When there is none, or one of the files is not what git writes.
+/// Fails when there is none, or one of the files is not what git writes.
 pub fn head(dir: &Path) -> Result<String, GitError> {
     let mut name = HEAD.to_owned();
     for _ in 0..=MAX_HOPS {

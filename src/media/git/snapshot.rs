@@ -30,7 +30,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Gives files whose lengths are known their places.
+    /// Sets the offsets of the files that have a length.
     pub fn new(mut items: Vec<Item>) -> Self {
         let list: usize = items.iter().map(|item| line(item).len()).sum();
         let mut at = 8 + list as u64;

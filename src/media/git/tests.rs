@@ -14,7 +14,7 @@ struct Place {
 }
 
 impl Place {
-    /// A bare repository with the files by which 9legacy is known; none if
+    /// A bare repository with the files that mark 9legacy; none if
     /// there is no git.
     fn new(test: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ impl Place {
         self.object(&format!("HEAD:{path}"))
     }
 
-    /// Why the git directory is refused.
+    /// Reason why the git directory is refused.
     fn refused(&self) -> GitError {
         match self.open() {
             Err(MediumError::Git { source, .. }) => source,

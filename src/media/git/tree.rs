@@ -23,7 +23,7 @@ pub const SUBMODULE: u32 = 0o160_000;
 /// The id of the tree that a commit is of.
 ///
 /// # Errors
-/// When the commit is not there, or is damaged.
+/// Fails when the commit is not there, or is damaged.
 pub fn of_commit(objects: &mut Objects, id: &str) -> Result<String, GitError> {
     const KIND: &str = "commit";
     let text = objects.small(id, KIND, MAX_COMMIT)?.ok_or_else(|| GitError::Missing { kind: KIND, id: id.into() })?;
@@ -38,11 +38,12 @@ pub fn commit(text: &[u8]) -> Option<String> {
     is_id(id).then(|| id.to_owned())
 }
 
-/// All files of a tree, with nothing known of their bytes. Each folder was
+/// All files of a tree, without their lengths and bytes. Each folder was
 /// compared with its id, so the id of the tree stands for all of it.
 ///
 /// # Errors
-/// When a folder is missing or damaged, or there is more than any medium has.
+/// Fails when a folder is missing or damaged, or there is more than any medium
+/// has.
 pub fn files(objects: &mut Objects, tree: &str) -> Result<Vec<Item>, GitError> {
     const KIND: &str = "tree";
     let mut items = Vec::new();
@@ -84,7 +85,7 @@ pub struct Entry<'a> {
 /// blank, the name, a zero and the `width` bytes of the id.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Flaw of the folder, in words.
 pub fn entries(mut text: &[u8], width: usize) -> Result<Vec<Entry<'_>>, &'static str> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
     while !text.is_empty() {

@@ -28,7 +28,7 @@ pub struct Dump {
 /// Follows the headers; `None` when the image is no dump or has none yet.
 ///
 /// # Errors
-/// When a header is damaged.
+/// Fails when a header is damaged.
 pub fn newest(image: &dyn ReadAt) -> Result<Option<Dump>, IsoError> {
     let Some(mut block) = FIRST.into_iter().find(|b| matches!(header(image, *b), Ok(Some(_)))) else { return Ok(None) };
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Why an image cannot be a medium.
+//! Reason why an image cannot be a medium.
 
 use crate::count;
 use crate::media::PathError;

@@ -12,7 +12,7 @@ use time::{Date, Month, UtcOffset};
 pub const SECTOR: u64 = 2048;
 /// Offset of the first descriptor, in bytes.
 pub const FIRST_DESCRIPTOR: u64 = 16 * SECTOR;
-/// The mark of a descriptor, behind its type.
+/// The mark of a descriptor, after its type.
 pub const MAGIC: &[u8; 5] = b"CD001";
 /// Descriptors looked at before an image counts as having no end of them;
 /// Plan 9's `9660srv` looks at as many.
@@ -38,7 +38,7 @@ pub struct Volume {
     pub system: String,
     /// Bytes of a logical block; addresses count these.
     pub block: u32,
-    /// First block of the path table, which `mk9660` writes behind all else.
+    /// First block of the path table, which `mk9660` writes after all else.
     pub path_table: u32,
     pub root: Extent,
 }
@@ -68,7 +68,7 @@ pub fn read(image: &dyn ReadAt, at: u64, buf: &mut [u8]) -> Result<(), IsoError>
 /// Reads the descriptors up to their end.
 ///
 /// # Errors
-/// When there is no primary one, or one that is needed is damaged.
+/// Fails when there is no primary one, or one that is needed is damaged.
 pub fn volumes(image: &dyn ReadAt) -> Result<Volumes, IsoError> {
     let (mut primary, mut joliet, mut boot_catalog) = (None, None, None);
     let mut sector = [0; SECTOR as usize];
@@ -136,7 +136,7 @@ impl<'a> Record<'a> {
     /// The record that `bytes` begin with.
     ///
     /// # Errors
-    /// Why it is none.
+    /// Reason why it is none.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let len = usize::from(*bytes.first().ok_or("its sector ends before it")?);
         if len <= RECORD_LEN {
@@ -177,7 +177,7 @@ impl<'a> Record<'a> {
     /// Range of the bytes, after an extended attribute record.
     ///
     /// # Errors
-    /// When the two byte orders differ.
+    /// Fails when the two byte orders differ.
     pub fn extent(&self, path: &str) -> Result<Extent, IsoError> {
         let block = both(self.bytes, 2, path, "first block")?;
         let len = both(self.bytes, 10, path, "length")?;
@@ -191,8 +191,8 @@ impl<'a> Record<'a> {
         Ok(Extent { block, len })
     }
 
-    /// When it was recorded, in seconds since 1970; 0 for no time, an
-    /// impossible one, and one that Plan 9 cannot count.
+    /// Time of recording, in seconds since 1970; 0 for no time, an impossible
+    /// one, and one that Plan 9 cannot count.
     pub fn time(&self) -> u32 {
         let b = &self.bytes[18..25];
         let quarters = i32::from(b[6].cast_signed());
@@ -209,7 +209,7 @@ impl<'a> Record<'a> {
 /// A number in both byte orders at `at`.
 ///
 /// # Errors
-/// When they differ.
+/// Fails when they differ.
 pub fn both(bytes: &[u8], at: usize, path: &str, field: &'static str) -> Result<u32, IsoError> {
     let small = little(bytes, at);
     let large = u32::from_be_bytes([bytes[at + 4], bytes[at + 5], bytes[at + 6], bytes[at + 7]]);

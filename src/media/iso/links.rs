@@ -25,8 +25,8 @@ struct Emit<'a> {
 /// Lists what is below the root.
 ///
 /// # Errors
-/// When a link leads nowhere, out of the tree or back to itself, or Plan 9
-/// cannot hold a path.
+/// Fails when a link leads nowhere, out of the tree or back to itself, or Plan
+/// 9 cannot hold a path.
 pub fn listing(nodes: &Nodes) -> Result<Listing, IsoError> {
     let mut children = vec![Vec::new(); nodes.all.len()];
     let mut by_name = BTreeMap::new();

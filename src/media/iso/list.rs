@@ -45,7 +45,7 @@ impl Described {
 /// Lists an image by the richest description that it has.
 ///
 /// # Errors
-/// When it is no ISO 9660, is damaged, or holds what Plan 9 cannot.
+/// Fails when it is no ISO 9660, is damaged, or holds what Plan 9 cannot.
 pub fn list(image: &Arc<dyn ReadAt>) -> Result<Listed, IsoError> {
     let volumes = format::volumes(image)?;
     let dump = dump::newest(image)?;

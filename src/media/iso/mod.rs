@@ -1,7 +1,7 @@
 //! ISO 9660 images as media, read in place.
 //!
 //! An image holds one tree under several descriptions: plain ISO 9660 names,
-//! Plan 9's fields or Rock Ridge's in the system use area behind each of them,
+//! Plan 9's fields or Rock Ridge's in the system use area after each of them,
 //! and Joliet's second set of directories. [`list()`] takes the richest that is
 //! there, for the whole image. `doc/iso.md` has the byte maps.
 //!

@@ -45,7 +45,7 @@ impl Owners {
 /// Reads the fields of `record`, which is at byte `at` of the image.
 ///
 /// # Errors
-/// When they are not there or contradict the record.
+/// Fails when they are not there or contradict the record.
 pub fn fields<'a>(record: &Record<'a>, owners: &mut Owners, path: &str, at: u64) -> Result<Fields<'a>, IsoError> {
     let damaged = |why| IsoError::Record { path: path.into(), at, why };
     let area = record.system_use;

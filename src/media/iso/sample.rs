@@ -32,7 +32,8 @@ const SECTOR: usize = 2048;
 pub const TEXT: &[u8] = b"Plan 9\n";
 /// Bytes of `sys/Large`: a full block, and a part of the next.
 pub const LARGE_LEN: usize = SECTOR + 100;
-/// When everything was recorded: 2026-01-02 03:04:05, in a zone an hour east.
+/// Time of recording of everything: 2026-01-02 03:04:05, in a zone an hour
+/// east.
 const TIME: [u8; 7] = [126, 1, 2, 3, 4, 5, 4];
 
 /// Offset of the `n`th record of the directory at `block`, in bytes.
@@ -159,7 +160,7 @@ pub fn image(how: How) -> Vec<u8> {
     put(LARGE, &[b'b'; 100]);
     put(LARGE + 1, &[b'a'; SECTOR]);
     if how == How::Conform {
-        // As mk9660 leaves it: in no directory, behind the last of them.
+        // As mk9660 leaves it: in no directory, after the last of them.
         put(TABLE, b"F000000 Read.me\nF000001 Large\n");
     }
     out

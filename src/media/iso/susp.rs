@@ -9,7 +9,7 @@ use crate::read_at::ReadAt;
 /// Continuations of one record: a target of 4 KiB in pieces as small as
 /// `mk9660` writes them needs some twenty.
 const MAX_CONTINUATIONS: usize = 64;
-/// Longest name and longest target of a link that are kept, in bytes.
+/// Longest name and longest target of a link that are read, in bytes.
 const MAX_NAME: usize = 1024;
 const MAX_TARGET: usize = 8192;
 
@@ -65,7 +65,7 @@ impl Fields {
 /// begins the directory.
 ///
 /// # Errors
-/// When the directory cannot be read or its area is damaged.
+/// Fails when the directory cannot be read or its area is damaged.
 pub fn detect(image: &dyn ReadAt, volume: &Volume, root: Extent) -> Result<Option<RockRidge>, IsoError> {
     let at = u64::from(root.block) * u64::from(volume.block);
     let mut sector = vec![0; image.len().saturating_sub(at).min(SECTOR) as usize];
@@ -93,7 +93,7 @@ impl RockRidge {
     /// Reads the fields of `record`, which is at byte `at` of the image.
     ///
     /// # Errors
-    /// When an entry is damaged.
+    /// Fails when an entry is damaged.
     pub fn fields(
         self,
         image: &dyn ReadAt,

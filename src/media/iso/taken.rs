@@ -1,4 +1,4 @@
-//! Which bytes of an image belong to whom.
+//! Owners of the bytes of an image.
 
 use std::collections::BTreeMap;
 

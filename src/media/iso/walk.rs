@@ -1,6 +1,6 @@
 //! Going through the directories of an image.
 //!
-//! What keeps a hostile image harmless: every directory and every file has
+//! Two rules keep a hostile image harmless: every directory and every file has
 //! bytes of its own (files may share all of them, which is how images store
 //! equal files once), so a directory is read once and an image yields no more
 //! entries than it has room for; and no path is deeper than a tree can be.
@@ -40,7 +40,7 @@ pub enum Kind {
 /// Everything below a root, which is number 0; parents come before children.
 pub struct Nodes {
     pub all: Vec<Node>,
-    /// First byte behind the last directory.
+    /// First byte after the last directory.
     pub end: u64,
 }
 

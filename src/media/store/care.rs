@@ -18,7 +18,7 @@ impl Store {
     /// Every entry, in the order of names; those with a damaged record are left out.
     ///
     /// # Errors
-    /// When the folder cannot be listed.
+    /// Fails when the folder cannot be listed.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for folder in [Folder::Content, Folder::Derived] {
@@ -39,7 +39,7 @@ impl Store {
     /// there or damaged, which removes it.
     ///
     /// # Errors
-    /// When it cannot be read, or is damaged and cannot be removed.
+    /// Fails when it cannot be read, or is damaged and cannot be removed.
     pub fn verify(&self, name: &Name) -> Result<bool, StoreError> {
         let Some(stored) = self.get(name)? else { return Ok(false) };
         let mut sums = Sums::new(matches!(name, Name::Content(_)));
@@ -58,10 +58,11 @@ impl Store {
         Ok(sums.finish(given).name == *name)
     }
 
-    /// Removes an entry; whether there was one. Whoever has it open goes on reading.
+    /// Removes an entry; whether there was one. A process that has it open can
+    /// go on reading.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// Fails when it cannot be removed.
     pub fn remove(&self, name: &Name) -> Result<bool, StoreError> {
         let path = self.path(name);
         if !path.exists() && !beside(&path, SUMS).exists() {
@@ -74,7 +75,7 @@ impl Store {
     /// Bytes of all files in the store, unfinished ones included.
     ///
     /// # Errors
-    /// When a folder cannot be listed.
+    /// Fails when a folder cannot be listed.
     pub fn size(&self) -> Result<u64, StoreError> {
         let mut size = 0;
         for folder in Folder::ALL {

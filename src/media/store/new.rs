@@ -53,14 +53,14 @@ impl Sums {
     }
 }
 
-/// Takes bytes, digests them and keeps them in a file that is locked: whoever
-/// finds such a file and can lock it may remove it, its writer is gone.
+/// Takes bytes, digests them and writes them to a locked file: a process that
+/// finds such a file and can lock it may remove it, as its writer is gone.
 pub(super) struct New<'a> {
     store: &'a Store,
     file: NamedTempFile,
     sums: Sums,
     room: Room,
-    /// The first error of writing, which `make` may hide behind its own.
+    /// The first error of writing, which `make` may hide with its own.
     failed: Option<io::Error>,
 }
 

@@ -31,7 +31,7 @@ impl Room {
     /// Says that the file has, or is about to have, `len` bytes.
     ///
     /// # Errors
-    /// When less is free than is to be left.
+    /// Fails when fewer bytes are free than p9img leaves.
     pub fn at(&mut self, store: &Store, len: u64) -> io::Result<()> {
         if self.looked.is_some_and(|at| len >= at && len - at < LOOK) {
             return Ok(());

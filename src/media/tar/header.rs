@@ -37,7 +37,7 @@ impl Header {
     /// Reads the block at byte `at` of the archive; `None` for one of zeros.
     ///
     /// # Errors
-    /// When it is no header or damaged.
+    /// Fails when it is no header or damaged.
     pub fn parse(block: &[u8; BLOCK], at: u64) -> Result<Option<Self>, TarError> {
         if block.iter().all(|b| *b == 0) {
             return Ok(None);

@@ -27,7 +27,7 @@ const MAX_LONG: u64 = 1 << 16;
 /// Bytes of an extended header: GNU's can list a file's attributes.
 const MAX_PAX: u64 = 1 << 20;
 
-/// Why an archive cannot be read.
+/// Reason why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
     #[error("No header at byte {at}: its checksum is wrong; the archive is damaged")]
@@ -59,7 +59,7 @@ pub enum TarError {
 /// Lists the archive `source`, which is at `path`.
 ///
 /// # Errors
-/// When it is damaged or holds what Plan 9 cannot.
+/// Fails when it is damaged or holds what Plan 9 cannot.
 pub fn list(source: &Arc<dyn ReadAt>, path: &Path) -> Result<Listed, MediumError> {
     let mut reader = Reader { source, path, at: 0, members: Members::default(), global: Pax::default() };
     reader.read()?;

@@ -31,7 +31,7 @@ fn link(a: &mut Archive, name: &str, kind: EntryType, target: &str) {
     a.append(&h, &[][..]).unwrap();
 }
 
-/// The files by which 9legacy is known, below `top`.
+/// The files that mark 9legacy, below `top`.
 fn plan9(a: &mut Archive, top: &str) {
     for path in ["386/9load", "386/pbslba", "386/mbr", "rc/bin/cpurc"] {
         file(a, &format!("{top}{path}"), path);
