@@ -12,7 +12,8 @@ type Slot = Arc<Mutex<Option<Arc<dyn Any + Send + Sync>>>>;
 type Key = (usize, String);
 
 /// Bases of one build. Each is made when the first node needs it: only then are
-/// its users known.
+/// Bases of one build. Each is made when the first node needs it: only then are
+/// its users determined.
 #[derive(Default)]
 pub struct Bases {
     slots: Mutex<BTreeMap<Key, Slot>>,
@@ -67,7 +68,7 @@ impl Bases {
         Ok(base)
     }
 
-    /// Numbers of the bases of a tree, with what each depends on beside it.
+    /// Numbers of the bases of a tree, each with the layout that it depends on.
     pub fn of(&self, tree: &Arc<Tree>) -> Vec<(String, u64)> {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let own = numbers.iter().filter(|((address, _), _)| *address == Arc::as_ptr(tree).addr());

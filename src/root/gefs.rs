@@ -27,7 +27,7 @@ fn failed(source: LayoutError) -> RootError {
 fn lay_out(job: &RootJob<'_>, bases: &Bases) -> Result<LaidOut, RootError> {
     let name = KIND.partitions.data;
     let len = (job.len)(name);
-    // Digests of the files, whoever the users are.
+    // Digests of the files, which do not depend on the users.
     let Ok(data) = bases.once(job.medium, "gefs data", || Ok::<_, Infallible>(Data::new(job.medium)));
     let (arenas, users) = (arenas(len).map_err(failed)?, users(job.tree).map_err(failed)?);
     let layout = format!("gefs {arenas:?} {users:?}\0");

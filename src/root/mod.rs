@@ -58,7 +58,7 @@ pub struct Partitions {
     pub start: &'static str,
     /// The one with the files, which gets the room that is left.
     pub data: &'static str,
-    /// Those that have a share of that room: one before the data, one behind.
+    /// Those that have a share of that room: one before the data, one after it.
     pub shares: Option<[&'static str; 2]>,
 }
 
@@ -99,7 +99,7 @@ pub struct LaidOut {
     pub capacity: u64,
 }
 
-/// Why a root cannot be laid out.
+/// Reason why a root cannot be laid out.
 #[derive(Debug)]
 pub enum RootError {
     /// In bytes.
