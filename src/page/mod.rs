@@ -1,4 +1,4 @@
-//! `index.html`: the lab's own page, for people, beside its artifacts.
+//! `index.html`: the lab's own page, for people, in the output folder.
 //!
 //! All that it says comes from the lab, the roles and the manifest, so equal
 //! builds give equal pages: no clock, no path of this machine, no secret. The
@@ -25,7 +25,7 @@ pub const FILE: &str = "index.html";
 /// Name of the template.
 const TEMPLATE: &str = "templates/lab/index.html";
 
-/// Why there is no page.
+/// Reason why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     #[error(transparent)]
@@ -165,7 +165,7 @@ struct PlannedLayout {
 /// The page's text.
 ///
 /// # Errors
-/// When the template is wrong or names a value that there is not.
+/// Fails when the template is wrong or names a value that does not exist.
 pub fn render(lab: &Lab, catalog: &Catalog, manifest: &Manifest) -> Result<String, PageError> {
     let (place, template) = catalog.template(TEMPLATE)?;
     let failed = |e: Refused| PageError::Template { place: e.place(place), message: e.said() };
