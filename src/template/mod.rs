@@ -30,12 +30,12 @@ const STEPS: u64 = 4_000_000;
 /// no name.
 const ROUND: &str = "%round";
 
-/// Why a template is none, or cannot be rendered.
+/// Reason why a text is no template, or a template cannot be rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Line and column, from 1.
     pub at: Option<(usize, usize)>,
-    /// The offending tag, where it is known.
+    /// The offending tag, if the error has a position.
     pub tag: Option<String>,
     pub message: String,
 }
@@ -173,7 +173,7 @@ impl Templates {
     /// Compiles `text` under a name.
     ///
     /// # Errors
-    /// When it is no template, or one that is not let through.
+    /// Fails when the text is no template, or one that `scan` refuses.
     pub fn add(&mut self, name: &str, text: &str) -> Result<(), Refused> {
         scan::check(text)?;
         let mut template = Template::compile_with_name(text, name.to_owned()).map_err(|e| {
@@ -205,7 +205,8 @@ impl Templates {
     /// Renders the template `name`.
     ///
     /// # Errors
-    /// When it names what there is not, or goes on for too long.
+    /// Fails when it names a variable or helper that does not exist, or takes
+    /// too many steps or too much output.
     pub fn render(&self, name: &str, context: &Context) -> Result<String, Refused> {
         LEFT.set(self.steps);
         let mut out = Bounded(Vec::new());

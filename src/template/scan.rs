@@ -76,8 +76,8 @@ pub(super) fn excerpt(text: &str) -> String {
     }
 }
 
-/// The next `{{` from `from` on, or the place behind a `\{{`, which is text and
-/// for which the second is true.
+/// Offset of the next `{{` from `from` on, and `false`; or the offset after a
+/// `\{{`, which is text, and `true`.
 fn next_tag(text: &str, from: usize) -> Option<(usize, bool)> {
     let bytes = text.as_bytes();
     let start = from + text.get(from..)?.find("{{")?;
