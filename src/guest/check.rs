@@ -1,7 +1,7 @@
 //! Runs the checks that roles bring, on a lab that is up.
 //!
-//! Checks of one place run one after the other on its console; what each typed,
-//! what came back and how long it took is kept.
+//! Checks of one place run one after the other on its console; their results
+//! have what each typed, the answer and the time that it took.
 
 use super::console::ConsoleError;
 use super::grid::{Grid, GridError, GridSpec, folder};
@@ -85,7 +85,7 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Of `passwords`, none is shown or kept when a node echoes it.
+    /// Of `passwords`, none is shown or recorded when a node echoes it.
     pub fn new(grid: &'a Grid, spec: &'a GridSpec, passwords: Vec<String>) -> Self {
         Self { grid, spec, sessions: BTreeMap::new(), host: String::new(), passwords }
     }
@@ -93,7 +93,8 @@ impl<'a> Runner<'a> {
     /// Runs one check.
     ///
     /// # Errors
-    /// When the node's console cannot be had. A check that fails is no error.
+    /// Fails when the node's console cannot be had. A check that fails is no
+    /// error.
     #[expect(clippy::disallowed_methods, reason = "how long a check takes; no artifact sees it")]
     pub fn run(&mut self, check: &Check) -> std::result::Result<Result, GridError> {
         let begin = Instant::now();
@@ -160,7 +161,7 @@ impl<'a> Runner<'a> {
     /// Writes what every console said meanwhile to `dir`, and returns the files.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn keep(&mut self, dir: &Path) -> std::result::Result<Vec<PathBuf>, GridError> {
         folder::make(dir)?;
         let mut texts: Vec<(String, String)> =

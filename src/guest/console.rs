@@ -14,7 +14,7 @@ const KILL_LINE: &[u8] = b"\x15";
 
 /// The two directions of a serial line, with a transcript of what came.
 ///
-/// Waiting consumes: each wait looks only at what came behind the text that
+/// Waiting consumes: each wait looks only at what came after the text that
 /// the wait before it found.
 pub struct Console {
     input: Box<dyn Write + Send>,
@@ -29,7 +29,7 @@ pub struct Console {
     hidden: Vec<String>,
 }
 
-/// Why a wait on the console failed.
+/// Reason why a wait on the console failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
     #[error("Waited {} for {wanted} on the serial console; it ends with:\n{tail}", count::of(after.as_secs(), "second"))]
@@ -75,7 +75,7 @@ impl Console {
     /// Waits for `text`; returns what came before it.
     ///
     /// # Errors
-    /// When it does not come within `limit`, or the machine ends before.
+    /// Fails when it does not come within `limit`, or the machine ends before.
     pub fn wait_for(&mut self, text: &str, limit: Duration) -> Result<String, ConsoleError> {
         self.wait_for_any(&[text], limit).map(|(_, before)| before)
     }
@@ -112,7 +112,8 @@ impl Console {
     /// the return key: a busy guest loses a character now and then.
     ///
     /// # Errors
-    /// When the echo does not come within `limit`, or the machine ends before.
+    /// Fails when the echo does not come within `limit`, or the machine ends
+    /// before.
     #[expect(clippy::disallowed_methods, reason = "a deadline for a running machine; no artifact sees it")]
     pub fn type_line(&mut self, line: &str, limit: Duration) -> Result<(), ConsoleError> {
         let begin = Instant::now();
@@ -171,7 +172,7 @@ impl Console {
     /// Types `line` and the return key.
     ///
     /// # Errors
-    /// When the machine has ended.
+    /// Fails when the machine has ended.
     pub fn send_line(&mut self, line: &str) -> Result<(), ConsoleError> {
         self.send(format!("{line}\n").as_bytes())
     }
@@ -179,7 +180,7 @@ impl Console {
     /// Sends bytes as they are.
     ///
     /// # Errors
-    /// When the machine has ended.
+    /// Fails when the machine has ended.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), ConsoleError> {
         let typed = self.input.write_all(bytes).and_then(|()| self.input.flush());
         typed.map_err(|source| ConsoleError::Type { source, tail: self.tail() })

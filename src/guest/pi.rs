@@ -31,8 +31,8 @@ const ATAGS_END: usize = 0x2000;
 /// Names of the two files that QEMU loads, in a node's folder.
 pub const START: &str = "start.bin";
 pub const KERNEL: &str = "kernel.bin";
-/// Variables beside those of the card: more processors than one only get in
-/// each other's way on the cores of a host.
+/// Variables in addition to those of the card: more processors than one only
+/// get in each other's way on the cores of a host.
 pub const CMDLINE: &str = "*ncpu=1";
 /// Bytes of memory that the board's firmware leaves to the processor.
 const MEMORY: u32 = 0x3C00_0000;
@@ -51,11 +51,11 @@ pub const fn card_len(len: u64) -> Option<u64> {
     len.checked_next_power_of_two()
 }
 
-/// Makes a card as large as QEMU takes it: what comes behind its end is zeros,
-/// and takes no room.
+/// Makes a card as large as QEMU takes it: the added bytes are zeros, and take
+/// no room.
 ///
 /// # Errors
-/// When the file cannot be changed.
+/// Fails when the file cannot be changed.
 pub fn grow(card: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(card)?;
     let len = file.metadata()?.len();
@@ -74,7 +74,7 @@ pub enum Change {
     Without(&'static str),
 }
 
-/// Why a card cannot be started.
+/// Reason why a card cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum PiError {
     #[error("Cannot open the card")]
@@ -109,11 +109,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the card as the firmware does. `more` is put behind the line of
+    /// Reads the card as the firmware does. `more` is appended to the line of
     /// `cmdline.txt`.
     ///
     /// # Errors
-    /// When something of it is missing, or the kernel is an unknown one.
+    /// Fails when something of it is missing, or the kernel is an unknown one.
     pub fn from_card(card: &Arc<dyn ReadAt>, more: &str) -> Result<Self, PiError> {
         let disk = open_disk(card.clone())?;
         let volume = |name: &'static str| {

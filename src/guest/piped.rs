@@ -24,10 +24,10 @@ const TAIL: usize = 4096;
 /// Lengths of silence, each a sign.
 #[derive(Clone, Copy, Debug)]
 pub struct Silences {
-    /// After the tab of rc, or a prompt with other text behind it: the next
+    /// After the tab of rc, or a prompt with other text after it: the next
     /// line is wanted. On a console without a prompt: the command has ended.
     pub quiet: Duration,
-    /// After the last line: who waits any longer waits for nothing.
+    /// After the last line: then nothing more will come.
     pub last: Duration,
 }
 
@@ -61,7 +61,7 @@ enum Event {
 /// is the end of what the console said earlier.
 ///
 /// # Errors
-/// When `out` or the console cannot be written to.
+/// Fails when `out` or the console cannot be written to.
 pub fn run(
     node: &UnixStream,
     prompt: Option<&str>,
@@ -171,7 +171,7 @@ impl<W: Write> Typist<'_, W> {
                 }
                 self.next = Some(line);
                 if self.state == State::Start {
-                    // A console that was left with something else behind its
+                    // A console that was left with something else after its
                     // prompt, such as a kernel's message, shows it again.
                     self.put(b"\n")?;
                     self.state = State::Unsure;

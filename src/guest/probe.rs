@@ -31,7 +31,7 @@ impl Accel {
     }
 }
 
-/// Why the host cannot run machines.
+/// Reason why the host cannot run machines.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error("{program} was not found: install QEMU {}.{} or later (Debian: {})",
@@ -48,7 +48,7 @@ pub enum ProbeError {
 /// Makes sure that a QEMU new enough is there, and returns its version.
 ///
 /// # Errors
-/// When it is not there, too old, or cannot be run.
+/// Fails when it is not there, too old, or cannot be run.
 pub fn version() -> Result<String, ProbeError> {
     one_version(qemu::pc())
 }
@@ -69,7 +69,7 @@ impl Offer {
     /// Asks `program`.
     ///
     /// # Errors
-    /// When it is not there or cannot be run.
+    /// Fails when it is not there or cannot be run.
     pub fn of(program: &'static str) -> Result<Self, ProbeError> {
         let ask = |what: &str| {
             let output = cmd!(program, what, "help").stdin_null().stderr_null().stdout_capture().unchecked().run();

@@ -121,7 +121,7 @@ impl Machine {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut args = self.hardware();
         let mut arg = |a: &str| args.push(a.into());
-        // The monitor shares the line with the serial port, behind Ctrl-A, so
+        // The monitor shares the line with the serial port, by Ctrl-A, so
         // that QEMU can be asked to end.
         for a in ["-no-reboot", "-chardev", "stdio,id=serial0,mux=on,signal=off"] {
             arg(a);
@@ -202,8 +202,8 @@ impl Machine {
     /// Starts the machine.
     ///
     /// # Errors
-    /// When QEMU is not installed or cannot be started. A QEMU that starts
-    /// and ends at once is noticed at the first wait on the console.
+    /// Fails when QEMU is not installed or cannot be started. A QEMU that
+    /// starts and ends at once is noticed at the first wait on the console.
     pub fn start(&self) -> Result<Guest, GuestError> {
         let mut child = Command::new(self.program())
             .args(self.arguments())
@@ -271,7 +271,7 @@ pub(super) fn option(before: &str, path: &Path, after: &str) -> OsString {
     OsString::from_vec(out)
 }
 
-/// Why a guest could not be run.
+/// Reason why a guest could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     #[error("{0} was not found: install QEMU")]
@@ -301,7 +301,7 @@ impl Guest {
     /// write what it still holds of its disk images.
     ///
     /// # Errors
-    /// When it still runs after `limit`, or QEMU reports a failure.
+    /// Fails when it still runs after `limit`, or QEMU reports a failure.
     pub fn quit(&mut self, limit: Duration) -> Result<(), GuestError> {
         self.console.send(b"\x01x")?;
         self.wait_for_power_off(limit)
@@ -310,7 +310,7 @@ impl Guest {
     /// Waits until the guest has powered itself off and QEMU has ended.
     ///
     /// # Errors
-    /// When it still runs after `limit`, or QEMU reports a failure.
+    /// Fails when it still runs after `limit`, or QEMU reports a failure.
     #[expect(clippy::disallowed_methods, reason = "a deadline for a running machine; no artifact sees it")]
     pub fn wait_for_power_off(&mut self, limit: Duration) -> Result<(), GuestError> {
         let begin = Instant::now();

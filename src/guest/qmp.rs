@@ -16,7 +16,7 @@ pub struct Qmp {
     reader: BufReader<UnixStream>,
 }
 
-/// Why a command came to nothing.
+/// Reason why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum QmpError {
     #[error("QEMU does not answer on its control socket")]
@@ -31,7 +31,7 @@ impl Qmp {
     /// Greets QEMU; each answer may take `limit`.
     ///
     /// # Errors
-    /// When nothing answers as QEMU does.
+    /// Fails when nothing answers as QEMU does.
     pub fn new(stream: UnixStream, limit: Duration) -> Result<Self, QmpError> {
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;
@@ -47,7 +47,7 @@ impl Qmp {
     /// Runs a command; `arguments` is null or an object.
     ///
     /// # Errors
-    /// When QEMU refuses it or goes away.
+    /// Fails when QEMU refuses it or goes away.
     pub fn run(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
         let mut message = json!({ "execute": command });
         if !arguments.is_null() {

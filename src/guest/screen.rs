@@ -24,7 +24,7 @@ impl Screen {
     /// Reads a portable pixmap, which is what QEMU's `screendump` writes.
     ///
     /// # Errors
-    /// When it is none, or cut off.
+    /// Fails when it is none, or cut off.
     pub fn from_ppm(bytes: &[u8]) -> io::Result<Self> {
         let bad = || io::Error::new(io::ErrorKind::InvalidData, "The picture of the screen is not a complete pixmap");
         let mut rest = bytes.strip_prefix(b"P6").ok_or_else(bad)?;
@@ -71,7 +71,7 @@ mod tests {
     fn rio_is_told_from_consoles_and_blank_screens() {
         const BLACK: [u8; 3] = [0; 3];
         const WHITE: [u8; 3] = [0xFF; 3];
-        // As seen with 16, 8 and 32 bits a pixel, behind windows that cover nearly all.
+        // As seen with 16, 8 and 32 bits a pixel, under windows that cover nearly all.
         for grey in [[0x73, 0x75, 0x73], [0x77; 3], [0x7B, 0x79, 0x7B]] {
             assert!(shows_rio(640 * 480, grey, BLACK), "{grey:x?}");
             assert!(shows_rio(640 * 480 / 50, grey, WHITE), "{grey:x?}");

@@ -37,7 +37,7 @@ impl Line {
     /// Takes the serial line of a node.
     ///
     /// # Errors
-    /// When it does not run, or another p9img has the line.
+    /// Fails when it does not run, or another p9img has the line.
     pub fn take(process: &Process) -> Result<Self, GridError> {
         let path = process.dir.join("console.lock");
         let not_running = || GridError::NotRunning { name: process.name.clone() };
@@ -65,7 +65,8 @@ impl Session {
     /// for `patience` at most.
     ///
     /// # Errors
-    /// When the node does not run, its console is in use, or no prompt comes.
+    /// Fails when the node does not run, its console is in use, or no prompt
+    /// comes.
     pub fn open(process: &Process, shell: bool, patience: Duration) -> Result<Self, GridError> {
         let no_prompt = || GridError::NoPrompt { name: process.name.clone() };
         if !shell {

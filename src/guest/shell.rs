@@ -37,7 +37,7 @@ impl<'a> Shell<'a> {
     /// The shell whose `prompt` comes on `console` within `limit`.
     ///
     /// # Errors
-    /// When the prompt does not come.
+    /// Fails when the prompt does not come.
     pub fn new(console: &'a mut Console, prompt: &str, limit: Duration) -> Result<Self, ConsoleError> {
         console.wait_for(prompt, limit)?;
         Ok(Self { console, prompt: prompt.to_owned() })
@@ -51,7 +51,7 @@ impl<'a> Shell<'a> {
     /// Types a command, of one line or several, and waits until it has ended.
     ///
     /// # Errors
-    /// When it has not ended within `limit`.
+    /// Fails when it has not ended within `limit`.
     pub fn run(&mut self, command: &str, limit: Duration) -> Result<Output, ConsoleError> {
         self.run_with(command, &[], limit)
     }
@@ -108,7 +108,7 @@ impl<'a> Shell<'a> {
     /// Types a line and waits for nothing.
     ///
     /// # Errors
-    /// When the machine has ended.
+    /// Fails when the machine has ended.
     pub fn send(&mut self, line: &str) -> Result<(), ConsoleError> {
         self.console.send_line(line)
     }

@@ -11,10 +11,11 @@ impl Grid {
     /// too when no node is left. A node that does not halt goes on, and is among
     /// the errors that are returned; one whose console cannot be had is turned
     /// off. `force` does not halt. Nor can a terminal be halted: no shell is on its
-    /// console. `known` are the lab's nodes, for those that left no record.
+    /// console. `known` are the lab's nodes, in place of the records of those
+    /// that left none.
     ///
     /// # Errors
-    /// When a machine cannot be turned off.
+    /// Fails when a machine cannot be turned off.
     pub fn down(
         &self,
         known: &[NodeSpec],

@@ -1,4 +1,4 @@
-//! Why a lab cannot be run.
+//! Reason why a lab cannot be run.
 
 use crate::count;
 use crate::guest::pi::PiError;

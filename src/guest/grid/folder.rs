@@ -11,7 +11,7 @@ use std::path::Path;
 /// whatever the umask is, and without links among its files.
 ///
 /// # Errors
-/// When something else is at its place, or in it.
+/// Fails when something else is at its place, or in it.
 pub fn make(dir: &Path) -> Result<(), GridError> {
     let failed = |source| GridError::Folder { path: dir.to_owned(), source };
     match DirBuilder::new().mode(0o700).create(dir) {
@@ -54,7 +54,7 @@ fn private(path: &Path, meta: &fs::Metadata, mode: u32) -> Result<(), GridError>
 /// Entries of a folder, sorted by name.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Fails when it cannot be read.
 #[expect(clippy::disallowed_methods, reason = "sorted at once")]
 pub fn sorted(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
     let mut paths = fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>()?;
@@ -66,7 +66,7 @@ pub fn sorted(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
 /// link is replaced, not followed.
 ///
 /// # Errors
-/// What the operating system says.
+/// Error of the operating system.
 pub fn create(path: &Path) -> Result<File, GridError> {
     let failed = |source| GridError::Folder { path: path.to_owned(), source };
     remove(path).map_err(failed)?;
@@ -76,7 +76,7 @@ pub fn create(path: &Path) -> Result<File, GridError> {
 /// Writes a small file whole or not at all, for its owner alone.
 ///
 /// # Errors
-/// What the operating system says.
+/// Error of the operating system.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), GridError> {
     let failed = |source| GridError::Folder { path: path.to_owned(), source };
     let partial = path.with_extension("partial");
@@ -87,7 +87,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), GridError> {
 /// Writes a value as JSON, as [`replace`] does.
 ///
 /// # Errors
-/// What the operating system says.
+/// Error of the operating system.
 pub fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result<(), GridError> {
     let failed = |e: serde_json::Error| GridError::Folder { path: path.to_owned(), source: e.into() };
     replace(path, &serde_json::to_vec_pretty(value).map_err(failed)?)
@@ -96,7 +96,7 @@ pub fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Gr
 /// Removes a file, if it is there.
 ///
 /// # Errors
-/// What the operating system says.
+/// Error of the operating system.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

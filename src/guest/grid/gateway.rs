@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-/// File beside its sockets that says what the gateway does.
+/// File with the gateway's settings, in its folder.
 const FILE: &str = "forwards.json";
 
 /// Settings of a gateway: its addresses on the network, and the targets of its
@@ -30,7 +30,7 @@ impl Gateway {
     /// machines that run without being nodes of the lab.
     ///
     /// # Errors
-    /// When the network has no address left for it.
+    /// Fails when the network has no address left for it.
     pub fn new(spec: &GridSpec, ports: &HostPorts, others: &[Ipv4Addr]) -> Result<Self, GridError> {
         let taken: Vec<Ipv4Addr> = spec.nodes.iter().map(|n| n.ip).chain(others.iter().copied()).collect();
         // From the end: people count from the start.
@@ -79,7 +79,7 @@ impl Gateway {
     /// through its other ports go on; false when it has to be started again.
     ///
     /// # Errors
-    /// When it cannot listen on a port.
+    /// Fails when it cannot listen on a port.
     pub fn apply(&mut self, process: &Process) -> Result<bool, GridError> {
         let Some(now) = Self::load(&process.dir).filter(|now| now.can_become(self)) else { return Ok(false) };
         let gone = now.forwards.iter().filter(|(local, to)| self.forwards.get(local) != Some(to));
@@ -105,7 +105,7 @@ impl Gateway {
     /// Writes it whole or not at all.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn save(&self, dir: &Path) -> Result<(), GridError> {
         let path = dir.join(FILE);
         let text = serde_json::to_vec(self).map_err(|e| GridError::Folder { path: path.clone(), source: e.into() })?;

@@ -11,8 +11,8 @@ const HALT: Duration = Duration::from_secs(60);
 /// halt on one core at the same time.
 ///
 /// # Errors
-/// When the console is in use, shows no prompt, or the node does not come to
-/// its end: it then still runs.
+/// Fails when the console is in use, shows no prompt, or the node does not come
+/// to its end: it then still runs.
 pub fn halt(process: &Process, share: u32) -> Result<(), GridError> {
     let limit = HALT * share;
     let not_halted =

@@ -21,8 +21,8 @@ const BLOCK: usize = 4096;
 /// Opens a node's image as the disk that it is.
 ///
 /// # Errors
-/// When it is no file of the output folder, not of its format, or refers to
-/// another file.
+/// Fails when it is no file of the output folder, not of its format, or refers
+/// to another file.
 pub fn open(node: &NodeSpec) -> Result<Arc<dyn ReadAt>, GridError> {
     let failed = |source| GridError::Image { node: node.name.clone(), path: node.image.clone(), source };
     let file = Arc::new(HostFile::new(regular(&node.image).map_err(failed)?).map_err(failed)?);
@@ -36,7 +36,7 @@ pub fn open(node: &NodeSpec) -> Result<Arc<dyn ReadAt>, GridError> {
 /// Opens a file that is one: no link, device or pipe.
 ///
 /// # Errors
-/// When it is something else, or cannot be opened.
+/// Fails when it is something else, or cannot be opened.
 pub fn regular(path: &Path) -> io::Result<File> {
     let meta = path.symlink_metadata()?;
     if !meta.is_file() {

@@ -17,7 +17,7 @@ const NINE_P: u16 = 564;
 /// `Tversion` of 9P2000 (version(5)): size, type, no tag, message size, version.
 const TVERSION: &[u8] = b"\x13\0\0\0\x64\xff\xff\0\x20\0\0\x06\x009P2000";
 
-/// Whether a listener of the node is behind the port `local` of this machine,
+/// Whether a listener of the node answers at the port `local` of this machine,
 /// which leads to its port `tcp`.
 pub fn answers(local: u16, tcp: u16) -> bool {
     let asked = if tcp == NINE_P { TVERSION } else { b"" };

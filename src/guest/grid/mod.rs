@@ -2,12 +2,12 @@
 //! through which this host reaches them. No root is needed.
 //!
 //! ```text
-//! OUT/run/lab.json         what is known of the run
-//! OUT/run/network.sock     the switch
-//! OUT/run/NODE/disk.img    what the node writes to, a sparse copy of its artifact
-//! OUT/run/NODE/node.json   what is needed to see and stop it without the lab
-//! OUT/run/NODE/serial.log  what its console said since it was started
-//! OUT/run/NODE/*.sock pid  how to talk to its QEMU
+//! OUT/run/lab.json         state of the run
+//! OUT/run/network.sock     socket of the switch
+//! OUT/run/NODE/disk.img    disk of the node, a sparse copy of its artifact
+//! OUT/run/NODE/node.json   record to find and stop it without the lab
+//! OUT/run/NODE/serial.log  output of its console since it was started
+//! OUT/run/NODE/*.sock pid  sockets and process of its QEMU
 //! OUT/run/.gateway/        the same for the gateway
 //! ```
 //!
@@ -68,7 +68,7 @@ const GATEWAY: &str = ".gateway";
 const COPY: &str = "disk.img";
 /// Software emulation of more nodes than this on one core is no use.
 const NODES_PER_CORE: usize = 4;
-/// Memory that QEMU needs beside the machine's own, in bytes.
+/// Memory that QEMU needs in addition to the machine's own, in bytes.
 const QEMU_ITSELF: u64 = 96 << 20;
 /// Longest time for QEMU to end.
 const END: Duration = Duration::from_secs(30);
@@ -197,9 +197,9 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Lets go and leaves nothing behind.
+    /// Lets go and removes the file.
     fn remove(self) {
-        // Whoever waits for it sees that it is not in its place any more.
+        // A process that waits for it sees that the file has gone.
         let _ = folder::remove(&self.path);
     }
 }
@@ -224,7 +224,7 @@ impl Grid {
     /// State of the run; none when there was none.
     ///
     /// # Errors
-    /// When the folder holds something else.
+    /// Fails when the folder holds something else.
     pub fn state(&self) -> Result<Option<State>, GridError> {
         State::load(&self.dir)
     }
@@ -302,7 +302,7 @@ impl Grid {
     /// turned off again.
     ///
     /// # Errors
-    /// When the host cannot run them or one does not come up.
+    /// Fails when the host cannot run them or one does not come up.
     pub fn up(
         &self,
         spec: &GridSpec,
@@ -376,7 +376,7 @@ impl Grid {
         Ok(())
     }
 
-    /// Refuses to start a node beside one that runs under another name with its
+    /// Refuses to start a node while one runs under another name with its
     /// address, as after a change of its name.
     fn strangers(
         &self,
@@ -590,7 +590,7 @@ impl Grid {
     /// Writes a picture of a node's screen as PNG.
     ///
     /// # Errors
-    /// When the node does not run or the file cannot be written.
+    /// Fails when the node does not run or the file cannot be written.
     pub fn screenshot(&self, node: &str, file: &Path) -> Result<(), GridError> {
         let process = self.node(node);
         if !process.is_running() {
@@ -641,7 +641,7 @@ fn enough(start: &[&NodeSpec], running: usize, accel: Accel) -> Result<(), GridE
     Ok(())
 }
 
-/// Bytes of memory that programs can still have; not known everywhere.
+/// Bytes of memory that programs can still have; not every system tells it.
 fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;

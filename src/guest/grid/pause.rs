@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A machine that was let go on tries the write that failed again by then.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Why QEMU paused a machine.
+/// Reason why QEMU paused a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     /// Its disk could not be read or written, as when the host has no room.
@@ -70,7 +70,8 @@ impl fmt::Display for Paused {
 impl std::error::Error for Paused {}
 
 impl Process {
-    /// Why the machine is paused; none when it goes on, or does not answer.
+    /// Reason why the machine is paused; none when it goes on, or does not
+    /// answer.
     pub fn paused(&self) -> Option<Paused> {
         let status = self.control("query-status", Value::Null).ok()?;
         let pause = Pause::of(status.get("status")?.as_str()?)?;
@@ -82,7 +83,7 @@ impl Process {
     /// Lets a machine go on when it is paused; returns whether it was.
     ///
     /// # Errors
-    /// When QEMU refuses, or the machine is paused again at once, because
+    /// Fails when QEMU refuses, or the machine is paused again at once, because
     /// nothing was mended.
     pub fn go_on(&self) -> Result<bool, GridError> {
         if self.paused().is_none() {

@@ -20,7 +20,7 @@ const LAST: u16 = 32_000;
 /// before if they are still free, else the first free ones.
 ///
 /// # Errors
-/// When the ports that were asked for are taken, or there are none.
+/// Fails when the ports that were asked for are taken, or there are none.
 pub fn choose(spec: &GridSpec, before: Option<&State>, asked: Option<u16>) -> Result<(u16, HostPorts), GridError> {
     let none = HostPorts::new();
     let old = |base: u16| before.filter(|s| s.base == base).map_or(&none, |s| &s.ports);
@@ -49,7 +49,7 @@ fn tens(node: &super::NodeSpec) -> usize {
 /// with them, a new port that is taken is passed over.
 ///
 /// # Errors
-/// When there are not enough, or one is taken.
+/// Fails when there are not enough, or one is taken.
 pub fn assign(
     spec: &GridSpec,
     base: u16,
@@ -64,7 +64,7 @@ pub fn assign(
     for node in &spec.nodes {
         for (i, port) in node.ports.iter().enumerate() {
             let kept = old.get(&node.name).and_then(|p| p.get(&port.name)).copied();
-            // One that an older node has is given in no other's place: then one behind all.
+            // One that an older node has is given in no other's place: then one after all.
             let mut new = std::iter::once(begin + i).chain(end..).map(u16::try_from).map_while(Result::ok);
             let local = kept.or_else(|| {
                 new.find(|local| !used.contains(local) && (held.is_none() || ours(*local) || free(*local).is_ok()))

@@ -48,7 +48,7 @@ impl Process {
     /// Starts QEMU with `args`, and with a serial port if there shall be one.
     ///
     /// # Errors
-    /// What QEMU says against it.
+    /// Error message of QEMU.
     pub fn start(&self, args: Vec<OsString>, serial: bool) -> Result<(), GridError> {
         self.start_with(qemu::pc(), args, serial)
     }
@@ -56,7 +56,7 @@ impl Process {
     /// As [`Process::start`], with the emulator `program`.
     ///
     /// # Errors
-    /// What QEMU says against it.
+    /// Error message of QEMU.
     pub fn start_with(&self, program: &'static str, args: Vec<OsString>, serial: bool) -> Result<(), GridError> {
         let failed = |source| GridError::Folder { path: self.dir.clone(), source };
         folder::make(&self.dir)?;
@@ -127,7 +127,7 @@ impl Process {
     /// Runs one of QEMU's control commands.
     ///
     /// # Errors
-    /// When it refuses, or does not run.
+    /// Fails when it refuses, or does not run.
     pub fn control(&self, command: &str, arguments: Value) -> Result<Value, GridError> {
         let failed = |source| GridError::Control { name: self.name.clone(), source };
         let stream = self.connect(CONTROL).map_err(|e| failed(QmpError::Io(e)))?;
@@ -139,7 +139,7 @@ impl Process {
     /// nothing until the first has gone.
     ///
     /// # Errors
-    /// When QEMU does not run.
+    /// Fails when QEMU does not run.
     pub fn serial(&self) -> Result<UnixStream, GridError> {
         self.connect(SERIAL).map_err(|_| GridError::NotRunning { name: self.name.clone() })
     }
@@ -153,7 +153,7 @@ impl Process {
     /// signal, and then ended by one.
     ///
     /// # Errors
-    /// When it still runs after all of that.
+    /// Fails when it still runs after all of that.
     pub fn quit(&self, limit: Duration) -> Result<(), GridError> {
         if let Some(pid) = self.pid() {
             // It may end before it has answered.
@@ -180,7 +180,7 @@ impl Process {
     /// Removes what belongs to a machine that runs, when none does.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn sweep(&self) -> io::Result<()> {
         [CONTROL, SERIAL, PID, CONSOLE_LOCK].iter().try_for_each(|file| folder::remove(&self.dir.join(file)))
     }

@@ -33,7 +33,7 @@ struct Limits {
 /// Waits for all `nodes`, each on its own. `ports` are those of this machine.
 ///
 /// # Errors
-/// When one does not come up, or the user wants no more of it.
+/// Fails when one does not come up, or the user wants no more of it.
 #[expect(clippy::disallowed_methods, reason = "a deadline for running machines; no artifact sees it")]
 pub(super) fn wait(
     grid: &Grid,

@@ -1,6 +1,6 @@
-//! Record of a node, beside its disk: what is needed to see and stop it while
-//! it runs, whatever became of the lab meanwhile, and which image its disk is
-//! a copy of.
+//! Record of a node, in the folder of its disk: the data that p9img needs to
+//! find and stop it while it runs, whatever became of the lab meanwhile, and
+//! the image that its disk is a copy of.
 
 use super::{GridError, NodeSpec, folder};
 use crate::guest::probe::Accel;
@@ -52,7 +52,7 @@ impl Record {
     /// Writes it whole or not at all.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn save(&self, dir: &Path) -> Result<(), GridError> {
         folder::replace_json(&dir.join(FILE), self)
     }

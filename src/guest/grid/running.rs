@@ -1,8 +1,8 @@
-//! Processes of a run, found by what the system says of them: whatever became
-//! of the files of the run, its machines and its switch are seen and ended.
+//! Processes of a run, found by the system's list of processes: whatever became
+//! of the files of the run, its machines and its switch are found and ended.
 //!
 //! Each of them has the folder of its run among its arguments: QEMU as the
-//! folder of its `-pidfile`, the switch behind its own name.
+//! folder of its `-pidfile`, the switch after its own name.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -56,7 +56,7 @@ impl State {
     /// Reads the state of the run in `dir`; none when there was no run.
     ///
     /// # Errors
-    /// When the file cannot be read or is not p9img's.
+    /// Fails when the file cannot be read or is not p9img's.
     pub fn load(dir: &Path) -> Result<Option<Self>, GridError> {
         let path = dir.join(FILE);
         let bytes = match std::fs::read(&path) {
@@ -73,7 +73,7 @@ impl State {
     /// Writes it whole or not at all.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn save(&self, dir: &Path) -> Result<(), GridError> {
         folder::replace_json(&dir.join(FILE), self)
     }

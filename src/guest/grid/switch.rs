@@ -51,7 +51,7 @@ type Frame = Arc<[u8]>;
 /// socket as its standard input.
 ///
 /// # Errors
-/// When the socket cannot be made or the program not be started.
+/// Fails when the socket cannot be made or the program not be started.
 pub fn start(program: &Path, run: &Path, lab: &Path) -> Result<(), GridError> {
     let path = run.join(SOCKET);
     let failed = |source| GridError::Folder { path: path.clone(), source };
@@ -79,7 +79,7 @@ pub fn is_running(run: &Path) -> bool {
 /// Ends the switch of a run, which nobody needs any more.
 ///
 /// # Errors
-/// When it will not end.
+/// Fails when it will not end.
 pub fn stop(run: &Path) -> Result<(), GridError> {
     let path = running::real(run);
     for found in running::all() {
@@ -95,7 +95,7 @@ pub fn stop(run: &Path) -> Result<(), GridError> {
 /// Ends a switch by its process.
 ///
 /// # Errors
-/// When it will not end.
+/// Fails when it will not end.
 pub fn stop_process(pid: i32) -> Result<(), GridError> {
     running::end(pid, false);
     if !ends(pid, END) {
@@ -111,7 +111,7 @@ pub fn stop_process(pid: i32) -> Result<(), GridError> {
 /// removes it from the folder of its run.
 ///
 /// # Errors
-/// When standard input is no listening socket.
+/// Fails when standard input is no listening socket.
 pub fn serve_stdin(run: Option<&Path>) -> io::Result<()> {
     let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     let result = serve(&listener, FIRST, IDLE);
@@ -210,8 +210,8 @@ struct Table {
 }
 
 impl Table {
-    /// Sends a frame on. One to an address that nobody has used is lost:
-    /// whoever is spoken to has answered an ARP request before.
+    /// Sends a frame on. A frame to an address that no station has used is
+    /// lost: its receiver would have answered an ARP request before.
     fn forward(&mut self, from: usize, frame: &Frame) {
         let (Some(to), Some(source)) = (mac(frame, 0), mac(frame, 6).filter(|_| frame.len() >= SHORTEST)) else {
             return;
