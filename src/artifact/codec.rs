@@ -2,7 +2,7 @@
 //!
 //! One deflate stream serves qcow2 and VMDK: qcow2 readers inflate a raw
 //! stream with a window of 4 KiB, VMDK readers a zlib stream of any window.
-//! So the stream is made with the small window, kept in its zlib wrapping, and
+//! So the stream is made with the small window, left in its zlib wrapping, and
 //! qcow2 takes what is between the wrapping's two header bytes and four bytes
 //! of checksum. zlib is the stock one built from source, whose output depends
 //! on nothing but its input and level; zstd stays below level 5, where its

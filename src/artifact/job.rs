@@ -96,12 +96,12 @@ pub struct ArtifactReport {
     /// Clusters of 64 KiB that hold data.
     pub clusters: u64,
     /// Of these, the ones that an earlier node of this build holds too, so that
-    /// they were copied and not compressed again; 0 for raw images and for what
-    /// was kept.
+    /// they were copied and not compressed again; 0 for raw images and for
+    /// artifacts that stay.
     pub shared_clusters: u64,
-    /// Bytes that the clusters take in the file; 0 for what was kept.
+    /// Bytes that the clusters take in the file; 0 for an artifact that stays.
     pub stored_bytes: u64,
-    /// Something that whoever uses the artifact should know.
+    /// Advice for the user of the artifact.
     pub note: Option<String>,
     /// The disk image in a compressed file.
     #[serde(default)]

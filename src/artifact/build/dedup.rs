@@ -2,15 +2,15 @@
 //! is compressed once however many nodes and formats need it.
 //!
 //! Nodes of a lab hold the same clusters, at offsets that differ with their
-//! partition tables. So content is the key, not place. Only the digest and
+//! partition tables. So content is the key, not the offset. Only the digest and
 //! where the stream was written stay in memory; the stream is read back from
 //! the artifact that holds it, which the kernel still has in its cache. That
 //! makes node after node as good as all nodes in lockstep, with no window that
 //! two nodes could drift out of.
 //!
-//! The table decides who compresses, never what is written: equal content
-//! compresses to equal bytes whoever does it. [`MOST`] entries bound its
-//! memory; what comes later is compressed where it occurs.
+//! The table decides which worker compresses, never what is written: equal
+//! content compresses to equal bytes in every worker. [`MOST`] entries bound
+//! its memory; what comes later is compressed where it occurs.
 
 use crate::artifact::build::memory::{Stream, Tag};
 use crate::artifact::codec::{Method, Packed};
@@ -118,7 +118,7 @@ impl Share {
     /// nobody claimed it, or when `failed` says that the worker will not come.
     ///
     /// # Errors
-    /// When the artifact that holds it cannot be read back.
+    /// Fails when the artifact that holds it cannot be read back.
     pub fn take(
         &self,
         method: Method,

@@ -3,7 +3,7 @@
 //! It says nothing that could not be found out again by reading and computing,
 //! so it may be deleted at any time. It is believed only as a whole, when its
 //! authentication code is right; the key comes from the lab's secrets, so
-//! whoever cannot read those can neither forge it nor try passwords on it: the
+//! a reader without these can neither forge it nor try passwords on it: the
 //! digests of clusters in it are keyed as well. What it says of a file counts
 //! only while the file has the same stamp ([`Stamp`]), and every compressed
 //! cluster is checked again when it is used.
@@ -168,7 +168,7 @@ impl Memory {
     /// Writes the file, readable for its owner only.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub fn save(&mut self, folder: &Folder) -> Result<(), Error> {
         if !self.on {
             return Ok(());
@@ -194,8 +194,8 @@ impl Memory {
         }
     }
 
-    /// Whether the file `name` of `folder` is known to have `sha256` without
-    /// its being read.
+    /// Whether `sha256` is the recorded digest of the file `name` of `folder`,
+    /// which has not been written to since; the file is not read.
     pub fn is_whole(&self, folder: &Path, name: &str, sha256: &str) -> bool {
         self.artifacts
             .get(name)

@@ -56,8 +56,8 @@ struct Sealed {
 /// of the jobs and their outputs.
 ///
 /// # Errors
-/// The first error; then no artifact was replaced and nothing half-written is
-/// left behind.
+/// The first error; then no artifact was replaced and nothing half-written
+/// remains.
 pub fn build(
     folder: &Folder,
     jobs: &[Job],
@@ -68,7 +68,8 @@ pub fn build(
 }
 
 /// As [`build()`], with what an earlier build left in `memory`: neither reads nor
-/// compresses again what is known. Afterwards `memory` is ready to be saved.
+/// compresses again what that records. Afterwards `memory` is ready to be
+/// saved.
 ///
 /// # Errors
 /// As [`build()`].
@@ -111,7 +112,7 @@ pub(super) fn build_counted(
         let plain = job.outputs.iter().any(|(format, _)| container::writer(*format).method.is_none());
         sources.push(Source { plain, ..Source::new(&job.node.name, job.disk.clone(), methods)? });
     }
-    // A disk of which all is kept is not read again.
+    // A disk whose artifacts all stay is not read again.
     for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, rest)| rest.job.outputs.is_empty()) {
         source.extents.clear();
     }
@@ -162,10 +163,10 @@ fn streams(share: Share, sealed: &[Sealed]) -> Vec<(Method, [u8; 32], Stream)> {
     share.streams(&|file| files.iter().find(|(f, _)| Arc::ptr_eq(f, file)).map(|(_, name)| (*name).clone()))
 }
 
-/// A job with the outputs that are not kept.
+/// A job with the outputs that have to be written.
 struct Rest {
     job: Job,
-    /// Digest of the disk's content where it is known.
+    /// Digest of the disk's content if it was computed.
     content: Option<[u8; 32]>,
 }
 
@@ -197,7 +198,7 @@ fn report(folder: &Folder, job: &Job, format: Format, name: &str) -> ArtifactRep
 
 /// Gives artifacts their names. A sum is gone before its file changes and back
 /// when the new file is there, so `SHA256SUMS` is never wrong, only short. What
-/// was kept has no output.
+/// stays has no output.
 fn commit(folder: &Folder, outputs: Vec<(String, String, Option<Output>)>) -> Result<(), Error> {
     let names: BTreeSet<&str> = outputs.iter().filter(|(.., o)| o.is_some()).map(|(name, ..)| name.as_str()).collect();
     sums::forget(folder, &names)?;

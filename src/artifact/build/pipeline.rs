@@ -19,8 +19,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Clusters that a worker takes at a time: where most are known already, asking
-/// for the next costs more than computing it.
+/// Clusters that a worker takes at a time: where most are computed already,
+/// asking for the next costs more than computing it.
 const BATCH: usize = 8;
 
 /// A disk to be read.

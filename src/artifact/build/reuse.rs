@@ -22,11 +22,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Clusters of bases that are remembered: 64 GiB in about 50 MiB of memory.
 const MOST: usize = 1 << 20;
-/// Streams that are remembered beside those of the last build.
+/// Streams that are remembered in addition to those of the last build.
 const MOST_STREAMS: usize = 1 << 18;
 /// Stands for the digest of a cluster of zeros.
 const ZEROS: Digest = [0; 32];
-/// Stands for the digest of a cluster that is not known.
+/// Stands for the digest of a cluster whose digest is not recorded.
 const UNKNOWN: Digest = [0xff; 32];
 
 /// State of a cluster of a base.
@@ -121,8 +121,9 @@ impl Known {
         }
     }
 
-    /// Gives back to `memory` what is known now. `streams` are those of this
-    /// build, by method and digest; `written` are the files it wrote.
+    /// Gives back to `memory` all digests and streams that were found.
+    /// `streams` are those of this build, by method and digest; `written` are
+    /// the files it wrote.
     pub fn remember(
         self,
         memory: &mut Memory,

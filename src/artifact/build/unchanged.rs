@@ -1,4 +1,4 @@
-//! Which artifacts a build need not write again.
+//! Artifacts that a build need not write again.
 //!
 //! Nothing is concluded from what a user changed. Every disk is computed and
 //! digested, as for writing it, but not compressed. An artifact stays when its
@@ -91,10 +91,11 @@ pub(super) struct Found {
     pub content: Option<[u8; 32]>,
 }
 
-/// For each job, what of it stays. Digests no disk of which no output could.
+/// The outputs that stay, for each job. A disk none of whose outputs could stay
+/// is not digested.
 ///
 /// # Errors
-/// When a disk cannot be computed, or the build was interrupted.
+/// Fails when a disk cannot be computed, or the build was interrupted.
 pub(super) fn find(
     folder: &Folder,
     jobs: &[Job],
@@ -125,7 +126,8 @@ pub(super) fn find(
             }
         }
     }
-    // The files last, and in parallel: what is not known is read whole.
+    // The files last, and in parallel: a file whose digest is not recorded is
+    // read whole.
     let next = AtomicUsize::new(0);
     let whole: Mutex<Vec<(usize, Option<Stamp>)>> = Mutex::default();
     let taken = Moment::now();
@@ -225,7 +227,7 @@ mod tests {
         Job { node, disk: Arc::new(disk), outputs, key: None }
     }
 
-    /// When this fails, equal disks give other artifacts than before: raise
+    /// If this test fails, equal disks give other artifacts than before: raise
     /// [`CONTAINERS`], say so in CHANGELOG.md, and then put the new sums here.
     #[test]
     fn the_bytes_of_containers_are_those_of_their_number() {

@@ -58,11 +58,11 @@ impl Layers {
     }
 }
 
-/// Reads every byte of a range of a disk that is not known to be zeros: every
-/// cluster or grain is inflated. Returns how many bytes that were.
+/// Reads every byte of a range of a disk that `extents` do not give as zeros:
+/// every cluster or grain is inflated. Returns how many bytes that were.
 ///
 /// # Errors
-/// What the operating system says of the image.
+/// Error of the operating system on reading the image.
 pub fn read_disk(disk: &dyn ReadAt, range: Extent, report: &mut dyn FnMut(Finding)) -> io::Result<u64> {
     let size = CLUSTER as u64;
     let (mut read, mut wrong) = (0, 0);
@@ -251,7 +251,7 @@ mod tests {
         let members = ova::members(image).unwrap();
         let vmdk = members.iter().find(|m| m.name.ends_with(".vmdk")).unwrap();
         let (start, len) = (vmdk.offset as usize, vmdk.len as usize);
-        // A grain's stream, behind its marker; the first grain is at sector 128.
+        // A grain's stream, after its marker; the first grain is at sector 128.
         let stream = start + 128 * 512 + 12 + 2;
         let data = said(1, true, |b| b[stream..stream + 8].fill(0xff));
         assert!(data[0].starts_with("n-disk1.vmdk has the SHA-256 ") && data[0].ends_with(" [ova-digest]"), "{data:?}");

@@ -27,7 +27,7 @@ pub fn read_units(
 }
 
 /// Extents collected in ascending order: neighbours are joined, and nothing
-/// lies behind the disk's end.
+/// lies past the disk's end.
 pub struct Extents {
     disk: u64,
     out: Vec<Extent>,

@@ -37,7 +37,7 @@ pub(super) struct Writer {
     /// [`ArtifactReport::mark`](crate::artifact::ArtifactReport::mark).
     pub parts: fn(&Job, &Settings) -> Vec<Vec<u8>>,
     /// Begins a file for the job's disk. The digest is that of the disk's content,
-    /// where it is known before the disk is read.
+    /// if it was computed before.
     pub open: Open,
 }
 

@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// Opens raw, qcow2, VMDK, OVA, or one of them in a zip or under gzip, bzip2, xz
 /// or zstd, by what the file begins with; anything else is taken as raw.
 ///
-/// What is compressed as a whole is unpacked first, into a temporary file.
+/// A file that is compressed as a whole is unpacked first, into a temporary
+/// file.
 ///
 /// # Errors
 /// [`Error::Read`] with the file's name; its source says what is wrong.

@@ -2,7 +2,7 @@
 //!
 //! The order is descriptor, manifest, disk, as the OVF specification (DSP0243)
 //! wants it. Descriptor and manifest depend on the disk's length and digest,
-//! so their room is reserved, the VMDK is written in place behind it, and they
+//! so their room is reserved, the VMDK is written after it, and they
 //! are filled in at the end: no byte is copied.
 
 use crate::artifact::cluster::round_up;
@@ -49,7 +49,7 @@ pub struct OvaSink {
     /// Room for the descriptor, bytes.
     ovf_len: u64,
     disk: Disk,
-    /// Of the VMDK, where it is known before the file is read again.
+    /// SHA-256 of the VMDK, if it was computed while the VMDK was written.
     sha256: Option<[u8; 32]>,
 }
 

@@ -63,7 +63,7 @@ pub fn machine_uuid(lab: &str, node: &str) -> Uuid {
 /// Renders a descriptor from a handlebars template.
 ///
 /// # Errors
-/// When the template is wrong or names a value that there is not.
+/// Fails when the template is wrong or names a value that does not exist.
 pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> Result<String, Error> {
     let mut templates = Templates::new(escape).with_absent_values();
     templates.add("ovf", template).map_err(|source| Error::TemplateSyntax { source })?;

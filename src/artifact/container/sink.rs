@@ -35,7 +35,7 @@ pub trait Sink: Send {
     /// Bytes of cluster data in the file as stored.
     fn data_bytes(&self) -> u64;
 
-    /// The disk image within, when the file is a compressed one; known after
+    /// The disk image within, when the file is a compressed one; set by
     /// [`Sink::finish`].
     fn image(&self) -> Option<Image> {
         None

@@ -74,8 +74,8 @@ impl Scratch {
 }
 
 /// Unpacks all of `from`; `seen` gets every piece in order, with the bytes
-/// that came before it, and may refuse it. `need` is how many bytes come, if
-/// that is known.
+/// that came before it, and may refuse it. `need` is the number of bytes that
+/// come, if the format tells it.
 ///
 /// # Errors
 /// Those of `from` and `seen`; else what the operating system says.

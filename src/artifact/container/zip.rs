@@ -54,7 +54,7 @@ pub fn image(file: &Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
 /// Verifies the sums of all members.
 ///
 /// # Errors
-/// What the operating system says.
+/// Error of the operating system.
 pub fn check(file: &Arc<dyn ReadAt>, say: crate::artifact::container::check::Say<'_>) -> io::Result<()> {
     for member in members(&**file)? {
         match sum(file, &member) {
@@ -93,8 +93,8 @@ fn sum(file: &Arc<dyn ReadAt>, member: &Member) -> io::Result<()> {
     Err(bad(format!("{name} in the zip archive has the CRC-32 {:08x}, but the directory says {said:08x}", crc.sum())))
 }
 
-/// Whether a file of an archive is a disk image, by its name: what another
-/// system put beside one is none.
+/// Whether a file of an archive is a disk image, by its name; files that
+/// another system added to one are none.
 pub(crate) fn is_image(m: &Member) -> bool {
     let name = m.name.to_ascii_lowercase();
     let ends = [".img", ".raw", ".qcow2", ".vmdk", ".ova"].iter().any(|end| name.ends_with(end));

@@ -2,7 +2,7 @@
 //!
 //! A format's first bytes point to its last ones, so as a rule a digest cannot
 //! be computed while the file is written from front to back. It is read once
-//! more, from the kernel's cache. Where the first bytes are known before, a
+//! more, from the kernel's cache. If the first bytes are computed before, a
 //! [`Running`] digest saves that.
 
 use crate::artifact::error::Error;

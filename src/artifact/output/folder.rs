@@ -1,13 +1,13 @@
 //! The folder that artifacts are written to.
 //!
 //! One build at a time holds the folder's lock. An artifact grows in a hidden
-//! file beside its final name and is renamed when everything is complete, so
-//! whoever looks finds a complete artifact or none. Because the lock proves
-//! that no other build is running, hidden files found when it is taken are
-//! what a killed build left behind, and are removed.
+//! file of the folder and is renamed when everything is complete, so that the
+//! folder has a complete artifact or none. Because the lock proves that no
+//! other build is running, hidden files found when it is taken are what a
+//! killed build left, and are removed.
 //!
 //! A build does not wait until its gigabytes are on the platter: killing it at
-//! any moment is safe, cutting the power right behind it is what
+//! any moment is safe, cutting the power right after it is what
 //! `sha256sum -c SHA256SUMS` is for.
 
 use crate::artifact::error::Error;
@@ -129,7 +129,7 @@ impl Folder {
     /// Starts a file that will be called `name`.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn create(&self, name: &str) -> Result<Partial, Error> {
         self.start(name, 0o666)
     }
@@ -138,7 +138,7 @@ impl Folder {
     /// the umask.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn create_private(&self, name: &str) -> Result<Partial, Error> {
         let partial = self.start(name, modes::PRIVATE)?;
         let failed = |e| Error::write(&partial.path, e);
@@ -168,7 +168,7 @@ impl Folder {
     /// As [`Folder::replace`], for the eyes of the file's owner only.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn replace_private(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let partial = self.create_private(name)?;
         std::io::Write::write_all(&mut &partial.file, bytes).map_err(|e| Error::write(&partial.target, e))?;
@@ -178,7 +178,7 @@ impl Folder {
     /// Writes a small file in one go and renames it into place.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let partial = self.create(name)?;
         std::io::Write::write_all(&mut &partial.file, bytes).map_err(|e| Error::write(&partial.target, e))?;
@@ -208,7 +208,7 @@ impl Partial {
     /// Gives the file its final name, replacing what was there.
     ///
     /// # Errors
-    /// What the operating system says; the hidden file is removed then.
+    /// Error of the operating system; the hidden file is removed then.
     pub fn commit(mut self) -> Result<(), Error> {
         std::fs::rename(&self.path, &self.target).map_err(|e| Error::write(&self.target, e))?;
         self.armed = false;

@@ -1,6 +1,6 @@
-//! A file whose writes are gathered: whoever adds to its end in small steps
-//! gets few large ones, which the host's file system takes at less than half
-//! the cost. What is still gathered is read as if it were in the file.
+//! A file whose writes are gathered: a writer that adds to its end in small
+//! steps causes few large ones, which the host's file system takes at less than
+//! half the cost. What is still gathered is read as if it were in the file.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -51,7 +51,7 @@ impl Gather {
     }
 
     /// # Errors
-    /// What the operating system says, of these bytes or of earlier ones.
+    /// Error of the operating system for these bytes or for earlier ones.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let tail = &mut *self.tail();
         let end = offset + bytes.len() as u64;
@@ -73,7 +73,7 @@ impl Gather {
     }
 
     /// # Errors
-    /// `UnexpectedEof` behind the end; else what the operating system says.
+    /// `UnexpectedEof` past the end; else what the operating system says.
     pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let mut tail = self.tail();
         let end = offset + buf.len() as u64;
@@ -112,7 +112,7 @@ impl Gather {
     /// Metadata of the file after all of it is written.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.file()?.metadata()
     }

@@ -72,11 +72,11 @@ fn text(manifest: &Manifest, boards: &BTreeMap<&str, Board>, base: &str) -> serd
     Ok(Some(text))
 }
 
-/// Writes the list of all cards that the manifest knows; takes an old one away
+/// Writes the list of all cards in the manifest; takes an old one away
 /// when there is none. `base` is the address of the folder.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// Fails when the file cannot be written.
 pub fn save(
     folder: &Folder,
     manifest: &Manifest,

@@ -1,6 +1,6 @@
-//! `manifest.json`: what went into a build and what came out, for programs and
-//! for whoever asks in a year. It holds no secret, no path of this machine and
-//! no time but the lab's own.
+//! `manifest.json`: the inputs of a build and its artifacts, for programs and
+//! for a reader in a year. It holds no secret, no path of this machine and no
+//! time but the lab's own.
 
 use crate::artifact::cluster::CLUSTER;
 use crate::artifact::codec::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
@@ -101,7 +101,7 @@ impl Manifest {
         }
     }
 
-    /// Which distribution each node of the lab is, as far as it is said.
+    /// Distribution of each node of the lab, as far as the manifest says it.
     pub fn systems(&self) -> Systems {
         let distribution = |medium: &Value| medium["distribution"].as_str().unwrap_or_default().to_owned();
         let Some(media) = self.inputs.get(MEDIA).and_then(Value::as_object) else {
@@ -144,7 +144,7 @@ impl Manifest {
     /// Writes `manifest.json`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails when the file cannot be written.
     pub fn save(&self, folder: &Folder) -> Result<(), Error> {
         let text = self.text().map_err(|source| Error::Write { path: folder.path().join(FILE), source })?;
         folder.replace(FILE, &text)
@@ -153,7 +153,7 @@ impl Manifest {
     /// The bytes of the file.
     ///
     /// # Errors
-    /// When a value in it cannot be written as JSON.
+    /// Fails when a value in it cannot be written as JSON.
     pub fn text(&self) -> std::io::Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
@@ -163,7 +163,7 @@ impl Manifest {
     /// Reads `manifest.json`; nothing when there is none.
     ///
     /// # Errors
-    /// When it cannot be read or understood.
+    /// Fails when it cannot be read or understood.
     pub fn load(folder: &std::path::Path) -> Result<Option<Self>, Error> {
         let path = folder.join(FILE);
         let error = |source| Error::Read { path: path.clone(), source };

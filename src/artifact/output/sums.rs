@@ -66,7 +66,7 @@ pub fn forget(folder: &Folder, names: &BTreeSet<&str>) -> Result<(), Error> {
 /// Adds or replaces lines, and removes those whose file is gone.
 ///
 /// # Errors
-/// When the file cannot be read or written.
+/// Fails when the file cannot be read or written.
 pub fn add(folder: &Folder, new: Vec<(String, String)>) -> Result<(), Error> {
     let mut sums = load(folder)?;
     sums.retain(|name, _| folder.path().join(name).exists());

@@ -188,7 +188,7 @@ impl Checker<'_> {
         self.take(header.refcount_offset, len, What::Counts);
         let mut counts = Counts { image: self.image, bits: 1 << order, blocks: BTreeMap::new(), last: None };
         let per = counts.per();
-        // Entries behind those are of clusters behind the end of the file.
+        // Later entries are those of clusters past the end of the file.
         let needed = self.image.file.len().div_ceil(self.size).div_ceil(per);
         let mut seen = BTreeSet::new();
         let mut table = vec![0; self.size as usize];

@@ -14,7 +14,7 @@ const HEADER_LEN_V3: usize = 104;
 
 /// Bit of `incompatible_features`: refcounts may be wrong; reading does not care.
 pub const DIRTY: u64 = 1 << 0;
-/// Bit: some table is known to be wrong; reading may still work.
+/// Bit: a program found some table to be wrong; reading may still work.
 pub const CORRUPT: u64 = 1 << 1;
 /// Bit: the guest's data is in another file.
 const EXTERNAL_DATA: u64 = 1 << 2;

@@ -13,7 +13,7 @@ use crate::read_at::{Extent, ReadAt, check_range};
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-/// Tables and clusters kept, bytes each; at least four of either.
+/// Bytes of tables, and of clusters, that are cached; at least four of either.
 const KEEP: usize = 4 << 20;
 
 /// Base-2 logarithm of the largest window that a zstd frame may ask for: that

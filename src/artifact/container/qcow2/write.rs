@@ -5,10 +5,10 @@
 //! ```
 //!
 //! Clusters arrive in ascending order, so an L2 table is complete, and
-//! written, when the first cluster behind its range arrives: memory does not
+//! written, when the first cluster after its range arrives: memory does not
 //! grow with the disk. An incompressible cluster and an L2 table need a whole
-//! cluster of the file; the room skipped to reach the next boundary is kept
-//! in a short list of gaps, which later streams fill.
+//! cluster of the file; the room skipped to reach the next boundary goes into a
+//! short list of gaps, which later streams fill.
 
 use super::format::{COPIED, Compression, HEADER_LEN, Header, compressed_entry};
 use crate::artifact::cluster::{CLUSTER, round_up};
@@ -208,7 +208,7 @@ impl Sink for Qcow2Sink {
             compression: self.compression,
         };
         let mut first = [0; HEADER_LEN + 8];
-        // The eight zeros behind it end the (empty) list of header extensions.
+        // The eight zeros after it end the (empty) list of header extensions.
         first[..HEADER_LEN].copy_from_slice(&header.encode());
         self.output.write(0, &first)
     }

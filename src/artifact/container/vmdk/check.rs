@@ -93,7 +93,7 @@ impl Vmdk {
         Ok(())
     }
 
-    /// Bytes of the file that the grain at a sector fills; `None` behind its end.
+    /// Bytes of the file that the grain at a sector fills; `None` past its end.
     fn grain_len(&self, sector: u64) -> io::Result<Option<u64>> {
         if self.header.flags & FLAG_COMPRESSED == 0 {
             return Ok((sector * SECTOR < self.file.len()).then(|| self.grain_bytes()));

@@ -15,11 +15,11 @@ use crate::read_at::{Extent, ReadAt, SECTOR, check_range};
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-/// Bytes of inflated grains kept.
+/// Bytes of inflated grains that are cached.
 const KEEP: usize = 4 << 20;
-/// Grain tables kept.
+/// Grain tables that are cached.
 const KEEP_TABLES: usize = 64;
-/// Entries up to this one mean "zeros": 0 not allocated, 1 known to be zero.
+/// Entries up to this one mean "zeros": 0 not allocated, 1 allocated as zeros.
 pub(super) const LAST_ZERO: u32 = 1;
 
 /// An opened sparse VMDK.
@@ -195,8 +195,8 @@ fn header_at(file: &Arc<dyn ReadAt>, offset: u64) -> io::Result<Header> {
     Header::decode(&bytes)
 }
 
-/// The copy of the header before the end of the stream, which knows where the
-/// directory is. Zeros behind the end are tolerated.
+/// The copy of the header before the end of the stream, which has the
+/// directory's offset. Zeros past the end are tolerated.
 fn footer(file: &Arc<dyn ReadAt>) -> io::Result<Header> {
     let sectors = file.len() / SECTOR;
     let mut bytes = [0; 512];

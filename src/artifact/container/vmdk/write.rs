@@ -23,7 +23,7 @@ use crate::artifact::output::file::Output;
 use crate::lab::Controller;
 use crate::read_at::SECTOR;
 
-/// Sectors kept for the descriptor.
+/// Sectors reserved for the descriptor.
 const DESCRIPTOR_SECTORS: u64 = 20;
 /// Sector of the first grain, as in VMware's streams.
 const OVERHEAD: u64 = 128;
@@ -56,8 +56,8 @@ pub struct VmdkWriter {
 
 impl VmdkWriter {
     /// A writer for a disk of `size` bytes, a whole number of sectors.
-    /// `content` is the digest that [`VmdkWriter::finish`] is to get, where it
-    /// is known before: then the file is digested while it is written.
+    /// `content` is the digest that [`VmdkWriter::finish`] is to get, if it was
+    /// computed before: then the file is digested while it is written.
     pub fn new(
         output: &Output,
         base: u64,

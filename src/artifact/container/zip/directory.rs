@@ -16,7 +16,7 @@ const MAX_TAIL: u64 = 65_535 + END_LEN as u64;
 /// Largest central directory that is read, bytes: three times what the names of
 /// a medium may have.
 const MAX_CENTRAL: u64 = 192 << 20;
-/// Zeros behind the archive are looked over in steps of so many bytes.
+/// Zeros after the archive are looked over in steps of so many bytes.
 const STEP: u64 = 64 << 10;
 
 /// Flags of a file.
