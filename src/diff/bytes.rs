@@ -125,7 +125,7 @@ pub type VisitPieces<'a> = dyn FnMut(u64, &[u8], &[u8]) -> io::Result<()> + 'a;
 /// begin and end at multiples of `unit` bytes from `start`.
 ///
 /// # Errors
-/// When either side cannot be read, and what `visit` returns.
+/// Fails when either side cannot be read; else the error of `visit`.
 pub fn pieces(
     (a, b): (&dyn ReadAt, &dyn ReadAt),
     (start, end): (u64, u64),
@@ -156,11 +156,11 @@ pub fn pieces(
     Ok(())
 }
 
-/// Compares a range of bytes of which nothing more is known; `what` says what
+/// Compares a range of bytes that no format describes; `what` says what
 /// they are, offsets in the report count from `base`.
 ///
 /// # Errors
-/// What `sink` returns; bytes that cannot be read are a difference.
+/// Error of `sink`; bytes that cannot be read are a difference.
 pub fn compare(
     place: &str,
     kind: &'static str,
@@ -185,7 +185,7 @@ pub fn compare(
 /// Whether both have the same length and bytes.
 ///
 /// # Errors
-/// When either cannot be read.
+/// Fails when either cannot be read.
 pub fn equal(a: &dyn ReadAt, b: &dyn ReadAt) -> io::Result<bool> {
     if a.len() != b.len() {
         return Ok(false);

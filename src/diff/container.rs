@@ -113,7 +113,7 @@ pub struct Compared {
 /// Compares two images: containers first, then the disks.
 ///
 /// # Errors
-/// What `sink` returns; damage is a difference.
+/// Error of `sink`; damage is a difference.
 pub fn images(a: &Image, b: &Image, sink: &mut Sink<'_>) -> io::Result<Compared> {
     if let Ok(true) = bytes::equal(&*a.file, &*b.file) {
         return Ok(Compared { container: true, disk: true });

@@ -15,7 +15,7 @@ const SIGNATURE_AT: u64 = 440;
 /// Compares two disks, or two volumes without partitions.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn compare(a: &Arc<dyn ReadAt>, b: &Arc<dyn ReadAt>, sink: &mut Sink<'_>) -> io::Result<()> {
     field("disk", "length", "bytes", (a.len(), b.len()), sink)?;
     let (x, y) = match (open_disk(a.clone()), open_disk(b.clone())) {

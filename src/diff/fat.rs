@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// Runs of clusters that are remembered on each side.
 const RUNS: usize = 1 << 20;
 
-/// Runs of clusters with who has them: first cluster, first behind, whose.
+/// Runs of clusters with their owners: first cluster, first cluster after the
+/// run, owner.
 #[derive(Default)]
 struct Claims(Vec<(u32, u32, Arc<Owner>)>);
 
@@ -44,7 +45,7 @@ struct Pair<'a> {
 /// sector is a partition table that was compared already.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn compare(
     place: &str,
     (a, b): (&FatFs, &FatFs),
@@ -191,7 +192,7 @@ impl Pair<'_> {
         let read = pieces(self.sides, (start, end), DIRENT, &mut |at, x, y| {
             let (Ok(x), Ok(y)) = (<&[u8; DIRENT]>::try_from(x), <&[u8; DIRENT]>::try_from(y)) else { return Ok(()) };
             let name = |raw: &[u8; DIRENT]| shown_name(&DirEntry::decode(raw).name).to_ascii_uppercase();
-            // The parts of a long name belong to the entry behind them.
+            // The parts of a long name belong to the entry after them.
             let long = x[11] & ATTR_LONG == ATTR_LONG || y[11] & ATTR_LONG == ATTR_LONG;
             let named = self.root.contains(&name(x)) || self.root.contains(&name(y)) || long && !self.root.is_empty();
             let owner = format!("{:?}", String::from_utf8_lossy(&name(y)));

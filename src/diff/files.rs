@@ -41,7 +41,7 @@ struct Walk<'a, 'w, 's> {
 /// Compares what is at the two paths, and all below if they are directories.
 ///
 /// # Errors
-/// What `sink` returns; damage is a difference.
+/// Error of `sink`; damage is a difference.
 pub fn compare(
     place: &str,
     (a, path_a): (&dyn FileSystem, &[u8]),

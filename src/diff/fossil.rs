@@ -23,7 +23,7 @@ struct Pair<'a> {
 /// Compares two volumes whose bytes are `sides`.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn compare(
     place: &str,
     (a, b): (&FossilReader, &FossilReader),

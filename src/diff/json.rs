@@ -7,7 +7,7 @@ use std::io;
 /// Compares two manifests. Places are the keys from the root, with slashes.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn manifests(a: &Value, b: &Value, sink: &mut Sink<'_>) -> io::Result<()> {
     value("", a, b, sink)
 }

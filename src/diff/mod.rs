@@ -121,7 +121,7 @@ fn field<T: PartialEq + std::fmt::Display>(
 /// Compares the files below two directories.
 ///
 /// # Errors
-/// What `sink` returns; damage is a difference.
+/// Error of `sink`; damage is a difference.
 pub fn trees(
     place: &str,
     a: (&dyn FileSystem, &[u8]),

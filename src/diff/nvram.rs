@@ -1,11 +1,12 @@
-//! The nvram block, by its fields. Keys are secrets: that they differ is said,
-//! not what they are.
+//! The nvram block, by its fields. Keys are secrets: a difference is reported,
+//! but not the keys.
 
 use super::{Difference, Sink};
 use std::io;
 
-/// First byte, first byte behind, name, whether its bytes may be shown. By
-/// `struct Nvrsafe` in /sys/include/authsrv.h, as `crates/plan9-auth/src/nvram.rs`.
+/// First byte, first byte after the field, name, whether its bytes may be
+/// shown. By `struct Nvrsafe` in /sys/include/authsrv.h, as
+/// `crates/plan9-auth/src/nvram.rs`.
 const FIELDS: [(usize, usize, &str, bool); 12] = [
     (0, 7, "machine key", false),
     (7, 8, "checksum of the machine key", false),
@@ -26,7 +27,7 @@ pub const LEN: u64 = 126;
 /// Compares two blocks of [`LEN`] bytes.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn compare(place: &str, a: &[u8], b: &[u8], sink: &mut Sink<'_>) -> io::Result<()> {
     for (start, end, name, open) in FIELDS {
         let (Some(x), Some(y)) = (a.get(start..end), b.get(start..end)) else { continue };

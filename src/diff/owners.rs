@@ -42,7 +42,7 @@ impl Owners {
     }
 }
 
-/// Why a block differs.
+/// Reason why a block differs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Why {
     /// Because of a file that was named.
@@ -53,7 +53,8 @@ pub enum Why {
     Itself(String),
 }
 
-/// Why a block differs that these have; `None`: nobody.
+/// Reason why a block of these owners differs; `None` for a block without an
+/// owner.
 pub fn why(a: Option<&Owner>, b: Option<&Owner>) -> Why {
     match (a, b) {
         (None, None) => Why::Itself("free".into()),
@@ -89,7 +90,7 @@ impl Blocks {
     /// Reports what was taken up; `noun` is what a block is called.
     ///
     /// # Errors
-    /// What `sink` returns.
+    /// Error of `sink`.
     pub fn report(self, place: &str, kind: &'static str, noun: &str, sink: &mut Sink<'_>) -> io::Result<()> {
         let named = self.own.len();
         self.own.into_iter().try_for_each(&mut *sink)?;

@@ -7,7 +7,7 @@ use std::io;
 /// a difference is the number of its line, from 1.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn lines(place: &str, kind: &'static str, what: &str, a: &str, b: &str, sink: &mut Sink<'_>) -> io::Result<()> {
     let (left, right): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
     let same = |(x, y): &(&&str, &&str)| x == y;

@@ -31,7 +31,7 @@ impl Side {
 /// a partition table that was compared already.
 ///
 /// # Errors
-/// What `sink` returns.
+/// Error of `sink`.
 pub fn partitions(name: &str, a: &Side, b: &Side, table: bool, sink: &mut Sink<'_>) -> io::Result<()> {
     let len = (a.bytes.len(), b.bytes.len());
     match bytes::equal(&*a.bytes, &*b.bytes) {
