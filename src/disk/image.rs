@@ -30,7 +30,7 @@ pub struct PartInfo {
 }
 
 impl PartInfo {
-    /// First byte behind the partition.
+    /// First byte after the partition.
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.len)
     }
@@ -40,7 +40,7 @@ impl PartInfo {
     }
 }
 
-/// Why a disk, or a partition of it, cannot be opened.
+/// Reason why a disk, or a partition of it, cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenDiskError {
     #[error(

@@ -64,7 +64,7 @@ pub struct MbrEntry {
 }
 
 impl MbrEntry {
-    /// First sector behind the partition.
+    /// First sector after the partition.
     pub fn end(&self) -> u64 {
         u64::from(self.start) + u64::from(self.sectors)
     }

@@ -41,7 +41,7 @@ impl Partition {
     }
 }
 
-/// Why partitions do not make a disk.
+/// Reason why partitions do not make a disk.
 #[derive(Debug, Error)]
 pub enum DiskError {
     #[error("A disk of {n} does not end with a sector: its length must be a multiple of 512", n = count::of(.0, "byte"))]
@@ -86,8 +86,8 @@ impl Disk {
     /// partition and go into its table.
     ///
     /// # Errors
-    /// When something overlaps, leaves the disk, or could not be found by the
-    /// loader.
+    /// Fails when something overlaps, leaves the disk, or could not be found by
+    /// the loader.
     pub fn new(len_bytes: u64, mbr: &Mbr, mut partitions: Vec<Partition>) -> Result<Self, DiskError> {
         if !len_bytes.is_multiple_of(SECTOR) {
             return Err(DiskError::Length(len_bytes));

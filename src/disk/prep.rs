@@ -22,7 +22,7 @@ pub struct PrepEntry {
     pub name: String,
     /// First sector, from the start of the Plan 9 partition.
     pub start: u64,
-    /// First sector behind it.
+    /// First sector after it.
     pub end: u64,
 }
 
@@ -59,7 +59,7 @@ pub enum PrepError {
 /// The table's sector for a Plan 9 partition of `sectors` sectors.
 ///
 /// # Errors
-/// When [`verify`] finds fault.
+/// Fails when [`verify`] finds fault.
 pub fn encode(entries: &[PrepEntry], sectors: u64) -> Result<[u8; 512], PrepError> {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|e| e.start);
