@@ -22,7 +22,7 @@ pub struct Facts {
     pub partitions: Vec<(String, u64)>,
 }
 
-/// Why a device is not written to.
+/// Reason why a device is not written to.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     #[error("There is no {path}")]
@@ -63,8 +63,8 @@ impl Device {
     /// kernel lets nobody mount it as long as this is open.
     ///
     /// # Errors
-    /// When it is a partition, mounted, the system's own, read-only, empty, or
-    /// no device.
+    /// Fails when it is a partition, mounted, the system's own, read-only,
+    /// empty, or no device.
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => DeviceError::Missing { path: path.into() },

@@ -25,27 +25,27 @@ pub trait Target {
         self.len() == 0
     }
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
     /// Brings everything onto the card, and forgets what this host remembers
     /// of it, so that reading means the card.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Error of the operating system.
     fn settle(&self) -> io::Result<()>;
 }
 
-/// Which half of the work is done.
+/// Half of the work: the card is written, then compared with the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Writing,
     Verifying,
 }
 
-/// Why an image is not on a card.
+/// Reason why an image is not on a card.
 #[derive(Debug, thiserror::Error)]
 pub enum FlashError {
     #[error(
@@ -73,7 +73,8 @@ pub enum FlashError {
 /// image a phase has done, and says whether to go on.
 ///
 /// # Errors
-/// When the card is too small, does not hold what was written, or an access fails.
+/// Fails when the card is too small, does not hold what was written, or an
+/// access fails.
 pub fn flash(image: &dyn ReadAt, card: &dyn Target, go_on: &dyn Fn(Phase, u64) -> bool) -> Result<(), FlashError> {
     let len = image.len();
     if len > card.len() {
@@ -114,8 +115,8 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
-    /// A card that says `says` bytes and has `has`: what is behind them goes
-    /// to the start again, as with forged ones.
+    /// A card that says `says` bytes and has `has`: an offset past them goes to
+    /// the start again, as with forged ones.
     struct Card {
         says: u64,
         has: usize,
