@@ -47,7 +47,7 @@ pub struct Architecture {
 
 impl Facts {
     /// Looks at the tree of `medium`, which is `called` so: names of files,
-    /// addresses, the name of a release of the catalogue.
+    /// addresses, the name of a release.
     pub fn of(medium: &Medium, called: &[String]) -> Self {
         let tree = &*medium.tree;
         let release = called.iter().find_map(|name| front_release(name)).map(str::to_owned);
