@@ -1,4 +1,4 @@
-//! Which address is whose.
+//! Addresses of the nodes.
 //!
 //! An address that the file leaves out is derived, the same on every machine: a
 //! MAC from the names of lab and node (so that it stays when other nodes come and

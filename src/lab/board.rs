@@ -1,8 +1,8 @@
 //! Boards: the machines that a node can be.
 //!
 //! [`BOARDS`] is the only list: a board is a row of it. What a boot needs on the
-//! disk is in `assemble`, and what runs a board is in `guest`; both go by
-//! [`Boot`].
+//! disk is in `assemble`, and the code that runs a board is in `guest`; both go
+//! by [`Boot`].
 
 use super::format::Format;
 use super::model::{Arch, Controller, Nic, Node, PcFirmware};
@@ -36,11 +36,11 @@ pub struct BoardSpec {
     pub boot: Boot,
     /// Keys of its hardware that a lab can choose; none: all of a PC's.
     pub choices: Option<&'static [&'static str]>,
-    /// What is said of another one.
+    /// End of the message about a key that is not among `choices`.
     pub not_chosen: &'static str,
-    /// Key that has the size of its disk, and what is said of the other one.
+    /// Key that has the size of its disk, and the message about the other one.
     pub size: SizeKey,
-    /// What the board is made of, whatever the lab says.
+    /// Hardware of the board, whatever the lab says.
     pub fixed: Fixed,
     /// Roots that its kernels start from; none: all.
     pub roots: Option<&'static [Fs]>,
@@ -51,11 +51,11 @@ pub struct BoardSpec {
     pub firmware: &'static [&'static str],
     /// Whether QEMU has a board on which its kernel runs.
     pub is_emulated: bool,
-    /// What stands for a format that another program imports as a machine.
+    /// Format in place of one that another program imports as a machine.
     pub import: Format,
 }
 
-/// What finds the loader or the kernel on the disk.
+/// Program that finds the loader or the kernel on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
     /// A PC's firmware: [`PcFirmware`] says which.
@@ -69,7 +69,7 @@ pub enum Boot {
 /// Key that has the size of a board's disk.
 #[derive(Clone, Copy, Debug)]
 pub enum SizeKey {
-    /// `disk`; with what is said of `card`, and the way out.
+    /// `disk`; with the message about `card`, and the way out.
     Disk(&'static str, &'static str),
     Card,
 }
@@ -155,7 +155,7 @@ pub const BOARDS: &[BoardSpec] = &[
 ];
 
 impl Board {
-    /// What is known of it.
+    /// Row of the board in [`BOARDS`].
     ///
     /// # Panics
     /// Never: a test reads every row.
@@ -187,8 +187,8 @@ impl Board {
         matches!(self, Self::Pc)
     }
 
-    /// Partitions of a size that the lab may choose, beside those of roles and that
-    /// of UEFI. There is `nvram` too, one sector always.
+    /// Partitions of a size that the lab may choose, in addition to those of
+    /// roles and that of UEFI. There is `nvram` too, one sector always.
     pub fn partitions(self) -> Vec<&'static str> {
         let spec = self.spec();
         let roots = ROOTS.iter().filter(|root| spec.roots.is_none_or(|own| own.contains(&root.fs)));

@@ -28,10 +28,10 @@ pub const DISK_MAX: u64 = 2 << 40;
 pub const CPUS_MAX: u32 = 32;
 /// The first port that needs no root.
 pub const PORTS_MIN: u16 = 1024;
-/// One node's ports fit behind it.
+/// Largest base: one node's ports fit between it and 65,535.
 pub const PORTS_MAX: u16 = 65_000;
 
-/// Keys that say what a machine is like.
+/// Keys that describe a machine.
 const HARDWARE: [&str; 8] = ["arch", "cpus", "memory", "disk", "card", "firmware", "controller", "nic"];
 
 #[derive(Default)]
@@ -73,10 +73,10 @@ pub(crate) struct NetworkDraft {
     pub domain: Option<At<String>>,
 }
 
-/// What a node has and [defaults] may say for all.
+/// Keys of a node, which [defaults] may set for all.
 #[derive(Clone, Default)]
 pub(crate) struct Hardware {
-    /// What it is built from.
+    /// Name of the medium that it is built from.
     pub medium: Option<At<String>>,
     pub arch: Option<Arch>,
     pub cpus: Option<u32>,
@@ -346,7 +346,7 @@ fn read_media(media: &Section<'_, '_>) -> Vec<(At<String>, Option<Medium>)> {
     all
 }
 
-/// Where one medium is: exactly one of three keys says it.
+/// Medium of a section, in which exactly one of three keys says where it is.
 fn read_medium(medium: &Section<'_, '_>) -> Option<Medium> {
     let sha256 = medium.get("sha256").and_then(|v| v.parse("64 hexadecimal digits in quotes", names::sha256));
     let path = medium.get("path").map(|v| v.parse("a path in quotes", |t| names::path("Path", t)));

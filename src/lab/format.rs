@@ -1,7 +1,7 @@
 //! Formats: the forms that a node's disk is written in.
 //!
-//! [`FORMATS`] is the only list of what is known of each before anything is
-//! written. Writers are in `artifact::container`, one for each row.
+//! [`FORMATS`] is the only list of their properties. Writers are in
+//! `artifact::container`, one for each row.
 
 use super::board::{Board, SizeKey};
 use super::model::Controller;
@@ -33,17 +33,17 @@ pub struct FormatSpec {
     /// End of the file's name, after the node's name and a dot.
     pub extension: &'static str,
     pub holds: Holds,
-    /// How QEMU opens it; none where QEMU starts no node from it.
+    /// QEMU's driver for it; none where QEMU starts no node from it.
     pub run: Option<Run>,
     /// Rank among the formats that a card is flashed from, lowest first: those that
     /// need no unpacking, then by the speed of that. None where nothing is.
     pub flash: Option<u8>,
-    /// What is said of a node on virtio whose machine in this format has its
-    /// disk on IDE instead.
+    /// Remark about a node on virtio whose machine in this format has its disk
+    /// on IDE instead.
     pub no_virtio: Option<&'static str>,
 }
 
-/// What an artifact is for.
+/// Content of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// A disk, of whatever board.
@@ -54,7 +54,7 @@ pub enum Holds {
     Card,
 }
 
-/// How QEMU opens an artifact.
+/// Driver of QEMU that opens an artifact, and its rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Rank among the formats that there are of a node, lowest first.
@@ -93,7 +93,7 @@ impl Format {
     /// Formats of a node in a lab that names none.
     pub const DEFAULT: [Self; 2] = [Self::Qcow2, Self::Ova];
 
-    /// What is known of the format.
+    /// Row of the format in [`FORMATS`].
     ///
     /// # Panics
     /// Never: a test reads every row.
@@ -121,7 +121,7 @@ impl Format {
         FORMATS.iter().map(|spec| spec.format).filter(|format| format.is_card()).collect()
     }
 
-    /// What stands for the format on a board: a Pi is not imported as a machine,
+    /// Format in its place on a board: a Pi is not imported as a machine,
     /// QEMU's ARM machine by QEMU alone. None where there is no such thing.
     pub fn on(self, board: Board) -> Option<Self> {
         match self.spec().holds {
@@ -132,7 +132,7 @@ impl Format {
         }
     }
 
-    /// What a disk on `wanted` is attached to in this format.
+    /// Controller of a disk in this format, for a node with `wanted`.
     pub fn controller(self, wanted: Controller) -> Controller {
         match self.spec().no_virtio {
             Some(_) if matches!(wanted, Controller::Virtio | Controller::Sd) => Controller::Ide,
@@ -140,7 +140,8 @@ impl Format {
         }
     }
 
-    /// What is to be said where that is another one.
+    /// Remark for a node with `wanted`, if the controller in this format is
+    /// another one.
     pub fn note(self, wanted: Controller) -> Option<&'static str> {
         self.spec().no_virtio.filter(|_| self.controller(wanted) != wanted)
     }

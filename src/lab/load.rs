@@ -81,14 +81,15 @@ impl Lab {
         self
     }
 
-    /// The lab built from another medium: a name that it knows, the path of one,
-    /// relative to the working directory, or the name of a release that p9img
-    /// knows. The medium of a path is called by the path's last part, so that the
-    /// same tree elsewhere gives the same plan. Nodes that name a medium of their
-    /// own keep it, and it its name.
+    /// The lab built from another medium: the name of one of its media, the
+    /// path of one, relative to the working directory, or the name of a
+    /// release. The medium of a path is called by the path's last part, so that
+    /// the same tree elsewhere gives the same plan. Nodes that name a medium of
+    /// their own keep it, and it its name.
     ///
     /// # Errors
-    /// Neither a known name nor a path: nothing is there and it has no slash.
+    /// Fails when it is neither of these names nor a path: nothing is there and
+    /// it has no slash.
     pub fn with_medium(mut self, medium: &str) -> Result<Self, Problem> {
         if medium == SAMPLE || self.media.contains_key(medium) {
             self.medium = medium.to_owned();

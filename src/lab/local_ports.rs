@@ -1,9 +1,9 @@
-//! Where on this machine the ports of each node begin when the lab runs.
+//! Ports of this machine for the nodes' services when the lab runs.
 //!
 //! The first node's from `base + 10` on, the second's from `base + 20`; a node
 //! with more than ten services takes as many tens as it needs.
 
-/// Ports of a node begin at a multiple of this behind the base.
+/// Ports of a node begin at a multiple of this after the base.
 pub const STRIDE: usize = 10;
 
 /// Groups of ten ports that a node with so many services takes.
@@ -11,8 +11,8 @@ pub fn tens(services: usize) -> usize {
     services.div_ceil(STRIDE).max(1)
 }
 
-/// The highest port that nodes with so many services each need; none without
-/// services.
+/// The highest port that nodes with so many services each need; none if no node
+/// has services.
 pub fn highest(base: u16, services: impl IntoIterator<Item = usize>) -> Option<usize> {
     let mut begin = usize::from(base) + STRIDE;
     let mut highest = None;

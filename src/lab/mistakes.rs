@@ -13,12 +13,12 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-/// Mistakes kept of one file; the rest is only counted.
+/// Mistakes recorded of one file; the rest is only counted.
 const MOST: usize = 200;
 /// Characters of a source line that are quoted.
 const EXCERPT: usize = 110;
 
-/// What sort of mistake it is: stable words for programs.
+/// Kind of a mistake: stable words for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -62,7 +62,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with a value, before anyone knows where the value stands.
+/// Flaw of a value, before its position in the file is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub kind: Kind,
@@ -124,7 +124,7 @@ pub struct Mistake {
 pub struct Mistakes {
     pub file: String,
     pub mistakes: Vec<Mistake>,
-    /// How many more there are than `mistakes` holds.
+    /// Number of mistakes that `mistakes` does not contain.
     pub left_off: usize,
 }
 
@@ -216,7 +216,7 @@ impl Mistake {
 }
 
 /// The text with control characters shown as `\u{…}`: a file must not be able
-/// to steer the terminal of whoever reads the report.
+/// to steer the terminal of the report's reader.
 fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -266,7 +266,7 @@ pub(crate) struct Notes<'t> {
     lines: Vec<usize>,
     noted: RefCell<Vec<(usize, Mistake)>>,
     left_off: Cell<usize>,
-    /// What is no mistake, and to be known.
+    /// Remarks that are no mistakes.
     hints: RefCell<Vec<String>>,
 }
 
@@ -315,7 +315,7 @@ impl<'t> Notes<'t> {
         }
     }
 
-    /// Notes what is no mistake; the first [`MOST`] are kept.
+    /// Notes a remark that is no mistake; the first [`MOST`] are recorded.
     pub fn hint(&self, span: &Range<usize>, text: &str) {
         let mut hints = self.hints.borrow_mut();
         if hints.len() < MOST {
@@ -352,7 +352,7 @@ impl<'t> Notes<'t> {
         noted.push((span.start, Mistake { kind, message, expected, help, place, first }));
     }
 
-    /// How many mistakes are kept so far.
+    /// Number of mistakes that are recorded so far.
     pub fn len(&self) -> usize {
         self.noted.borrow().len()
     }
@@ -370,7 +370,7 @@ impl<'t> Notes<'t> {
         self.noted.borrow().is_empty() && self.left_off.get() == 0
     }
 
-    /// What was noted, in the order of the file; None when all is well.
+    /// The mistakes in the order of the file; None when there is none.
     pub fn finish(self) -> Option<Mistakes> {
         if self.is_empty() {
             return None;

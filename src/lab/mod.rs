@@ -1,11 +1,11 @@
-//! What the user wrote: `lab.toml`, parsed and checked.
+//! The lab as its user describes it: `lab.toml`, parsed and checked.
 //!
 //! [`model`] is the lab after every default is filled in and every mistake is
 //! refused; the stages after this one never see the text. The way there:
-//! `value` walks the TOML and knows where each value stands, `draft` judges
+//! `value` walks the TOML with the position of each value, `draft` judges
 //! each value alone (with [`names`], [`units`] and [`words`]), `check` judges
 //! them together, and [`mistakes`] reports all that any of them found.
-//! `secrets.toml`, beside the lab, is read by [`secrets`].
+//! `secrets.toml`, in the lab's folder, is read by [`secrets`].
 
 mod addresses;
 pub mod board;

@@ -21,7 +21,7 @@ pub struct Lab {
     pub authdom: String,
     /// Owner of the hosts (`bootes`).
     pub hostowner: String,
-    /// Users beside the mandatory ones.
+    /// Users in addition to the mandatory ones.
     pub users: Vec<User>,
     /// Time that stamps everything p9img makes itself, seconds since 1970-01-01 UTC.
     pub epoch: u32,
@@ -34,30 +34,30 @@ pub struct Lab {
     pub formats: Vec<Format>,
     /// Controllers that formats have instead of their nodes'.
     pub controllers: BTreeMap<Format, Controller>,
-    /// Where artifacts go, resolved against the lab file's folder.
+    /// Folder for artifacts, resolved against the lab file's folder.
     #[serde(skip)]
     pub out: PathBuf,
-    /// Where that folder is served on the web; ends with a slash.
+    /// Address at which that folder is served on the web; ends with a slash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     pub media: BTreeMap<String, Medium>,
     pub tree: TreeRules,
-    /// Where the ports of this machine begin when the lab runs; none: where
-    /// some are free. No artifact depends on it.
+    /// Base of the ports of this machine when the lab runs; none: p9img finds
+    /// one with free ports. No artifact depends on it.
     #[serde(skip)]
     pub ports: Option<u16>,
     /// In the order of the file.
     pub nodes: Vec<Node>,
-    /// Folder that holds the lab file; roles/, templates/ and secrets.toml beside it.
+    /// Folder with the lab file, roles/, templates/ and secrets.toml.
     #[serde(skip)]
     pub dir: PathBuf,
-    /// What its author should know, such as sizes that were rounded.
+    /// Remarks for its author, such as sizes that were rounded.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
 
 impl Lab {
-    /// What a node's disk is attached to in a format.
+    /// Controller that a node's disk is attached to in a format.
     pub fn controller(&self, node: &Node, format: Format) -> Controller {
         format.controller(self.controllers.get(&format).copied().unwrap_or(node.controller))
     }
@@ -123,19 +123,19 @@ pub struct Network {
     pub domain: String,
 }
 
-/// What the lab says of a medium. Left out of plans: the same medium from
+/// A medium as the lab describes it. Left out of plans: the same medium from
 /// elsewhere gives the same images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Medium {
     #[serde(skip)]
     pub origin: Origin,
-    /// Of the file as it is fetched, or lies there.
+    /// SHA-256 of the file as it is fetched, or lies there.
     #[serde(skip)]
     pub sha256: Option<Digest>,
     /// Bytes of that file, where somebody has published it.
     #[serde(skip)]
     pub len: Option<u64>,
-    /// Who says so: nobody but the command line, the lab, or p9img's releases.
+    /// Source of this description.
     #[serde(skip)]
     pub said: Said,
 }
@@ -147,7 +147,7 @@ impl Medium {
     }
 }
 
-/// Who says where a medium is.
+/// Source of the description of a medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     /// The command line. Such a medium is not recorded in `p9img.lock`.
@@ -156,7 +156,7 @@ pub enum Said {
     Releases,
 }
 
-/// Where a medium is.
+/// Path or addresses of a medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// On this machine; resolved against the lab file's folder.
@@ -165,8 +165,9 @@ pub enum Origin {
     Urls(Vec<String>),
 }
 
-/// Which of the medium's files go into an image: shell patterns over paths
-/// without leading slash (`sys/src/**`). Nothing given: the distribution's default.
+/// Selection of the medium's files for an image: shell patterns over paths
+/// without leading slash (`sys/src/**`). Nothing given: the distribution's
+/// default.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TreeRules {
     pub include: Option<Vec<String>>,
@@ -174,7 +175,8 @@ pub struct TreeRules {
 }
 
 impl Node {
-    /// What decides which kernel runs: a Pi's board, or an architecture.
+    /// Machine that decides which kernel runs: a Pi's board, or an
+    /// architecture.
     pub const fn machine(&self) -> &'static str {
         if self.board.is_pi() { self.board.name() } else { self.arch.name() }
     }
@@ -233,7 +235,7 @@ impl Arch {
     }
 }
 
-/// What of a PC starts its disk.
+/// Firmware of a PC that starts its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PcFirmware {

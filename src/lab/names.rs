@@ -1,9 +1,9 @@
-//! What names may look like: as Plan 9, DNS and the rendered files can hold them.
+//! Rules for names, so that Plan 9, DNS and the rendered files can hold them.
 //!
 //! Lengths come from `/sys/include/authsrv.h` (ANAMELEN 28, DOMLEN 48, both with
-//! the final NUL). Users' names are kept to letters, digits and `._-+`: fossil's
-//! user file forbids `#:,()` (`/sys/src/cmd/fossil/9user.c`), and the rest would
-//! need quoting in rc scripts and network databases.
+//! the final NUL). Users' names are limited to letters, digits and `._-+`:
+//! fossil's user file forbids `#:,()` (`/sys/src/cmd/fossil/9user.c`), and the
+//! rest would need quoting in rc scripts and network databases.
 
 use super::mistakes::{Problem, quote};
 use crate::count;
@@ -44,7 +44,8 @@ pub fn storable(noun: &str, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The checks that all names share; `legal` beside letters and digits.
+/// The checks that all names share; `legal` are characters that are allowed in
+/// addition to letters and digits.
 fn plain(noun: &str, text: &str, most: usize, legal: &str, ascii: bool) -> Result<(), Problem> {
     let expected = || {
         let letters = if ascii { "letters a to z, digits" } else { "letters, digits" };

@@ -11,18 +11,18 @@ use std::sync::LazyLock;
 #[serde(deny_unknown_fields)]
 pub struct Release {
     pub name: String,
-    /// What it is, for people.
+    /// Description, for people.
     pub what: String,
     /// Architecture of its machines; the 386 where the file says none.
     #[serde(default)]
     pub arch: ReleaseArch,
-    /// Where it is, best first.
+    /// Addresses of the file, best first.
     pub urls: Vec<String>,
-    /// Of the file at the addresses, where somebody has published it.
+    /// SHA-256 of the file, where somebody has published it.
     pub sha256: Option<Digest>,
     /// Bytes of that file.
     pub length: Option<u64>,
-    /// Who published the digest.
+    /// Source of the digest.
     pub source: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the lab's checks must know of the roles; `role.toml` has the rest.
+//! Facts about roles that the lab's checks need; `role.toml` has the rest.
 
 /// One role's facts for the checks of a lab file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct RoleFacts {
     pub boards: Vec<String>,
     /// TCP ports that people reach from the host, whatever the distribution.
     pub ports: Vec<u16>,
-    /// Partitions it adds to the node, beside those of its board
+    /// Partitions it adds to those of the node's board
     /// ([`Board::partitions`](super::Board::partitions)).
     pub partitions: Vec<String>,
 }

@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
-/// Name of the file, beside the lab.
+/// Name of the file, in the lab's folder.
 pub const FILE: &str = "secrets.toml";
 
 /// Bytes of a password: what Plan 9's `passwd` asks for at least, and what fits
@@ -39,7 +39,7 @@ const LETTERS: &[u8; 23] = b"abcdefghjkmnpqrstuvwxyz";
 /// Bytes of the file that are read.
 const LARGEST: u64 = 1 << 20;
 
-/// What a lab keeps from everyone but its owner.
+/// Secrets of a lab, for its owner only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secrets {
     seed: [u8; 32],
@@ -50,17 +50,18 @@ pub struct Secrets {
     linked: Option<PathBuf>,
 }
 
-/// What [`Secrets::load_or_create`] wrote: the user should hear of it.
+/// Part of the file that [`Secrets::load_or_create`] wrote: the user should
+/// hear of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     Nothing,
     /// The whole file.
     Created,
-    /// What was not in it: `seed`, `hostowner`, or names of users.
+    /// Values that were missing: `seed`, `hostowner`, or names of users.
     Added(Vec<String>),
 }
 
-/// Why the secrets cannot be used. Holds no secret.
+/// Reason why the secrets cannot be used. Holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
     #[error("Cannot read {}", path.display())]
@@ -190,16 +191,16 @@ struct Places {
     users: BTreeMap<String, Range<usize>>,
 }
 
-/// What a file holds, complete or not.
+/// Values of a file, complete or not.
 #[derive(Clone, Default)]
 struct Found {
     /// As the file has it.
     source: String,
     /// Others may read the file, on a file system that does not keep modes.
     exposed: bool,
-    /// Where the file is, if a link leads out of the lab's folder to it.
+    /// Path of the file, if a link leads out of the lab's folder to it.
     linked: Option<PathBuf>,
-    /// Where in `source` values stand, quotes included.
+    /// Ranges of the values in `source`, quotes included.
     places: Places,
     seed: Option<[u8; 32]>,
     hostowner: Option<String>,
@@ -389,7 +390,7 @@ impl Found {
     }
 }
 
-/// Where the line that holds the byte begins: a key stands before its value.
+/// Start of the line that holds the byte: a key stands before its value.
 fn key_line(text: &str, at: usize) -> usize {
     text.get(..at).and_then(|head| head.rfind('\n')).map_or(0, |i| i + 1)
 }
@@ -479,7 +480,7 @@ fn add_missing(dir: &Path, path: &Path, users: &[&str]) -> Result<(Found, Writte
     Ok((full, Written::Added(lacks)))
 }
 
-/// Why a file is not read through a link.
+/// Reason why a file is not read through a link.
 const NOT_OWN: &str = "it belongs to another user, and a link out of the lab's folder may lead only to your own files";
 
 fn is_own(meta: &std::fs::Metadata) -> bool {
@@ -499,7 +500,7 @@ fn draw(bytes: &mut [u8]) -> Result<(), SecretsError> {
     getrandom::fill(bytes).map_err(SecretsError::Random)
 }
 
-/// Where the secrets lie as a folder that can be opened.
+/// Folder of the secrets as a path that can be opened.
 fn folder(dir: &Path) -> &Path {
     if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }
@@ -517,7 +518,7 @@ fn write(dir: &Path, path: &Path, text: &str, replace: bool) -> io::Result<()> {
         let target = path.canonicalize()?;
         return write(target.parent().unwrap_or(dir), &target, text, replace);
     }
-    // The default .gitignore knows this name too, should a crash leave it behind.
+    // The default .gitignore has this name too, in case a crash leaves the file.
     let mut file = tempfile::Builder::new().prefix(".secrets.toml.").tempfile_in(folder(dir))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;

@@ -22,9 +22,9 @@ const ARCH: &str = "arch       = \"386\"       # or \"amd64\", where the medium 
 /// Medium of a new lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Name that `lab.toml` gives it, or that of a known release.
+    /// Name that `lab.toml` gives it, or that of a release.
     pub name: String,
-    /// Where it lies, as `lab.toml` says it; known releases need no place.
+    /// Path of the medium, as `lab.toml` has it; releases need none.
     pub path: Option<String>,
     /// Architecture of the nodes.
     pub arch: Arch,

@@ -287,7 +287,7 @@ pub(crate) enum Scalar<'a> {
     Time(toml::value::Datetime),
 }
 
-/// What could be read of a TOML file.
+/// Content of a TOML file, as far as it could be read.
 pub(crate) struct Toml<'t> {
     pub table: DeTable<'t>,
     /// Lines, from 0, that hold a mistake.

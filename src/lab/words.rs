@@ -8,7 +8,7 @@ use crate::root::{Fs, ROOTS};
 
 /// A type that is written as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
-    /// What messages call it.
+    /// Noun that messages use for it.
     const NOUN: &'static str;
     const WORDS: &'static [(&'static str, Self)];
 

@@ -8,7 +8,7 @@ use super::{FILE, Found, Secrets, SecretsError, draw, lock, new_password, quoted
 use std::ops::Range;
 use std::path::Path;
 
-/// What [`Secrets::rotate`] gives new values.
+/// Secrets to which [`Secrets::rotate`] gives new values.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
     /// Every password in the file, and the seed.

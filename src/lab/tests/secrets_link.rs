@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const GOOD: &str = "seed = \"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"\n\
                     hostowner = \"wkdhm-ycxtb\"\n[users]\nglenda = \"nqjvr-pgzsu\"\n";
 
-/// A lab whose secrets are a link to `target` beside it, with this text and mode.
+/// A lab whose secrets are a link to `target` outside of its folder, with this
+/// text and mode.
 fn linked(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let (lab, target) = (dir.path().join("lab"), dir.path().join("target"));
