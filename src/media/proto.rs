@@ -4,7 +4,8 @@
 //! `sys/lib/sysconfig/proto/distproto`, which names folders, gives some things
 //! an owner, and lets what is below inherit it; see proto(2). A copy on a host
 //! has lost owners, modes and empty folders, and these come back from there.
-//! What `skip=` leaves out of a release stays in the tree if the medium has it.
+//! Files that `skip=` leaves out of a release stay in the tree if the medium
+//! has them.
 
 use super::listing::{Attributes, Listing, PathError};
 use super::metadata::Database;
