@@ -44,7 +44,7 @@ impl Compression {
     }
 
     /// Reader of the bytes without it. Streams one after another count as one,
-    /// and zeros behind the last one as padding; anything else there is
+    /// and zeros after the last one as padding; anything else there is
     /// [`Trailing`].
     pub fn decoder<'a>(self, from: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let from = Input { from, at: 0, front: Vec::new() };
@@ -65,7 +65,7 @@ impl Compression {
     }
 }
 
-/// Bytes that belong to no stream, behind the last one.
+/// Bytes that belong to no stream, after the last one.
 #[derive(Debug, thiserror::Error)]
 #[error("{len} the end of the {how} data at byte {end}, and no {how} data", len = count::either(len, "byte follows", "bytes follow"))]
 pub struct Trailing {
@@ -100,7 +100,7 @@ impl<R: io::BufRead> Stream<R> {
         }
     }
 
-    /// The input, at the first byte behind the stream.
+    /// The input, at the first byte after the stream.
     fn into_input(self) -> R {
         match self {
             Self::Gzip(s) => s.into_inner(),
@@ -161,7 +161,7 @@ struct Input<R> {
 }
 
 impl<R: io::BufRead> Input<R> {
-    /// Takes zeros, and says what is behind them; nothing at the end.
+    /// Takes zeros, and returns the bytes after them; nothing at the end.
     fn after_zeros(&mut self) -> io::Result<&[u8]> {
         loop {
             let here = self.fill_buf()?;

@@ -41,7 +41,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Why a text is no digest.
+/// Reason why a text is no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not 64 hexadecimal digits")]
 pub struct NotADigest;

@@ -1,7 +1,7 @@
 //! Names of what p9img does not read: containers of disks, archives, file
 //! systems and other files, each with the way to something that it does read.
 //!
-//! One table says how each is known. A container of a disk is refused by
+//! One table says how each is recognized. A container of a disk is refused by
 //! [`refuse`] before its bytes could be taken for the disk's own; everything
 //! else is named by [`name`] when nothing was found that can be read.
 
@@ -51,7 +51,7 @@ const PLAN9_PROGRAM: &str = "give the folder, archive or disc with the whole sys
 
 #[rustfmt::skip]
 const KINDS: &[Kind] = &[
-    // Disks of virtual machines. A fixed VHD is the disk itself with 512 bytes behind it, and is read.
+    // Disks of virtual machines. A fixed VHD is the disk itself with 512 bytes after it, and is read.
     kind(Container, Start(64), b"\x7f\x10\xda\xbe", "a disk image of VirtualBox (VDI)", QEMU_IMG),
     kind(Container, Start(0), b"conectix", "a dynamic disk image of Virtual PC (VHD)", QEMU_IMG),
     kind(Container, Start(0), b"vhdxfile", "a disk image of Hyper-V (VHDX)", QEMU_IMG),

@@ -1,8 +1,9 @@
 //! Files of a folder whose author may be a stranger: a lab's own.
 //!
-//! What such a folder names is read only if it is a regular file in that folder.
-//! A symbolic link out of it would carry files of the reader's machine into what
-//! is built and published; a FIFO would make the reader wait for ever.
+//! A file that such a folder names is read only if it is a regular file in that
+//! folder. A symbolic link out of it would carry files of the reader's machine
+//! into what is built and published; a FIFO would make the reader wait for
+//! ever.
 
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
@@ -10,11 +11,11 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Opens a file for reading that lies in `folder`, also behind symbolic links.
+/// Opens a file for reading that lies in `folder`, also through symbolic links.
 /// Does not wait, whatever is there.
 ///
 /// # Errors
-/// When it lies elsewhere, is not a regular file or cannot be opened.
+/// Fails when it lies elsewhere, is not a regular file or cannot be opened.
 pub fn open(folder: &Path, path: &Path) -> io::Result<File> {
     stays(folder, path)?;
     open_regular(path)
@@ -24,7 +25,7 @@ pub fn open(folder: &Path, path: &Path) -> io::Result<File> {
 /// what is looked at.
 ///
 /// # Errors
-/// When it is something else or cannot be opened.
+/// Fails when it is something else or cannot be opened.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32).open(path);
     // A socket cannot be opened at all.
@@ -46,7 +47,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// Refuses a path that leads out of `folder`.
 ///
 /// # Errors
-/// When it does, or there is nothing.
+/// Fails when it does, or nothing is there.
 pub fn stays(folder: &Path, path: &Path) -> io::Result<()> {
     let Some(target) = leads_out(folder, path)? else { return Ok(()) };
     let link = link(here(folder), path);
@@ -60,7 +61,7 @@ pub fn stays(folder: &Path, path: &Path) -> io::Result<()> {
 /// Target of a path of `folder`, if it is not in the folder.
 ///
 /// # Errors
-/// When there is nothing.
+/// Fails when nothing is there.
 pub fn leads_out(folder: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let target = path.canonicalize()?;
     Ok(if target.starts_with(here(folder).canonicalize()?) { None } else { Some(target) })

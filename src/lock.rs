@@ -43,7 +43,7 @@ pub fn without() -> Option<PathBuf> {
 /// link is not followed: that would make a file wherever it leads.
 ///
 /// # Errors
-/// What the operating system says.
+/// Error of the operating system.
 pub fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
 }
@@ -51,7 +51,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Locks `file`, which is at `path`, unless somebody else has.
 ///
 /// # Errors
-/// What the operating system says, but for a file system without locks.
+/// Error of the operating system, but for a file system without locks.
 pub fn attempt(path: &Path, file: &File) -> io::Result<Taken> {
     judge(path, call(file, |file| file.try_lock()))
 }
@@ -148,7 +148,7 @@ fn call(file: &File, lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result
     testing::answer(file).and_then(|()| lock(file))
 }
 
-/// Other file systems' locks, for the tests of whoever locks.
+/// Other file systems' locks, for the tests of code that locks.
 #[cfg(test)]
 pub mod testing {
     use super::{Errno, File, TryLockError};

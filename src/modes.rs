@@ -16,7 +16,7 @@ const OTHERS: u32 = 0o077;
 /// does not keep modes: then it is as it was.
 ///
 /// # Errors
-/// What else the operating system says.
+/// Other errors of the operating system.
 pub fn set(file: &File, mode: u32) -> io::Result<bool> {
     match change(file, mode) {
         Ok(()) => Ok(file.metadata()?.permissions().mode() & 0o777 == mode & 0o777),
@@ -28,7 +28,7 @@ pub fn set(file: &File, mode: u32) -> io::Result<bool> {
 /// Whether others have rights on a file.
 ///
 /// # Errors
-/// When the file's metadata cannot be had.
+/// Fails when the file's metadata cannot be had.
 pub fn is_shared(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.permissions().mode() & OTHERS != 0)
 }
@@ -37,7 +37,7 @@ pub fn is_shared(file: &File) -> io::Result<bool> {
 /// file, so that nothing that is there is touched.
 ///
 /// # Errors
-/// When no file can be made there.
+/// Fails when no file can be made there.
 pub fn keeps(dir: &Path) -> io::Result<bool> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let file = tempfile::Builder::new().prefix(".secrets.toml.").tempfile_in(dir)?;
@@ -59,7 +59,7 @@ fn change(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// Other file systems, for the tests of whoever sets modes.
+/// Other file systems, for the tests of code that sets modes.
 #[cfg(test)]
 pub mod testing {
     use super::Errno;

@@ -28,7 +28,7 @@ pub fn asked() -> bool {
 /// Asked between two pieces of long work.
 ///
 /// # Errors
-/// When the user wants it to end.
+/// Fails when the user wants the work to end.
 pub fn go_on() -> io::Result<()> {
     FLAG.get().map_or(Ok(()), |flag| Stoppable((), flag).go_on())
 }

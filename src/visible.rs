@@ -43,7 +43,7 @@ impl<W: Write> Lines<W> {
     /// Writes what is held back.
     ///
     /// # Errors
-    /// What the other writer says.
+    /// Error of the other writer.
     pub fn finish(mut self) -> io::Result<()> {
         self.pass()?;
         self.to.flush()
@@ -76,7 +76,7 @@ impl<W: Write> Write for Lines<W> {
 /// above it may stand as they are.
 ///
 /// # Errors
-/// When the value cannot be written as JSON.
+/// Fails when the value cannot be written as JSON.
 pub fn json(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<String> {
     Ok(escaped(&serde_json::to_string_pretty(value)?))
 }
