@@ -1,5 +1,5 @@
-//! Bad input gives one clear error and the designed exit code, and leaves
-//! nothing behind.
+//! Bad input gives one clear error and the designed exit code, and leaves no
+//! file.
 
 #[expect(dead_code, reason = "shared with other tests")]
 mod folder;

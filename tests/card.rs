@@ -96,7 +96,7 @@ fn every_board_gets_a_card_that_tools_read() {
     ] {
         let image = fs::read(lab.path("output").join(format!("{node}.img"))).unwrap();
         assert_eq!(image.len(), 96_000_000);
-        // FAT from 1 MiB on, Plan 9 behind it; no code, one active entry.
+        // FAT from 1 MiB on, Plan 9 after it; no code, one active entry.
         assert_eq!(image[446..462][..1], [0x80]);
         assert_eq!((image[450], word(&image, 454), word(&image, 458)), (0x0C, 2048, 65_536));
         assert_eq!((image[466], word(&image, 470), word(&image, 474)), (0x39, 67_584, 187_500 - 67_584));

@@ -65,7 +65,7 @@ fn fossil_name(image: &[u8], start: usize, name: &str) -> usize {
     find(image, &needle, start)
 }
 
-/// Where the fields behind the names of owner, group and changer begin.
+/// Offset of the fields after the names of owner, group and changer.
 fn behind_names(image: &[u8], entry: usize) -> usize {
     let mut at = entry + 6;
     let text = |at: usize| 2 + usize::from(u16::from_be_bytes([image[at], image[at + 1]]));

@@ -132,7 +132,7 @@ impl Lab {
         Medium::open("m", path, 1_767_225_600, Some(&Store::at(self.path("cache")))).unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// What the roles of a node render.
+    /// Paths of the files that the roles of a node render.
     fn rendered(&self, node: &str) -> BTreeSet<String> {
         let plan: serde_json::Value = serde_json::from_str(&self.good(&["plan", "--json"])).unwrap();
         let node = plan["nodes"].as_array().unwrap().iter().find(|n| n["name"] == node).unwrap();
@@ -160,8 +160,7 @@ fn entries(tree: &Tree) -> BTreeMap<String, (String, Option<Vec<u8>>)> {
     all
 }
 
-/// What two trees do not have alike, with what both have that is left out of
-/// the comparison.
+/// Differences between two trees, but for paths for which `but` is true.
 fn differences(a: &Tree, b: &Tree, but: impl Fn(&str) -> bool) -> Vec<String> {
     let (a, b) = (entries(a), entries(b));
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).filter(|n| !but(n)).collect();
@@ -177,7 +176,7 @@ fn differences(a: &Tree, b: &Tree, but: impl Fn(&str) -> bool) -> Vec<String> {
     out
 }
 
-/// What is a node's own, or of a folder of it.
+/// Whether a path is a node's own, or in a folder that is.
 fn own(medium: &Medium, path: &str) -> bool {
     medium
         .left_out
@@ -228,8 +227,8 @@ fn a_lab_comes_of_an_image_of_each_file_system() {
     }
 }
 
-/// What a lab of an image lacks against one of the folder: the release has no
-/// records that would tell it from what a node's users wrote.
+/// Paths that a lab of an image lacks, compared with one of the folder: the
+/// release has no records that would tell them from what a node's users wrote.
 const LOST: [&str; 6] =
     ["cfg/pxe", "cfg/pxe/example", "sys/log/auth", "usr/glenda", "usr/glenda/lib", "usr/glenda/lib/profile"];
 
@@ -417,15 +416,15 @@ fn what_a_file_system_cannot_hold_is_named() {
     }
 }
 
-/// What is done to a partition of a node, and what is said of it.
+/// Damage to a partition of a node, and the messages about it.
 struct Wound {
     node: usize,
     part: &'static str,
     /// The byte that is changed, from the partition's start.
     at: fn(&dyn ReadAt) -> u64,
-    /// What `fsck` says.
+    /// Message of `fsck`.
     fsck: &'static str,
-    /// What is said of it as a medium, when it can no longer be one.
+    /// Message about it as a medium, when it can no longer be one.
     medium: Option<&'static str>,
 }
 

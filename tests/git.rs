@@ -28,7 +28,7 @@ fn script(at: &Path, text: &str) {
     fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Where the git is that would be found.
+/// Path of the git that would be found.
 fn found() -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("git")).find(|git| git.is_file())
 }

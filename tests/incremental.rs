@@ -138,7 +138,7 @@ fn a_file_that_was_touched_is_written_again() {
     std::os::unix::fs::symlink(lab.path("elsewhere"), lab.path("output/plan9n4.ova")).unwrap();
     assert_eq!(lab.written(), ["plan9n2.qcow2", "plan9n3.ova", "plan9n4.ova"]);
     assert!(lab.path("elsewhere").exists());
-    // The lists and the page are made again for what is kept.
+    // The lists and the page are made again for artifacts that stay.
     fs::remove_file(lab.path("output/SHA256SUMS")).unwrap();
     fs::remove_file(lab.path("output/index.html")).unwrap();
     assert!(lab.written().is_empty());
@@ -223,7 +223,7 @@ fn what_was_remembered_may_be_damaged_or_gone() {
     // Without it, everything is looked at, and nothing written.
     fs::remove_file(&memory).unwrap();
     assert!(lab.written().is_empty());
-    // Each list is made again, whoever changed it.
+    // Each list is made again, whatever changed it.
     for list in ["SHA256SUMS", "manifest.json", "index.html"] {
         let text = fs::read_to_string(lab.path("output").join(list)).unwrap();
         lab.write_hidden(&format!("output/{list}"), text.replacen('a', "b", 1).as_bytes());

@@ -138,7 +138,7 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-/// How many moments are tried: 50, or as many as `P9IMG_MOMENTS` says.
+/// Number of moments that are tried: 50, or as many as `P9IMG_MOMENTS` says.
 fn moments() -> u32 {
     std::env::var("P9IMG_MOMENTS").map_or(50, |n| n.parse().expect("P9IMG_MOMENTS is a number"))
 }

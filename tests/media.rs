@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// What of 9legacy the nodes need to be built, and its records.
+/// Files of 9legacy that the nodes need to be built, and its records.
 const PART: [&str; 12] = [
     "386/9load",
     "386/9pccpuf",

@@ -22,8 +22,8 @@ const USER: &[u8] = b"zzowner.18.bytes.x";
 const FORGED_USER: &[u8] = b"zz\x1b[31m\nforged\xc2\x9b\x07x";
 const BYTES: &[u8] = b"the bytes of the file\n";
 
-/// Files of the media beside those with the name: what makes them media, and
-/// what nodes need.
+/// Files of the media in addition to those with the name: the marks of a
+/// medium, and the files that nodes need.
 const FRONT: [&str; 5] = ["386/9bootfat", "amd64/9pc64", "lib/words", "rc/bin/cpurc", "adm/timezone/GMT"];
 const LEGACY: [&str; 5] = ["386/9load", "amd64/9k10cpuf", "lib/words", "rc/bin/cpurc", "adm/timezone/GMT"];
 /// Nodes, their media and file systems, and the partitions that hold the roots.

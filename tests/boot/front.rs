@@ -87,8 +87,8 @@ pub fn is_the_node(run: &mut Run<'_>, lab: &Lab, node: &Node, volume: &str) {
     assert_eq!(run("cat /lib/ndb/local"), lab.cat(&node.name, &format!("{volume}:/lib/ndb/local")));
 }
 
-/// What the guest reads of three folders is what the medium has, but for what
-/// roles replaced.
+/// Checks that the guest reads three folders as the medium has them, but for
+/// what roles replaced.
 pub fn equal_to_the_medium(run: &mut Run<'_>, node: &Node, media: &Path) {
     for tree in ["rc", "lib", "sys/include"] {
         let sums =
@@ -115,7 +115,7 @@ pub fn work(run: &mut Run<'_>) {
     run("dd -if /dev/zero -of /usr/bootes/files/large -bs 65536 -count 200 >[2]/dev/null");
 }
 
-/// What [`work`] left is there.
+/// Checks that the files of [`work`] are there.
 pub fn worked(fs: &dyn FileSystem) {
     assert_eq!(read(fs, "usr/bootes/files/2/77"), b"2 77\n");
     assert_eq!(read(fs, "usr/bootes/files/large"), vec![0; 65_536 * 200]);
@@ -207,7 +207,7 @@ fn an_hjfs_that_9front_made_is_read() {
         run("mount -c /srv/own /n/own");
         front_own::fill(&mut run);
         front_own::system(&mut run);
-        // A dump, and changes behind it.
+        // A dump, and changes after it.
         run("echo dump >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
         run("{echo sync; sleep 15; echo sync; sleep 5; echo halt; sleep 3} >>/srv/own.cmd");
     }

@@ -28,7 +28,7 @@ fn sync(sh: &mut Shell, fs: &str) {
             }
             panic!("no answer to sync: {said}");
         }
-        // It says nothing of a sync, but answers what comes behind it.
+        // It says nothing of a sync, but answers the command after it.
         "cwfs64x" => ("{echo sync; echo cfs main}", "cwfs", "current"),
         _ => ("echo sync", "gefs", "synced"),
     };

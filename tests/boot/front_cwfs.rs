@@ -39,7 +39,7 @@ fn check(sh: &mut Shell, service: &str, filsys: &[&str]) {
     run("unmount /n/check");
 }
 
-/// What the checker printed finds nothing.
+/// Checks that the checker, which printed `text`, found nothing.
 fn sound(text: &str) {
     let lines: Vec<_> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for zero in ["ndup = 0", "nfdup = 0", "nbad = 0", "nqbad = 0"] {
@@ -83,7 +83,7 @@ fn a_node_comes_up_on_cwfs64x_and_leaves_it_sound() {
         run("9fs other; echo here >/n/other/usr/bootes/tmp/x; 9fs dump; ls /n/dump");
         run("{echo newuser moe; sleep 2} >>/srv/cwfs.cmd");
         check(&mut sh, "cwfs", &["main", "other"]);
-        // A dump goes to the worm, and changes behind it to the cache.
+        // A dump goes to the worm, and changes after it to the cache.
         let mut run = |command: &str| good(sh.run(command, WORK));
         run("{echo dump; sleep 20} >>/srv/cwfs.cmd");
         run("rm /usr/bootes/files/4/4; echo new >/usr/bootes/files/6/6");
@@ -162,7 +162,7 @@ fn a_cwfs64x_that_9front_made_is_read() {
         run("dd -if /rc/bin/cpurc -of /n/own/holes -bs 512 -count 1 -oseek 1000 >[2]/dev/null");
         run("dd -if /dev/zero -of /n/own/large -bs 65536 -count 800 >[2]/dev/null");
         run("cd /n/oo/usr/bob; mkdir d; for(i in `{seq 200}) echo $i >d/$i; rm d/1?; cd /");
-        // A dump, and changes behind it.
+        // A dump, and changes after it.
         run("{echo dump; sleep 20} >>/srv/own.cmd");
         run("echo is >/n/own/changed; rm /n/own/many/9 /n/own/large");
         check(&mut sh, "own", &["main", "other"]);

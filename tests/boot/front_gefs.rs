@@ -20,8 +20,8 @@ fn halt(sh: &mut Shell) {
     sh.console().wait_for("done halting", SHORT).unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// What gefs's own checker says of the partition `fs` of a disk, beside what
-/// it looks at.
+/// Output of gefs's own checker on the partition `fs` of a disk, without the
+/// lines that name what it looks at.
 fn checked(lab: &Lab, disk: &Disk) -> String {
     let node = lab.node("plan9n2");
     let mut machine = plain(lab.disk("plan9n2", Artifact::Qcow2), node);
@@ -88,7 +88,7 @@ fn a_gefs_that_9front_made_is_read() {
              echo 10000:sys::bootes,bob} >/n/adm/users; echo users >>/srv/own.cmd; sleep 2");
         front_own::fill(&mut run);
         front_own::system(&mut run);
-        // A snapshot, and changes behind it.
+        // A snapshot, and changes after it.
         run("echo snap main kept >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
         run("mv /n/own/many/10 /n/own/many/ten; rm -r /n/own/lib/font; echo sync >>/srv/own.cmd; sleep 5");
         run("echo halt >>/srv/own.cmd; while(test -e /srv/own.cmd) sleep 1; status=''");

@@ -23,7 +23,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A root of each kind; room for both images beside the root of the guest.
+/// A root of each kind; room for both images in addition to the root of the
+/// guest.
 const EDITS: [(&str, &str); 4] = [
     ("arch       = \"386\"", "arch       = \"amd64\"\nfs         = \"gefs\""),
     ("disk       = \"2 GiB\"", "disk       = \"4 GiB\""),
@@ -168,10 +169,10 @@ fn an_iso_that_9front_makes_is_the_medium() {
     assert!(said.contains("cut.iso") && said.contains("209715200"), "{said}");
 }
 
-/// What the release's script binds over the tree.
+/// Paths that the release's script binds over the tree.
 const BOUND: [&str; 5] = ["adm/timezone/local", "cfg/", "lib/ndb/", "mail/lib/", "usr/glenda/"];
-/// What its proto passes over: other machines' programs, objects of a compiler,
-/// and folders that are not where the tree is kept.
+/// Paths that its proto passes over: other machines' programs, objects of a
+/// compiler, and folders that the tree's repository does not have.
 const PASSED_OVER: [&str; 11] = [
     "386/",
     "LICENSE",
@@ -186,8 +187,8 @@ const PASSED_OVER: [&str; 11] = [
     "usr/glenda/",
 ];
 
-/// What the release's proto gave owners and modes to, p9img gave the same: the
-/// folder knows nothing of them.
+/// Checks that p9img gave files the owners and modes that the release's proto
+/// gave them: the folder has neither.
 fn released(tree: &Tree, release: &Tree) {
     let entries = |tree: &Tree| {
         let mut all: BTreeMap<String, Entry> = BTreeMap::new();

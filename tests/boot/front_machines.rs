@@ -1,5 +1,5 @@
 //! 9front on other machines than the 64-bit PC of `front`: the grid on QEMU's
-//! ARM machine with a PC beside it, and on PCs of 32 bits.
+//! ARM machine with a PC next to it, and on PCs of 32 bits.
 //!
 //! The medium is the folder `9front`, in which kernels and programs for the
 //! machine must be: no tree of its sources has them, `mk install` makes them.

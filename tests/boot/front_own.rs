@@ -10,7 +10,8 @@ use p9img::media::{Distribution, Medium};
 use p9img::tree::Entry;
 use std::path::{Path, PathBuf};
 
-/// A node of the lab, and a disk of so many MiB of zeros beside its own.
+/// A node of the lab, and a disk of so many MiB of zeros in addition to its
+/// own.
 pub fn machine(lab: &Lab, node: &Node, mib: u64) -> (PathBuf, Machine) {
     let own = lab.path("own.img");
     std::fs::File::create(&own).unwrap().set_len(mib << 20).unwrap();
@@ -87,7 +88,8 @@ pub fn is_a_medium(own: &Path, media: &Path, epoch: u32) {
     Lab::build(Some(own), &[("arch       = \"386\"", "arch       = \"amd64\"")], "qcow2");
 }
 
-/// What [`fill`] left is there, with `is` in the file `changed`.
+/// Checks that the files of [`fill`] are there, with `is` in the file
+/// `changed`.
 pub fn filled(fs: &dyn FileSystem) {
     assert_eq!(read(fs, "changed"), b"is\n");
     assert_eq!(&*fs.find(b"changed").unwrap().meta.uid, "bob");

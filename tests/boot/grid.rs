@@ -23,7 +23,7 @@ fn the_lab_comes_up_does_its_work_and_halts() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("plan9n2 is down: start it with `p9img up plan9n2`"), "{said}");
-    // A console that somebody uses is not halted behind their back.
+    // A node whose console somebody uses is not halted.
     let mut session = lab.console("plan9n1");
     let output = lab.p9img(&["down", "plan9n1"]);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -135,7 +135,7 @@ fn thousand(session: &mut Session) -> String {
     digest
 }
 
-/// What prints the digest of the thousand files under a home.
+/// Command that prints the digest of the thousand files under a home.
 fn digest_in(home: &str) -> String {
     format!("@{{cd {home}/thousand && sha1sum f* | sha1sum}}")
 }

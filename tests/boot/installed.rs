@@ -10,7 +10,8 @@ use p9img::guest::{Disk, DiskFormat};
 use p9img::media::{Facts, Medium};
 use p9img::tree::Meta;
 
-/// What is copied: enough for every kernel and loader, and some of each kind.
+/// Proto of the files that are copied: enough for every kernel and loader, and
+/// some of each kind.
 const PROTO: &str = "\
 386
 	9load

@@ -15,8 +15,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
-/// What makes the medium one of 9legacy; names of all lengths and cases; and
-/// most of all small, or the guest takes long.
+/// Patterns of files that make the medium one of 9legacy; with names of all
+/// lengths and cases; and most of all small, or the guest takes long.
 const SUBSET: [&str; 8] = [
     "386/9load",
     "386/mbr",
@@ -28,7 +28,7 @@ const SUBSET: [&str; 8] = [
     "sys/src/cmd/disk/9660/**",
 ];
 
-/// What of an entry's attributes an image has.
+/// Attributes of an entry that an image has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     All,

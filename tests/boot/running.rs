@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
 
 pub const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
-/// Where local ports of the running lab begin: away from those of a lab that a
+/// Base of the local ports of the running lab: away from those of a lab that a
 /// user runs, and from those of another run of these tests.
 fn ports() -> String {
     (28_100 + std::process::id() % 40 * 100).to_string()

@@ -1,5 +1,5 @@
-//! What people do with a lab that runs: log in from the host, change their
-//! password, sit at a terminal.
+//! Use of a lab that runs: logging in from the host, changing a password,
+//! sitting at a terminal.
 
 use crate::built::Lab;
 use crate::front;
@@ -281,7 +281,7 @@ fn screen(lab: &Running, node: &str) -> Vec<[u8; 3]> {
     let to = serde_json::json!({ "filename": file });
     lab.grid().node(node).control("screendump", to).unwrap_or_else(|e| panic!("{e}"));
     let bytes = std::fs::read(file).unwrap();
-    // "P6", width, height and 255, each with one blank behind it.
+    // "P6", width, height and 255, each with one blank after it.
     let end = bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_whitespace()).nth(3).unwrap().0;
     assert!(bytes.starts_with(b"P6"));
     bytes[end + 1..].chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect()

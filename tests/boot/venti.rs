@@ -43,7 +43,7 @@ fn partition(disk: &Path, name: &str) -> Arc<dyn ReadAt> {
     Arc::new(disk.partition(name).unwrap())
 }
 
-/// What p9img's own checker says about the partitions.
+/// Findings of p9img's own checker in the partitions.
 fn fsck(disk: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for name in PARTS {

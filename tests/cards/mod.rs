@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// What the boards load, and their kernels: of which size does not matter.
+/// Files that the boards load: their bytes do not matter.
 const FIRMWARE: [&str; 6] = ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "LICENCE.broadcom"];
 const MEDIUM: [&str; 9] = [
     "386/9load",

@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Who a server says it is, and until when.
+/// Certificate of a server, which says its name and its last day, and the key.
 struct Identity {
     chain: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
 }
 
-/// An authority that nobody knows, and what it signs.
+/// An authority that the system does not trust.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -105,7 +105,8 @@ fn certificates_that_should_not_be_believed() {
     ] {
         let bench = Bench::new();
         let (url, requests) = serve(identity, bytes);
-        // A known digest makes no difference: it is not the server.
+        // A digest in `wanted` makes no difference: it does not prove the
+        // server.
         for sha256 in [None, Some(Digest::of(bytes))] {
             let urls = [url.clone()];
             let wanted = Wanted { name: "m", urls: &urls, sha256, len: None, said_by: "the test" };

@@ -208,7 +208,7 @@ fn wrong_lengths() {
     let short = good(&bytes[..LEN - 1]);
     let error = Bench::new().get(&[short.url()], Some(expected), Some(LEN as u64)).unwrap_err().to_string();
     assert!(error.contains(&format!("a file of {} bytes, expected {LEN}", LEN - 1)), "{error}");
-    // An endless body, of which the length is known.
+    // An endless body, for a file whose length is given.
     let endless = Web::new(move |_, stream| {
         head(stream, "200 OK");
         while stream.write_all(bytes).is_ok() {}

@@ -5,19 +5,19 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What a client asked for.
+/// Request of a client.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
     pub path: String,
     /// By their names in small letters.
     pub headers: BTreeMap<String, String>,
-    /// Which request of this server it is, from 0.
+    /// Number of the request among those of this server, from 0.
     pub number: usize,
 }
 
 impl Request {
-    /// Where `Range` begins.
+    /// First byte of `Range`.
     pub fn start(&self) -> Option<usize> {
         self.headers.get("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// `bootdisk.img` was made by `disk/format -t 3½QD -b /386/pbs` with four
 /// files (`/sys/src/lib/dist/pc/mkfile`): the same list gives the same bytes,
-/// the times included once they are known.
+/// with the times taken from it.
 #[test]
 fn reproduces_the_medium_s_own_boot_disk() {
     let (Some(image), Some(pbs)) = (medium_file("9legacy", "bootdisk.img"), medium_file("9legacy", "386/pbs")) else {
@@ -141,7 +141,7 @@ fn volumes_of_mkfs_and_mtools_are_read() {
         let fs = FatFs::open(Arc::new(std::fs::read(&image).unwrap()), None).unwrap();
         assert_eq!(fs.geometry().fat_type.bits().to_string(), bits);
         fs.check(&mut |finding| panic!("{bits}: {finding}")).unwrap();
-        // A name that fits 8.3 in one case is kept without its case.
+        // A name that fits 8.3 in one case is stored without its case.
         let (mut found, lower) = (listing(&fs), |n: &String| n.to_lowercase());
         for map in [&mut found, &mut want] {
             *map = map.iter().map(|(name, body)| (lower(name), body.clone())).collect();

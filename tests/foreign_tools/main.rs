@@ -1,6 +1,6 @@
-//! What p9img writes, judged by other people's tools, and what they write, read
-//! by p9img. A test that misses a tool or a medium says `SKIPPED` and passes,
-//! or fails if `P9IMG_REQUIRE_TOOLS` is 1.
+//! Files that p9img writes, judged by other people's tools, and files that they
+//! write, read by p9img. A test that misses a tool or a medium says `SKIPPED`
+//! and passes, or fails if `P9IMG_REQUIRE_TOOLS` is 1.
 
 mod disk;
 mod fat;

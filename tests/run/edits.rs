@@ -143,7 +143,7 @@ fn end(pid: i32) {
     panic!("{pid} does not end");
 }
 
-/// The files of a lab beside its runs.
+/// The files of a lab other than those of its runs.
 fn inputs(lab: &Lab) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut out = BTreeMap::new();
     let names = ["lab.toml", "secrets.toml", "output/manifest.json"].map(str::to_owned);
@@ -181,7 +181,7 @@ fn whatever_becomes_of_the_folder_what_runs_is_seen_and_stopped() {
     let inputs = inputs(&lab);
     let seed = std::env::var("P9IMG_SEED").map_or(15, |s| s.parse().unwrap());
     let mut dice = Dice(seed);
-    // Every edit once, in any order, beside others.
+    // Every edit once, in any order, among others.
     let mut left: Vec<usize> = (0..EDITS.len()).collect();
     let rounds = std::env::var("P9IMG_ROUNDS").map_or(ROUNDS, |n| n.parse().unwrap());
     for round in 0..rounds {

@@ -75,7 +75,7 @@ impl Lab {
         self.program("qemu-system-x86_64", &format!("{note}echo 'this QEMU starts nothing' >&2; exit 1"));
     }
 
-    /// What the programs were told, and with which environment.
+    /// Arguments and environment of the programs that were run.
     fn told(&self) -> String {
         fs::read_to_string(self.path("told")).unwrap_or_default()
     }

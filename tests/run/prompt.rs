@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
 
-/// A boot sector. It prints the text behind it on the first serial port, then
+/// A boot sector. It prints the text after it on the first serial port, then
 /// waits for a line, which it echoes, and begins again:
 ///
 /// ```text
@@ -109,7 +109,7 @@ impl Lab {
         said
     }
 
-    /// What `status --json` says, which must succeed.
+    /// Output of `status --json`, which must succeed.
     pub fn status(&self, args: &[&str]) -> serde_json::Value {
         let out = self.run(&[&["status", "--json"], args].concat());
         assert!(out.status.success(), "{}", text(&out));

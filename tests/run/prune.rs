@@ -1,4 +1,4 @@
-//! `build --prune` beside nodes that run: what a node that runs was started
+//! `build --prune` while nodes run: the image that a running node was started
 //! from stays, and the node is stopped as ever.
 
 use super::Lab;

@@ -1,4 +1,4 @@
-//! What a user asks of a lab that runs is done or refused, and the folder of
+//! Requests of a user to a lab that runs are done or refused, and the folder of
 //! its run is nobody else's.
 
 use super::Lab;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
 
-/// What must not be found, by what it is.
+/// Secrets that must not be found, by their names.
 fn needles(secrets: &Secrets, seed: &str) -> BTreeMap<String, Vec<u8>> {
     let mut needles = BTreeMap::new();
     for name in ["bootes", "glenda"] {
@@ -26,12 +26,12 @@ fn needles(secrets: &Secrets, seed: &str) -> BTreeMap<String, Vec<u8>> {
     needles
 }
 
-/// Where `needle` is in `bytes`.
+/// Offsets of `needle` in `bytes`.
 fn places(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
     memchr::memmem::find_iter(bytes, needle).collect()
 }
 
-/// Which needles are in the file.
+/// Names of the needles that are in the file.
 fn found(path: &Path, needles: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     let bytes = fs::read(path).unwrap();
     needles.iter().filter(|(_, needle)| !places(&bytes, needle).is_empty()).map(|(name, _)| name.clone()).collect()
@@ -144,7 +144,7 @@ fn nodes_of_other_secrets_are_named() {
     }
     assert!(!lab.build().contains(word));
     assert!(!said(&["up", "--ports", "28500"]).contains(word));
-    // A user's password is known to the node with everybody's keys, and to no other.
+    // A user's password is on the node with everybody's keys, and on no other.
     let rotated = lab.must(&["secrets", "rotate", "glenda"]);
     assert!(rotated.contains("to be built again: plan9n1 ("), "{rotated}");
     let built = lab.must(&["build", "plan9n2", "--media", "medium", "--format", "qcow2,raw"]);

@@ -60,7 +60,7 @@ fn digest(fs: &dyn FileSystem, node: &fs::Node) -> Digest {
     Digest(hash.finalize().into())
 }
 
-/// Why a difference is as it must be; `None` for one that must not be.
+/// Reason why a difference has to be; `None` for one that must not be.
 fn reason(path: &str, field: &str, known: bool) -> Option<&'static str> {
     match field {
         "missing" if !known => Some("not in the release's log, so Plan 9 does not install it"),
@@ -197,7 +197,7 @@ fn of_a_lab(folder: &Lab, installed: &Path, records: &Database) -> Vec<String> {
                 Some((_, other)) if other == *sum => same += 1,
                 Some(_) => wrong.push(format!("{}: /{path}: other bytes", node.name)),
                 None if records.get(path.as_bytes()).is_none() => {}
-                // Never taken from a disk, whoever recorded it: doc/media.md.
+                // Never taken from a disk, though recorded: doc/media.md.
                 None if NEVER_OF_A_DISK.iter().any(|own| below(path, own)) => {}
                 None => wrong.push(format!("{}: /{path} is missing", node.name)),
             }

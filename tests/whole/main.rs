@@ -34,7 +34,7 @@ const SHORT: Duration = Duration::from_secs(600);
 /// A command that copies everything.
 const LONG: Duration = Duration::from_secs(3 * 3600);
 
-/// What of the medium goes into nodes, and the release's records.
+/// Files of the medium that go into nodes, and the release's records.
 fn selected(media: &Path, epoch: u32) -> Tree {
     let medium = Medium::open("9legacy", media, epoch, None).unwrap();
     let mut include = medium.distribution.default_include(Arch::I386);
@@ -62,7 +62,7 @@ fn with(tree: &Tree, meta: impl Fn(&Meta) -> Meta) -> Tree {
     new
 }
 
-/// The lab's plan9n2, started, with these disks behind its own.
+/// The lab's plan9n2, started, with these disks after its own.
 fn start(lab: &Lab, disks: Vec<Disk>) -> Guest {
     let node = lab.node("plan9n2");
     let mut machine = Machine::new(Controller::Ide, lab.disk("plan9n2", Artifact::Qcow2));
