@@ -1,4 +1,5 @@
-//! How long, and in how much memory, against what people would use otherwise.
+//! Time and memory of builds, compared with the tools that people would use
+//! otherwise.
 //!
 //! `just bench` builds the four nodes of the default lab from a 9legacy tree
 //! to qcow2 and OVA, and next to it runs, four times on the same files, the
@@ -13,7 +14,7 @@
 //! against what it cannot avoid; `forms` other forms of the medium; `volumes` one
 //! tree on each file system. `--only` takes one of the words `grid`,
 //! `incremental`, `forms` and `volumes`; `--iso` an image of the medium that
-//! Plan 9 made, `--front-iso` one of the 9front beside it.
+//! Plan 9 made, `--front-iso` one of 9front.
 
 #[path = "grid/forms.rs"]
 mod forms;
