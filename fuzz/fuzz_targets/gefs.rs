@@ -1,6 +1,6 @@
 //! A gefs partition: opening, walking, reading, checking, dumping. Every block
 //! has its hash in a pointer, so half of the inputs are wounds whose hashes were
-//! put right: only they reach what is behind the hashes.
+//! put right: only they reach the code after the check of hashes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! p9img.lock, and what the store writes beside files and downloads.
+//! `p9img.lock`, and the records that the store writes for files and downloads.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
