@@ -52,7 +52,7 @@ pub struct KeyRecord {
 }
 
 impl fmt::Debug for KeyRecord {
-    /// Without key and secret.
+    /// Shows the record without key and secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRecord").field("name", &self.name).field("status", &self.status).finish_non_exhaustive()
     }

@@ -36,7 +36,7 @@ pub struct Nvram {
 }
 
 impl fmt::Debug for Nvram {
-    /// Without the keys.
+    /// Shows the block without the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nvram").field("authid", &self.authid).field("authdom", &self.authdom).finish_non_exhaustive()
     }
