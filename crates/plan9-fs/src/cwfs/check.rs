@@ -277,7 +277,7 @@ impl Checker<'_> {
         if d.is_dir() {
             return None;
         }
-        // What makes the end unreadable has a finding of its own.
+        // Damage that makes the end unreadable has a finding of its own.
         let has_end = || self.volume.addresses(self.side, d, d.blocks() - 1, 1).map_or(true, |a| a[0] != 0);
         let (most, volume) = (Form::MAX_DATA * PAYLOAD as u64, self.volume.blocks * BLOCK as u64);
         length_flaw(d.size, most, volume, d.size > volume && d.size <= most && has_end())
@@ -285,7 +285,7 @@ impl Checker<'_> {
 
     /// Takes note of owners that no user has.
     fn owners(&mut self, path: &str, d: &Dentry) {
-        // Whoever is nobody is none to the server, whose number is 0.
+        // To the server, the number 0 is no user.
         let unknown = [d.uid, d.gid, d.muid].into_iter().filter(|id| *id != 0 && !self.users.has(*id));
         let unknown = unknown.map(|id| id.to_string());
         let unknown: Vec<String> = unknown.collect();

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-/// The partition that knows who users are.
+/// The partition that has the user table.
 const MAIN: &str = "fscache";
 
 /// Opens a partition of a cwfs64x: its cache, its worm, or its plain device.
@@ -171,7 +171,7 @@ impl FileSystem for CwfsReader {
     }
 
     fn check(&self, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
-        // What makes the file unreadable is found below.
+        // Damage that makes the file unreadable is found by the check below.
         if self.main.is_none() {
             users_text(&self.volume).into_iter().for_each(|text| lines_text(&text, report));
         }

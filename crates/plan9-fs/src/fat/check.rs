@@ -321,7 +321,7 @@ impl Checker<'_> {
     /// Checks the values of plan9.ini.
     fn plan9_ini(&mut self, ini: &Entry, entries: &[Entry]) {
         let mut text = vec![0; ini.raw.len as usize];
-        // What makes it unreadable has been found with its chain.
+        // Damage that makes it unreadable has been found with its chain.
         let Ok(read) = self.fs.find(b"plan9.ini").and_then(|node| self.fs.read(&node, 0, &mut text)) else { return };
         let text = String::from_utf8_lossy(&text[..read]);
         let lines = || text.lines().map(str::trim_end).filter(|l| !l.starts_with('#'));

@@ -115,7 +115,7 @@ impl FatType {
     /// Sets entry `cluster` of `table`.
     ///
     /// # Panics
-    /// Behind the end of the table.
+    /// If `cluster` lies past the end of the table.
     pub fn set(self, table: &mut [u8], cluster: u32, value: u32) {
         let n = cluster as usize;
         match self {

@@ -298,7 +298,7 @@ impl Checker<'_> {
         let volume = self.volume.header.byte(self.volume.header.data_blocks());
         let has_end = || match self.volume.leaves(e, e.blocks() - 1, 1) {
             Ok(leaf) => leaf[0].is_some(),
-            // What makes the end unreadable has a finding of its own.
+            // Damage that makes the end unreadable has a finding of its own.
             Err(_) => true,
         };
         if let Some(why) = length_flaw(e.size, u64::MAX, volume, e.size > volume && has_end()) {

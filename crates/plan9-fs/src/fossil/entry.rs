@@ -29,7 +29,7 @@ pub(super) struct Entry {
     /// Bytes in the source, 48 bits.
     pub size: u64,
     pub score: Score,
-    /// Of local entries: archive flag, epoch of a snapshot, tag.
+    /// Fields of local entries: archive flag, epoch of a snapshot, tag.
     pub archive: u8,
     pub snap: u32,
     pub tag: u32,
@@ -202,7 +202,8 @@ pub(super) struct Place {
 }
 
 impl Shape {
-    /// Of a source with `blocks` data blocks, at most [`super::format::MAX_FILE_BLOCKS`].
+    /// Shape of a source with `blocks` data blocks, at most
+    /// [`super::format::MAX_FILE_BLOCKS`].
     pub(super) fn new(blocks: u64) -> Self {
         let mut s = Self { levels: [0; 8], depth: 0 };
         s.levels[0] = blocks;
@@ -213,7 +214,7 @@ impl Shape {
         }
         s
     }
-    /// Of a source of `size` bytes.
+    /// Shape of a source of `size` bytes.
     pub(super) fn for_size(size: u64) -> Self {
         Self::new(size.div_ceil(BLOCK as u64))
     }

@@ -183,7 +183,7 @@ fn unused(base: &Base, tree: &Arc<Tree>) -> Free {
 struct Builder<'a> {
     tree: &'a Tree,
     area: Area,
-    /// By entry of the tree; what is `None` is not placed yet.
+    /// Sources by entry of the tree; `None` until the entry is placed.
     sources: Vec<Option<Sources>>,
     /// Made sources so far.
     made: u32,

@@ -13,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 
 /// A volume of 2 MiB. Its blocks: 0 to 2 data of /big, 3 its pointers; 4 data
-/// of /d/x; 5, 6 entries and names of /d; 7, 8 those of /. Behind them 16, 17
+/// of /d/x; 5, 6 entries and names of /d; 7, 8 those of /. After them 16, 17
 /// entries and names above /, 18 its name, 19 the three, 20 the root block.
 fn sample() -> Vec<u8> {
     image(&volume(&tree_of(&[("big", bytes(20_000, 1)), ("d/x", Content::bytes(*b"xyz"))]), 2 * MIB))

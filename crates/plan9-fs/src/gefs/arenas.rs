@@ -92,7 +92,7 @@ impl Arenas {
             at = *end;
         }
         let mut end = self.end(i);
-        // What the margin leaves is more than a log ever needs.
+        // The margin leaves more than a log ever needs.
         let most = (LOG_SPACE - SLOP) / RANGE;
         let more = (free.len() + 1).div_ceil(most) as u64 - 1;
         let blocks: Vec<u64> = std::iter::once(self.first(i)).chain(end - more..end).collect();

@@ -90,7 +90,7 @@ struct Checker<'a> {
     volume: &'a Volume,
     report: &'a mut dyn FnMut(Finding),
     space: &'a Space,
-    /// By address.
+    /// Use of each block by address.
     kinds: HashMap<u64, u8>,
     counts: Survey,
     data: Vec<Claim>,
@@ -207,12 +207,12 @@ impl Checker<'_> {
         let scan = |kind| move |v: &Volume| v.scan(&snap.root, snap.height, &[kind]);
         let Some(entries) = self.values(name, scan(K_ENTRY))? else { return Ok(()) };
         let Some(ups) = self.values(name, scan(K_UP))? else { return Ok(()) };
-        // What is wrong with the users has a finding of its own.
+        // Damage of the user table has a finding of its own.
         let users = self.volume.users().ok().and_then(Result::ok);
         let volume = self.volume;
         let has_end = |qid: u64, len: u64| {
             let last = data_key(qid, (len - 1) / BLOCK64 * BLOCK64);
-            // So has what makes the end unreadable.
+            // So has damage that makes the end unreadable.
             volume.lookup(&snap.root, snap.height, &last).map_or(true, |found| found.is_some())
         };
         let about = About {

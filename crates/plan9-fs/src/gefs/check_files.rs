@@ -36,7 +36,8 @@ pub(super) fn check(about: &About<'_>, entries: &Values, ups: &Values, find: &mu
     let mut strangers = Strangers::default();
     let mut below: BTreeMap<u64, Vec<File<'_>>> = BTreeMap::new();
     for (key, value) in entries {
-        // What cannot be taken apart has been found before, but for messages.
+        // Values that cannot be taken apart have been found before, but not
+        // those of messages.
         let (Some((up, name)), Some(dir)) = (parse_entry_key(key), Dir::parse(value)) else {
             find("entry", format!("{label}: an entry of {} is not a file", count::of(value.len(), "byte")));
             continue;

@@ -64,8 +64,8 @@ pub struct Base {
     pub(super) area: Area,
     places: Vec<u64>,
     leaves: Vec<BaseLeaf>,
-    /// By entry: the number of its first block's item, of its entry's, and of
-    /// its way up.
+    /// Item numbers by entry: of its first block, of its entry, and of its way
+    /// up.
     numbers: Vec<[u32; 3]>,
     number: u64,
     made: Once<Vec<u64>>,
@@ -87,7 +87,7 @@ pub struct Gefs {
     pub(super) area: Area,
     /// Places of the base that this node leaves free.
     pub(super) free: Free,
-    /// Without the hash of the root.
+    /// Super block without the hash of the root.
     superblock: Super,
     root: Root,
     /// Headers and logs: block numbers and bytes, ascending.

@@ -45,7 +45,7 @@ struct Mender<'a> {
     image: &'a dyn ReadAt,
     blocks: u64,
     changed: BTreeMap<u64, Vec<u8>>,
-    /// By address; what is being looked at has 0.
+    /// Hashes by address; 0 for a block that is being read.
     sums: BTreeMap<u64, u64>,
 }
 

@@ -154,7 +154,8 @@ impl Node {
     pub(super) fn last_key(&self) -> &[u8] {
         self.key(self.len() - 1)
     }
-    /// Of a pivot: where the block below is, and the fill that it should have.
+    /// Child of a pivot: the pointer to the block below, and the fill that it
+    /// should have.
     pub(super) fn child(&self, i: usize) -> (Pointer, u16) {
         let value = self.value(i);
         (Pointer::parse(value), get16(value, Pointer::LEN))

@@ -146,7 +146,8 @@ impl Volume {
             let mut run: Vec<Pointer> = Vec::new();
             let mut start = 0;
             for (key, value) in values {
-                // What is not at a multiple of a block, nobody reads.
+                // Servers do not read pieces that are not at a multiple of a
+                // block.
                 let Some((_, at)) = parse_data_key(&key).filter(|(_, at)| at.is_multiple_of(BLOCK64)) else { continue };
                 if value.len() != Pointer::LEN {
                     return Err(damaged(format!("The piece at {at} of the file {qid:x} is not a pointer")));

@@ -23,7 +23,7 @@ impl Users {
     /// Reason why gefs would not start with it.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let text = String::from_utf8_lossy(text);
-        // What no line end follows is not read.
+        // A last line without a line end is not read.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let lines = whole.split('\n').zip(1..).filter(|(l, _)| !l.is_empty() && !l.starts_with('#'));
         let mut users = Self::default();

@@ -1,8 +1,8 @@
 //! The bytes of a volume at any offset, computed from its layout.
 //!
 //! One call of the content's `read_at` for each run of a file's blocks that a
-//! request touches. Whoever reads the first block of a tree, or the super
-//! block, waits until all files have been hashed.
+//! request touches. A read of the first block of a tree, or of the super block,
+//! waits until all files have been hashed.
 
 use super::format::{BLOCK, BLOCK64};
 use super::layout::Gefs;
@@ -84,7 +84,7 @@ impl ReadAt for Gefs {
             let at = offset + done as u64;
             let rest = &mut buf[done..];
             done += match at / BLOCK64 {
-                // What is no whole block is nobody's.
+                // The rest of the partition, less than a block, is not used.
                 block if block >= self.map.arenas.blocks => {
                     rest.fill(0);
                     rest.len()

@@ -179,7 +179,7 @@ impl Checker<'_> {
             let why = || format!("it has {} by its size, but the volume has {blocks}", count::of(d.size, "block"));
             return (d.size > blocks).then(why);
         }
-        // What makes the end unreadable has a finding of its own.
+        // Damage that makes the end unreadable has a finding of its own.
         let has_end = || self.volume.addresses(d, d.blocks() - 1, 1).map_or(true, |a| a[0] != 0);
         let (most, volume) = (Form::MAX_DATA * PAYLOAD as u64, blocks * BLOCK as u64);
         length_flaw(d.size, most, volume, d.size > volume && d.size <= most && has_end())

@@ -37,7 +37,7 @@ pub(super) fn dump(volume: &Volume, out: &mut dyn Write) -> io::Result<()> {
         let first = (n - s.fstart) * COUNTS;
         let last = (first + COUNTS).min(s.blocks);
         for at in first..last {
-            // What is no block of counts says nothing.
+            // A block of another type has no counts.
             let count = if counts[0] == REFS { count_at(&counts, (at - first) as usize) } else { 0 };
             let here = match count {
                 0 => None,

@@ -147,7 +147,7 @@ impl FileSystem for HjfsReader {
     }
 
     fn check(&self, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
-        // What makes the file unreadable is found below.
+        // Damage that makes the file unreadable is found by the check below.
         self.users_text().into_iter().for_each(|text| lines_text(&text, report));
         super::check::check(&self.volume, self.users(), report)
     }

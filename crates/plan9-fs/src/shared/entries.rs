@@ -61,7 +61,7 @@ pub(crate) struct Described<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Placed {
     first: u64,
-    /// Without those of pointers.
+    /// Data blocks, without those of pointers.
     pub blocks: u64,
 }
 
@@ -165,7 +165,7 @@ pub(crate) struct Builder<'a, F: Entries> {
     tree: &'a Tree,
     users: &'a Users,
     pub area: Area<F>,
-    /// By entry of the tree; what is `None` is not placed yet.
+    /// Positions by entry of the tree; `None` until the entry is placed.
     placed: Vec<Option<Placed>>,
 }
 

@@ -11,7 +11,7 @@ pub(crate) trait Place {
     /// Position of an entry.
     type Placed: Copy;
     type Error;
-    /// By entry; `None` for what has no place yet.
+    /// Positions by entry; `None` until the entry is placed.
     fn placed(&mut self) -> &mut Vec<Option<Self::Placed>>;
     /// Places a file with a qid path; does nothing for a directory.
     ///

@@ -40,7 +40,7 @@ pub(crate) fn check_name(fs: &'static str, max: usize, name: &[u8], path: impl F
     }
 }
 
-/// The numbers of owner, last user and group; `id` knows those of names.
+/// The numbers of owner, last user and group; `id` gives the number of a name.
 ///
 /// # Errors
 /// Fails when the owner or the group is not in the user table.
@@ -53,6 +53,7 @@ pub(crate) fn owner<N: Copy>(
     let known =
         |what, name: &str| id(name).ok_or_else(|| Refused::UnknownUser { fs, path: path(), what, name: name.into() });
     let uid = known("owner", &meta.uid)?;
-    // Who changed a file last may be nobody here: a medium tells of others.
+    // The last user of a file may not be in this user table: the medium may
+    // come from elsewhere.
     Ok([uid, id(&meta.muid).unwrap_or(uid), known("group", &meta.gid)?])
 }

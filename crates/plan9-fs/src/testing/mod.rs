@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::ops::Range;
 
-/// By path: metadata, and the bytes of what is no directory.
+/// Metadata by path, and the bytes of files.
 pub(crate) type Listing = BTreeMap<Vec<u8>, (Meta, Option<Vec<u8>>)>;
 
 /// Damage that a check finds.
@@ -121,8 +121,8 @@ pub(crate) fn assert_parts(v: &dyn ReadAt, at: u64, whole: &[u8], ranges: &[(usi
     }
 }
 
-/// Of blocks of the medium, those in `shared` are in `node` what they are in
-/// `plain`, and the others are free.
+/// Checks that the blocks in `shared` are equal in `node` and `plain`, and that
+/// the medium's other blocks are free.
 pub(crate) fn assert_shared_or_free(plain: &[u8], node: &[u8], block: usize, blocks: Range<u64>, shared: &[u64]) {
     for n in blocks {
         let range = n as usize * block..(n as usize + 1) * block;

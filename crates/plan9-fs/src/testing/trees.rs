@@ -147,7 +147,8 @@ impl Long {
         }
     }
 
-    /// It is there, and some of its files hold what they should.
+    /// Checks that the directory is there, and that some of its files have the
+    /// right bytes.
     pub(crate) fn assert_in(&self, fs: &dyn FileSystem) {
         let all = fs.children(&fs.find(b"d").unwrap()).unwrap();
         assert_eq!(all.len(), self.files as usize);

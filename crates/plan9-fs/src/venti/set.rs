@@ -44,7 +44,7 @@ pub fn check_together(parts: &[(String, Venti)], report: &mut dyn FnMut(Finding)
         let of: Vec<_> = sections.iter().filter(|(.., index)| index.name == *name).copied().collect();
         let set = Set { sections: &of, index: of[0].2, clumps: clumps(parts, of[0].2, &mut say)? };
         set.check_sections(&mut say);
-        // Which filter belongs to which index, only the configuration says.
+        // Only the configuration says which filter belongs to which index.
         let bloom = blooms.first().filter(|_| blooms.len() == 1 && names.len() == 1);
         set.check_entries(bloom.map(|(dev, head)| Filter::new(*dev, head)), &mut say)?;
     }
