@@ -90,7 +90,7 @@ pub fn fetch(
             return Ok(there(sha256, file));
         }
         let mut partial = Partial::open(store, url)?;
-        // Whoever was waited for may have brought it.
+        // The process that was waited for may have brought it.
         if let Some(sha256) = wanted.sha256
             && let Some(file) = store.open(&sha256)?
         {
@@ -190,7 +190,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// One request.
+    /// Makes one request.
     fn step(&self, partial: &mut Partial) -> Result<Result<Step, Failure>, StoreError> {
         let mut headers = Vec::new();
         let mut known = None;

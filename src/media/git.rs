@@ -128,8 +128,8 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Whether `path` is where git keeps a repository, or what belongs to one of
-/// its worktrees, not a checkout of it. What its parts are is not asked yet.
+/// Whether `path` is a repository of git, or the folder of one of its worktrees
+/// in it, not a checkout. Its parts are not read yet.
 pub fn is_directory(path: &Path) -> bool {
     let has = |name: &str| path.join(name).symlink_metadata().is_ok();
     has("HEAD") && (has("objects") && has("refs") || has("commondir"))

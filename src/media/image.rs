@@ -128,9 +128,9 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
         Err(e) => return Err(read(io::Error::new(io::ErrorKind::InvalidData, e.to_string()))),
     };
     let mut fat: Option<Arc<dyn FileSystem>> = None;
-    // What by its name should have been the root.
+    // Error of the partition that should have been the root by its name.
     let mut damaged = None;
-    // What another system has in a partition.
+    // First partition with a file system that p9img does not read.
     let mut others = None;
     for (part, lba, name) in parts {
         match fs::open(part.clone(), lba, &beside) {
@@ -176,7 +176,7 @@ fn records(fs: &dyn FileSystem) -> io::Result<Option<Database>> {
     }
     let mut text = vec![0; node.len as usize];
     fill(fs, &node, 0, &mut text)?;
-    // Whoever damaged them has no use of them: then more is left out.
+    // Damaged records are not used: then more is left out.
     Ok(Database::parse(&text).ok())
 }
 

@@ -95,7 +95,7 @@ fn files(tree: &Tree, dir: EntryId, path: &str, on: &mut dyn FnMut(&str, &Entry)
 fn ends_as_windows(file: &Entry) -> bool {
     let Some(content) = file.content() else { return false };
     let mut start = vec![0; content.len().min(line_ends::LOOK as u64) as usize];
-    // What cannot be read is said where it is needed.
+    // An error of reading is reported where the file is needed.
     content.read_at(0, &mut start).is_ok() && line_ends::of_windows(&start)
 }
 

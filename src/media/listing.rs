@@ -313,14 +313,14 @@ impl Listing {
         Ok((dir, last.to_vec()))
     }
 
-    /// The tree. What the container does not know comes from `database`, and
-    /// what that does not know belongs to sys and was changed at `epoch`
-    /// (seconds since 1970). Directories that only the database knows are
+    /// The tree. Metadata that the container does not have come from
+    /// `database`; a file that is in neither belongs to sys and was changed at
+    /// `epoch` (seconds since 1970). Directories that only the database has are
     /// made: copies and version control lose empty ones.
     pub fn tree(mut self, database: Option<&Database>, epoch: u32) -> Tree {
         for (path, meta) in database.iter().flat_map(|db| db.iter()) {
             if meta.mode.is_dir() {
-                // What the container has instead stays as it is.
+                // A file that the container has there stays as it is.
                 let _ = self.dir(path, Attributes::Unix { executable: true });
             }
         }

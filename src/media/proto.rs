@@ -150,7 +150,8 @@ impl Proto<'_> {
             Some((dir, executable)) if mode.is_none_or(|m| (m & DMDIR != 0) == dir) => executable,
             Some(_) => return,
             None => {
-                // What is not there is made: a folder, or a file from another.
+                // A file that is not there is made: a folder, or a copy of
+                // another file.
                 let source = field(4).map(|p| p.trim_start_matches('/'));
                 match (mode.is_some_and(|m| m & DMDIR != 0), source.and_then(|s| self.listing.content(s))) {
                     (true, _) => {}

@@ -108,7 +108,7 @@ fn list(root: &Path, dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<Found>)> {
         }
         found.push((path.clone(), Some(Stamp::of(&entry.metadata()?))));
         if kind.is_symlink() {
-            // What it leads to as well, under a name that no file can have.
+            // The link's target as well, under a name that no file can have.
             let target = std::fs::metadata(entry.path())?;
             if target.is_dir() && !entry.path().canonicalize()?.starts_with(root) {
                 return Err(io::Error::other("a link to a directory elsewhere, of which nothing is seen"));

@@ -163,7 +163,8 @@ impl Zip {
         let read = |source| MediumError::Read { path: path.into(), source };
         let meta = std::fs::metadata(path).map_err(read)?;
         let digest = known::digest(store, path, &meta, &*self.file).map_err(read)?;
-        // What is left out is part of it: another version may leave out other files.
+        // The key has the names of the files: another version of p9img may
+        // leave out others.
         let names: Vec<u8> =
             files.iter().filter(|f| f.deflated()).flat_map(|f| [&f.below[..], b"\n"].concat()).collect();
         let key = format!("{digest} deflated files {} of the zip archive", super::Digest::of(&names));

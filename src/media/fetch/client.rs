@@ -123,7 +123,7 @@ pub(super) fn get(
         config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build());
     }
     let agent: ureq::Agent = config.build().into();
-    // What is compressed stays so: the digest is of the file as it is there.
+    // A compressed file stays so: the digest is of the file as it is there.
     let mut request = agent.get(&uri).header("Accept-Encoding", "identity");
     for (name, value) in headers {
         request = request.header(*name, value);
@@ -163,7 +163,7 @@ fn failure(settings: &Settings, url: &str, error: ureq::Error) -> Failure {
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
                 Never("there is no route to that host: this machine seems to be offline".into())
             }
-            // What rustls finds wrong comes in this wrapping.
+            // Errors of rustls come in this wrapping.
             io::ErrorKind::InvalidData if url.starts_with("https:") => Never(format!("TLS: {e}")),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Never(e.to_string()),
             _ => Cut(format!("the connection was cut ({e})")),

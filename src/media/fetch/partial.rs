@@ -154,7 +154,7 @@ impl Partial {
         self.write_note()
     }
 
-    /// Of all bytes so far.
+    /// Digest of all bytes so far.
     pub fn digest(&self) -> Digest {
         Digest(self.hash.clone().finalize().into())
     }

@@ -66,7 +66,7 @@ fn plan9s_fields_are_complete_and_rock_ridge_has_the_execute_bit() {
 #[test]
 fn owners_that_fossil_did_not_know_lose_their_parentheses() {
     let mut image = image(How::Plan9);
-    // Behind the length and the name: the length of `glenda`, and that.
+    // After the length and the name: the length of `glenda`, and that.
     let at = record_at(&image, ROOT, 2) + 33 + 7 + 8;
     image[at..at + 7].copy_from_slice(b"\x06(upas)");
     let tree = tree(image).unwrap();

@@ -21,7 +21,8 @@ impl Lock {
         loop {
             let file = lock::open(&path).map_err(|source| StoreError::Write { path: path.clone(), source })?;
             let _ = lock::wait(&path, &file);
-            // Who held it before has removed it, and others may have made another.
+            // The holder before has removed the file, and others may have made
+            // another.
             if same_file(&path, &file) {
                 return Ok(Self { path, _file: file });
             }

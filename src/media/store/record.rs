@@ -20,9 +20,9 @@ const FIRST: &str = "p9img store 1";
 /// Name of a file in the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
-    /// By its content.
+    /// Digest of the content.
     Content(Digest),
-    /// By how it was made from others.
+    /// Description of how it is made from other files.
     Derived(String),
 }
 
@@ -56,7 +56,7 @@ pub struct Record {
     pub name: Name,
     /// Bytes.
     pub len: u64,
-    /// Of each chunk, the last one perhaps shorter than [`CHUNK`].
+    /// Digest of each chunk, the last one perhaps shorter than [`CHUNK`].
     pub chunks: Vec<Digest>,
 }
 
