@@ -91,7 +91,7 @@ pub(crate) struct Hardware {
 }
 
 pub(crate) struct NodeDraft {
-    /// Of its header.
+    /// Range of its header.
     pub span: Range<usize>,
     pub name: Option<At<String>>,
     pub roles: Vec<At<String>>,

@@ -172,7 +172,7 @@ pub fn folder_url(text: &str) -> Result<String, Problem> {
         .help("file names are added at its end: remove that character and everything after it"));
     }
     let folder = format!("{}/", text.trim_end_matches('/'));
-    // What makes it an address of files makes it one of a folder.
+    // It is the address of a folder if it can be that of a file in one.
     url(&format!("{folder}file")).map(|_| folder)
 }
 

@@ -140,7 +140,8 @@ impl Secrets {
         self.users.get(user).map(String::as_str)
     }
 
-    /// Whether others may read the file, because its file system does not keep modes.
+    /// Whether others may read the file, because its file system does not store
+    /// modes.
     pub fn is_exposed(&self) -> bool {
         self.exposed
     }
@@ -196,7 +197,7 @@ struct Places {
 struct Found {
     /// As the file has it.
     source: String,
-    /// Others may read the file, on a file system that does not keep modes.
+    /// Others may read the file, on a file system that does not store modes.
     exposed: bool,
     /// Path of the file, if a link leads out of the lab's folder to it.
     linked: Option<PathBuf>,
