@@ -1,4 +1,4 @@
-//! A guest's serial console: wait for text, type lines, keep everything.
+//! A guest's serial console: wait for text, type lines, record everything.
 
 use crate::count;
 use std::io::{self, Read, Write};

@@ -115,7 +115,7 @@ fn listen(mut node: UnixStream, events: Sender<Event>) {
 fn read_lines(mut pipe: impl BufRead, events: &Sender<Event>, wanted: &Receiver<()>) {
     loop {
         let mut line = Vec::new();
-        // What cannot be read any further has come to its end.
+        // A pipe that cannot be read any further has come to its end.
         let read = pipe.by_ref().take(LONGEST).read_until(b'\n', &mut line);
         if !matches!(read, Ok(1..)) {
             // Nobody is left to be told when it fails.

@@ -166,8 +166,8 @@ impl Machine {
             args.extend(["-device".into(), "ahci,id=ahci0".into()]);
         }
         for (i, disk) in self.disks.iter().enumerate() {
-            // Kept writes go to the host's kernel one by one (it is not asked to
-            // bring them to the platter, which is slow).
+            // Writes that stay go to the host's kernel one by one (it is not
+            // asked to bring them to the platter, which is slow).
             let (keep, cache) = match disk.keep_writes {
                 true => ("snapshot=off,cache.no-flush=on", ",write-cache=off"),
                 false => ("snapshot=on,cache=unsafe", ""),

@@ -148,7 +148,7 @@ mod tests {
             symlink(&target, run.join("serial.log")).unwrap();
             let said = said(&run);
             assert!(said.contains("serial.log is a symbolic link"), "{said}");
-            // Whoever writes all the same makes a file of his own.
+            // A write all the same makes a new file.
             io::Write::write_all(&mut create(&run.join("serial.log")).unwrap(), b"mine").unwrap();
             replace(&run.join("serial.log"), b"mine").unwrap();
             assert!(!target.ends_with("nothing") || !target.exists());

@@ -503,7 +503,7 @@ impl Grid {
             let mut machine = Machine::new(node.controller, disk);
             (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
             if node.board.boot() == Boot::UBoot {
-                // What was found out of KVM is of the processors of PCs.
+                // The probe of KVM was for the processors of PCs.
                 machine.accel = Accel::Tcg;
                 machine.uboot = Some(uboot::find().ok_or_else(|| GridError::NoUboot { node: node.name.clone() })?);
             }

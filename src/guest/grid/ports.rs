@@ -1,9 +1,9 @@
 //! Ports of this machine that lead to the nodes.
 //!
-//! Those that a lab once had it keeps, whatever is added to it or taken out.
-//! New ones follow the order of the lab: the first node's from `base + 10` on,
-//! the second's from `base + 20`, and a node with more than ten services takes
-//! as many tens as it needs.
+//! A lab keeps the ports that it once had, whatever is added to it or taken
+//! out. New ones follow the order of the lab: the first node's from `base + 10`
+//! on, the second's from `base + 20`, and a node with more than ten services
+//! takes as many tens as it needs.
 
 use super::{GridError, GridSpec, State};
 use crate::lab::local_ports::{self, STRIDE};

@@ -162,7 +162,7 @@ impl Process {
                 self.signal(pid)?;
             }
         }
-        // What is left names nothing any more.
+        // The files that are left name nothing any more.
         let _ = self.sweep();
         Ok(())
     }
@@ -216,7 +216,7 @@ pub fn ends(pid: i32, limit: Duration) -> bool {
 /// however long the folder's own is.
 ///
 /// # Errors
-/// Those of `with`, and when the folder cannot be opened.
+/// Error of `with`, or of opening the folder.
 pub fn short<T>(dir: &Path, socket: &str, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let path = dir.join(socket);
     if path.as_os_str().as_bytes().len() <= LONGEST_SOCKET {

@@ -49,7 +49,7 @@ pub fn real(dir: &Path) -> PathBuf {
     let path = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let there = path.ancestors().find_map(|p| Some((p.canonicalize().ok()?, p)));
     match there {
-        // What is joined to it would end in a slash.
+        // An empty rest joined to it would end in a slash.
         Some((real, p)) if p == path => real,
         Some((real, p)) => path.strip_prefix(p).map_or_else(|_| path.clone(), |rest| real.join(rest)),
         None => path,
