@@ -106,7 +106,7 @@ pub struct Memory {
     on: bool,
     pub artifacts: BTreeMap<String, Whole>,
     pub streams: BTreeMap<Tag, Stream>,
-    /// By the key of a base: [`crate::assemble::Assembler::bases`].
+    /// Clusters by the key of a base: [`crate::assemble::Assembler::bases`].
     pub bases: BTreeMap<[u8; 32], Clusters>,
     /// Digests of media, with a blank between, by what was seen of them.
     medium: Option<(String, String)>,

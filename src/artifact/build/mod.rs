@@ -367,7 +367,7 @@ fn write_all(
             current = Current::open(folder, jobs, next, settings)?;
         }
         if total > 0 {
-            // What is left are the digests of the files.
+            // Only the digests of the files are left to compute.
             monitor.progress("checksums", total, total);
         }
         Ok::<_, Error>(compressed)

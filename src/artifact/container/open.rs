@@ -63,7 +63,8 @@ pub fn layers(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
     file.read_at(0, &mut start[..n])?;
     let start = &start[..n];
     if zip::matches(start) {
-        // What is in it may be in a container of its own, but not in one more archive.
+        // A disk in a zip may be in a container of its own, but not in one more
+        // archive.
         return Ok(Layers { zip: Some(file.clone()), ..bare(zip::image(&file)?)? });
     }
     if let Some(compression) = Compression::of(start) {

@@ -77,7 +77,8 @@ pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> R
         memory_mib: node.memory >> 20,
         x64: node.arch == Arch::Amd64,
         sata: Format::Ova.controller(node.controller) == Controller::Sata,
-        // What starts from both starts from BIOS, which every importer has.
+        // A disk that starts from both starts from BIOS, which every importer
+        // has.
         uefi: node.firmware == PcFirmware::Uefi,
         mac: node.mac.0.iter().map(|b| format!("{b:02X}")).collect(),
         vbox_nic: match node.nic {

@@ -78,7 +78,7 @@ impl Scratch {
 /// come, if the format tells it.
 ///
 /// # Errors
-/// Those of `from` and `seen`; else what the operating system says.
+/// Errors of `from` and `seen`; else what the operating system says.
 pub fn unpack(
     from: impl Read,
     need: Option<u64>,

@@ -150,7 +150,7 @@ impl Folder {
     }
 
     /// Whether a private file was made that others may read all the same, because
-    /// the file system does not keep modes.
+    /// the file system does not store modes.
     pub fn is_modeless(&self) -> bool {
         self.modeless.load(Ordering::Relaxed)
     }

@@ -100,11 +100,11 @@ impl Gather {
     /// Brings what is gathered into the file and gives it out.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Error of the operating system.
     pub fn file(&self) -> io::Result<&File> {
         let tail = &mut *self.tail();
         tail.flush(&self.file)?;
-        // Whoever asks has come to the end; the files of many nodes stay open.
+        // The caller has come to the end; the files of many nodes stay open.
         tail.bytes = Vec::new();
         Ok(&self.file)
     }

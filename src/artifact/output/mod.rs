@@ -1,6 +1,6 @@
 //! The output folder: artifacts appear under their names together and complete
 //! ([`folder`]); until then they are hidden files, removed on failure or by the
-//! next build. Beside them stand their sums and what went into them.
+//! next build. The folder also has their sums and the manifest.
 
 pub(super) mod digest;
 pub(super) mod file;

@@ -40,7 +40,7 @@ impl What {
 
 struct Checker<'a> {
     image: &'a Qcow2,
-    /// By number of the cluster in the file: what it is, and its pointers.
+    /// Use of each cluster of the file, and its pointers, by number.
     used: BTreeMap<u64, (What, u64)>,
     /// Data clusters that say that their count is one.
     copied: Vec<u64>,
@@ -152,7 +152,7 @@ impl Checker<'_> {
                             self.copied.push(at / self.size);
                         }
                     }
-                    // A cluster that reads as zeros may keep its place.
+                    // An entry with the flag of zeros may have any offset.
                     false if entry & ZERO != 0 => {}
                     false => wrong(format!("Cluster {cluster} is at {at:#x}, which is not a cluster of the file")),
                 }

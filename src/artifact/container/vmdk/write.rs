@@ -50,7 +50,8 @@ pub struct VmdkWriter {
     buffer: Vec<u8>,
     data: u64,
     grains: u64,
-    /// Of all bytes up to here, for the disk's content that was announced.
+    /// Digest of all bytes up to here, for the disk's content that was
+    /// announced.
     hash: Option<([u8; 32], Running)>,
 }
 
@@ -176,7 +177,7 @@ impl VmdkWriter {
         self.grains += 1;
         let (_, entries) = self.table.get_or_insert_with(|| (index, vec![0; TABLE_ENTRIES as usize]));
         entries[(cluster.index % u64::from(TABLE_ENTRIES)) as usize] = sector;
-        // Behind the marker and the two bytes of the zlib header.
+        // After the marker and the two bytes of the zlib header.
         Ok(shareable.then_some(self.base + u64::from(sector) * SECTOR + GRAIN_MARKER + 2))
     }
 

@@ -22,9 +22,9 @@ const STEP: u64 = 64 << 10;
 /// Flags of a file.
 const ENCRYPTED: u64 = 1;
 const UTF8: u64 = 1 << 11;
-/// Systems in the field "version made by" that keep Unix's mode: Unix, macOS.
+/// Systems in the field "version made by" that store Unix's mode: Unix, macOS.
 const UNIX: [u8; 2] = [3, 19];
-/// Those of DOS and Windows.
+/// Systems in that field without a mode: DOS and Windows.
 const DOS: [u8; 4] = [0, 10, 11, 14];
 /// DOS' attribute of a directory.
 const DOS_DIR: u32 = 0x10;
@@ -245,7 +245,7 @@ impl Member {
         })
     }
 
-    /// Its bytes as they are in the archive, and where they begin there.
+    /// Bytes of the member as they are in the archive, and their offset there.
     ///
     /// # Errors
     /// `InvalidData` when they do not lie in it; `Unsupported` when they are
