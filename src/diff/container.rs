@@ -140,7 +140,8 @@ pub fn images(a: &Image, b: &Image, sink: &mut Sink<'_>) -> io::Result<Compared>
         disk::compare(&a.disk, &b.disk, &mut counting)?;
     }
     if a.kind == b.kind && (equal && a.kind != Kind::Raw || !named) {
-        // What no field accounts for: tables, compressed streams, padding.
+        // Differences that no field accounts for: tables, compressed streams,
+        // padding.
         let place = a.kind.name();
         field(place, "length", "bytes of the file", (a.file.len(), b.file.len()), sink)?;
         if !named {
