@@ -42,7 +42,7 @@ impl Chs {
     }
 
     /// The three bytes of an address: head, sector with the cylinder's upper
-    /// bits, cylinder. Behind cylinder 1023: its last sector.
+    /// bits, cylinder. Past cylinder 1023: its last sector.
     fn encode(self, lba: u32) -> [u8; 3] {
         let (heads, per_track) = (u32::from(self.heads), u32::from(self.sectors_per_track));
         let (cylinder, head, sector) = match lba / (heads * per_track) {
@@ -132,8 +132,9 @@ impl Mbr {
     /// Decodes a sector. An entry of type 0 is none.
     ///
     /// # Errors
-    /// Without the signature, and when an entry does not begin with 00 or 80:
-    /// a FAT boot sector also ends with the signature, but seldom passes that.
+    /// Fails without the signature, and when an entry does not begin with 00 or
+    /// 80: a FAT boot sector also ends with the signature, but seldom passes
+    /// that.
     pub fn decode(sector: &[u8; 512]) -> Result<Self, MbrError> {
         if sector[510..] != [0x55, 0xAA] {
             return Err(MbrError::Signature(sector[510], sector[511]));

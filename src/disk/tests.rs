@@ -265,7 +265,7 @@ fn a_table_of_another_kind_is_called_by_its_name() {
     image[512..520].copy_from_slice(b"EFI PART");
     let said = open(image.clone()).err().unwrap().to_string();
     assert!(said.starts_with("It is a disk with a GUID partition table (GPT), which p9img does not read"), "{said}");
-    // Beside partitions of the MBR's own, these are read.
+    // Next to partitions of the MBR's own, these are read.
     image[446 + 16..446 + 32].copy_from_slice(&keep[446..462]);
     assert!(open(image).unwrap().find("9fat").is_ok());
 }
