@@ -29,7 +29,7 @@ impl Bases {
     /// words everything that it depends on besides the tree.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Error of `make`.
     pub fn once<B: Any + Send + Sync, E>(
         &self,
         tree: &Arc<Tree>,
@@ -40,7 +40,7 @@ impl Bases {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.entry(key(tree, layout)).or_default().clone()
         };
-        // Whoever needs it waits for it; others go on.
+        // A node that needs the base waits for it; others go on.
         let mut there = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(base) = there.clone().and_then(|base| base.downcast().ok()) {
             return Ok(base);
@@ -54,7 +54,7 @@ impl Bases {
     /// ([`crate::read_at::Origin`]).
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Error of `make`.
     pub fn base<B: Any + Send + Sync, E>(
         &self,
         tree: &Arc<Tree>,

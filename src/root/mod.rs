@@ -58,7 +58,8 @@ pub struct Partitions {
     pub start: &'static str,
     /// The one with the files, which gets the room that is left.
     pub data: &'static str,
-    /// Those that have a share of that room: one before the data, one after it.
+    /// Partitions that have a share of that room: one before the data, one
+    /// after it.
     pub shares: Option<[&'static str; 2]>,
 }
 
