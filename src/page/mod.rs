@@ -77,7 +77,8 @@ struct Drawn {
 /// Links with the same end.
 #[derive(Serialize)]
 struct Bundle {
-    /// Its line in the picture, from 0; none when that has enough.
+    /// Line of the bundle in the picture, from 0; none when the picture has
+    /// enough.
     line: Option<usize>,
     from: Vec<String>,
     does: String,
@@ -248,7 +249,8 @@ fn node_view<'a>(
         Some((name, format))
     };
     let image = find(&Format::to_run());
-    // Before the first build nobody knows the medium, and a manifest may be anybody's.
+    // Before the first build no manifest names the distribution, and later it may
+    // be anybody's.
     let ports = catalog.ports(systems, node).or_else(|_| catalog.ports(&"9legacy".into(), node))?;
     let ports = ports.into_iter().map(|p| format!("{} {}", p.name, p.tcp));
     Ok(NodeView {
