@@ -163,7 +163,7 @@ pub fn refuse(file: &dyn ReadAt) -> io::Result<()> {
 /// The name of a file that holds nothing that p9img reads, if it has one.
 ///
 /// # Errors
-/// Those of reading.
+/// Error of reading.
 pub fn name(file: &dyn ReadAt) -> io::Result<Option<Foreign>> {
     if let Some(kind) = find(file, |_| true)? {
         return named(kind, file).map(Some);

@@ -1,4 +1,4 @@
-//! File modes on a host whose file system may keep none: Windows drives, some
+//! File modes on a host whose file system may store none: Windows drives, some
 //! network file systems.
 
 use rustix::io::Errno;
@@ -13,7 +13,7 @@ pub const PRIVATE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
 
 /// Gives a file that this process has made a mode. False where the file system
-/// does not keep modes: then it is as it was.
+/// does not store modes: then it is as it was.
 ///
 /// # Errors
 /// Other errors of the operating system.
@@ -44,8 +44,8 @@ pub fn keeps(dir: &Path) -> io::Result<bool> {
     Ok(set(file.as_file(), PRIVATE)? && !is_shared(file.as_file())?)
 }
 
-/// The errors of a file system that does not keep modes. A file that this process
-/// made is its own, so no right is missing.
+/// The errors of a file system that does not store modes. A file that this
+/// process made is its own, so no right is missing.
 fn is_none(e: &io::Error) -> bool {
     let none = [Errno::PERM, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
     none.iter().any(|errno| e.raw_os_error() == Some(errno.raw_os_error()))
