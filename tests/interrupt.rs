@@ -234,7 +234,8 @@ fn two_builds_in_one_folder() {
         let second = bench.build("new.toml", &out).spawn().unwrap();
         let outputs = [first, second].map(|c| c.wait_with_output().unwrap());
         let found = bench.visible(&out);
-        // Whoever was last, the folder holds one build and not a mixture.
+        // Whichever build was last, the folder holds one build and not a
+        // mixture.
         assert!(found == old || found == new, "a mixture of two builds");
         assert!(outputs.iter().any(|o| o.status.success()));
         for output in outputs.iter().filter(|o| !o.status.success()) {

@@ -23,7 +23,8 @@ struct VirtualBox {
 }
 
 impl VirtualBox {
-    /// With its settings and machines in `dir`; None where there is none.
+    /// VirtualBox with its settings and machines in `dir`; None where there is
+    /// none.
     fn find(dir: &Path) -> Option<Self> {
         let given = std::env::var_os("P9IMG_VBOXMANAGE");
         let command = given.clone().unwrap_or_else(|| "VBoxManage".into());

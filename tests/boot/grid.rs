@@ -211,8 +211,8 @@ fn the_replica_follows_and_reports_what_was_changed_there() {
     replica_follows(&lab);
 }
 
-/// On each file system, as each has its own way to let replica(1) give files to
-/// their owners.
+/// Tried on each file system, as each has its own way to let replica(1) give
+/// files to their owners.
 #[test]
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn the_replica_of_9front_follows_and_reports_what_was_changed_there() {

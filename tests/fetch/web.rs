@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 pub struct Request {
     pub method: String,
     pub path: String,
-    /// By their names in small letters.
+    /// Headers by their names in small letters.
     pub headers: BTreeMap<String, String>,
     /// Number of the request among those of this server, from 0.
     pub number: usize,
