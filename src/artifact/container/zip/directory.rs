@@ -24,7 +24,8 @@ const ENCRYPTED: u64 = 1;
 const UTF8: u64 = 1 << 11;
 /// Systems in the field "version made by" that store Unix's mode: Unix, macOS.
 const UNIX: [u8; 2] = [3, 19];
-/// Systems in that field without a mode: DOS and Windows.
+/// Systems in that field whose programs may separate with backslashes: DOS and
+/// Windows.
 const DOS: [u8; 4] = [0, 10, 11, 14];
 /// DOS' attribute of a directory.
 const DOS_DIR: u32 = 0x10;
