@@ -1,7 +1,7 @@
 //! Boards: the machines that a node can be.
 //!
 //! [`BOARDS`] is the only list: a board is a row of it. What a boot needs on the
-//! disk is in `assemble`, and what runs a board is in `guest`; both go by
+//! disk is in `assemble/boot`, and what runs a board is in `guest`; both go by
 //! [`Boot`].
 
 use super::format::Format;

@@ -7,7 +7,7 @@ use super::check::{CheckToml, Port};
 use super::link::RoleLink;
 use super::source::Source;
 use crate::lab::units::{self, Sectors};
-use crate::plan::Holds;
+use crate::partition::Holds;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
