@@ -19,6 +19,7 @@ pub use report::{NodePlan, Plan};
 
 use crate::disk::Disk;
 use crate::hex::hex;
+use crate::lab::identity::{node_uuid, venti_seed};
 use crate::lab::{Arch, Format, Lab, Node, Secrets};
 use crate::media::firmware::Firmware;
 use crate::media::{Medium, Selection};
@@ -28,7 +29,7 @@ use crate::root::{Bases, LaidOut, RootError, RootJob};
 use crate::stop;
 use crate::tree::{Meta, Mode, Tree};
 use boot::{BootJob, BootKind};
-use report::{FilePlan, node_uuid};
+use report::FilePlan;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io;
@@ -196,7 +197,7 @@ impl<'a> Assembler<'a> {
             firmware: self.firmware.as_ref(),
             epoch: self.lab.epoch,
         };
-        let mut volumes = venti::volumes(&layout, &node_uuid(&self.lab.name, &node.name).to_string(), &node.name)?;
+        let mut volumes = venti::volumes(&layout, &venti_seed(&self.lab.name, &node.name), &node.name)?;
         volumes.extend(root.volumes);
         volumes.extend(disk::boot_volumes(&boots, &job, &layout)?);
         volumes.insert("nvram", Arc::new(rendered.nvram.clone()));

@@ -74,7 +74,7 @@ impl MediumPlan {
 #[derive(Clone, Debug, Serialize)]
 pub struct NodePlan {
     pub name: String,
-    /// Derived from the lab's and the node's name.
+    /// Id of its machine, as in an OVA: derived from the lab's and the node's name.
     pub uuid: Uuid,
     /// What it is built from, where that is not the same for all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,27 +158,4 @@ pub(super) fn root_config(rendered: &Rendered) -> BTreeMap<&'static str, String>
     let own = rendered.fs.kind().config.map(|key| (key, rendered.root_config.clone()));
     let default = Fs::DEFAULT.kind().config.map(|key| (key, String::new()));
     default.into_iter().chain(own).collect()
-}
-
-/// A name space of this program's own for derived ids (a UUID of version 5 in
-/// the URL name space).
-fn namespace() -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, b"p9img")
-}
-
-/// The id of a node: the same for the same lab and node names, everywhere.
-pub fn node_uuid(lab: &str, node: &str) -> Uuid {
-    Uuid::new_v5(&namespace(), format!("{lab}/{node}").as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_follow_from_names() {
-        assert_eq!(node_uuid("a", "b"), node_uuid("a", "b"));
-        assert_ne!(node_uuid("a", "b"), node_uuid("b", "a"));
-        assert_eq!(node_uuid("a", "b").get_version_num(), 5);
-    }
 }

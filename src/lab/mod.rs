@@ -5,13 +5,15 @@
 //! `value` walks the TOML and knows where each value stands, `draft` judges
 //! each value alone (with [`names`], [`units`] and [`words`]), `check` judges
 //! them together, and [`mistakes`] reports all that any of them found.
-//! `secrets.toml`, beside the lab, is read by [`secrets`].
+//! `secrets.toml`, beside the lab, is read by [`secrets`]; [`identity`] derives
+//! ids from names.
 
 mod addresses;
 pub mod board;
 pub(crate) mod check;
 mod draft;
 pub mod format;
+pub mod identity;
 mod load;
 pub mod local_ports;
 pub mod mistakes;

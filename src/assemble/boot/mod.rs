@@ -26,3 +26,25 @@ pub(super) fn of(node: &Node) -> Vec<&'static BootKind> {
         Boot::Pi => vec![&pi::KIND],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::Lab;
+    use std::path::Path;
+
+    #[test]
+    fn a_disk_begins_with_what_its_machine_starts_from() {
+        let names = |keys: &str| {
+            let text = format!("[lab]\nname = \"l\"\n[[node]]\nname = \"n\"\nroles = []\n{keys}\n");
+            let lab = Lab::parse(&text, "lab.toml", Path::new(""), &[]).unwrap_or_else(|e| panic!("{e:?}"));
+            of(&lab.nodes[0]).iter().map(|boot| (boot.name, boot.in_mbr.is_some_and(|e| e.active))).collect::<Vec<_>>()
+        };
+        assert_eq!(names(""), [("9fat", false)]);
+        assert_eq!(names("arch = \"amd64\"\nfirmware = \"uefi\""), [("esp", false)]);
+        assert_eq!(names("arch = \"amd64\"\nfirmware = \"both\""), [("esp", false), ("9fat", false)]);
+        for board in ["virt", "pi1", "pi4"] {
+            assert_eq!(names(&format!("board = \"{board}\"")), [("dos", true)], "{board}");
+        }
+    }
+}
