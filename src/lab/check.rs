@@ -6,6 +6,7 @@ use super::draft::{Draft, Hardware, NodeDraft, PORTS_MIN};
 use super::format::Format;
 use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
 use super::model::*;
+use super::needs::Need;
 use super::roles::{ESP, RoleFacts};
 use super::value::At;
 use super::{SAMPLE, addresses, local_ports, names, releases, units};
@@ -141,13 +142,9 @@ pub(crate) fn table_key(name: &str) -> String {
     if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() }
 }
 
-/// Whether one of the alternatives `a|b` is in the list.
-fn satisfied<'a>(need: &str, roles: impl Iterator<Item = &'a str> + Clone) -> bool {
-    need.split('|').any(|alternative| roles.clone().any(|role| role == alternative.trim()))
-}
-
-fn alternatives(need: &str) -> String {
-    choice(&need.split('|').map(str::trim).collect::<Vec<_>>())
+/// The roles of a need, as one of them is asked for.
+fn alternatives(need: &Need) -> String {
+    choice(&need.roles().collect::<Vec<_>>())
 }
 
 fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
@@ -164,7 +161,7 @@ fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
             }
         }
         let present = node.roles.iter().map(|r| r.value.as_str());
-        for need in mine.needs.iter().filter(|need| !satisfied(need, present.clone())) {
+        for need in mine.needs.iter().filter(|need| !need.is_met(present.clone())) {
             let what = format!("Role `{}` needs {} on the same node", role.value, alternatives(need));
             let problem = Problem::new(Kind::Conflict, what);
             notes.note(&role.span, problem.help(format!("add it to the roles of node{name}")));
@@ -259,7 +256,7 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
         let mut holders = all.clone().filter(|role| role.value == fact.name);
         let Some(first) = holders.next() else { continue };
         for need in &fact.needs_in_lab {
-            if !satisfied(need, all.clone().map(|role| role.value.as_str())) {
+            if !need.is_met(all.clone().map(|role| role.value.as_str())) {
                 let what = format!("Role `{}` needs {} on some node of the lab", fact.name, alternatives(need));
                 let problem = Problem::new(Kind::Conflict, what).help("add it to the roles of one node");
                 notes.note(&first.span, problem);
@@ -280,12 +277,12 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
 
 /// Notes each node with a role whose medium has no node with a role that it
 /// needs; that the whole lab has none is noted elsewhere.
-fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &str, notes: &Notes<'_>) {
+fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &Need, notes: &Notes<'_>) {
     let medium = |node: &NodeDraft| -> String {
         let own = node.hardware.medium.as_ref().or(draft.defaults.medium.as_ref()).or(draft.medium.as_ref());
         own.map_or_else(|| SAMPLE.to_owned(), |at| at.value.clone())
     };
-    let has = |node: &NodeDraft| satisfied(need, node.roles.iter().map(|r| r.value.as_str()));
+    let has = |node: &NodeDraft| need.is_met(node.roles.iter().map(|r| r.value.as_str()));
     let with: Vec<String> = draft.nodes.iter().filter(|n| has(n)).map(medium).collect();
     for node in draft.nodes.iter().filter(|n| !with.is_empty() && !with.contains(&medium(n))) {
         let Some(role) = node.roles.iter().find(|r| r.value == fact.name) else { continue };

@@ -283,15 +283,16 @@ impl Catalog {
     /// Roles name each other right.
     fn check_roles(&self) -> Result<(), RenderError> {
         for role in self.roles.values() {
+            let conflicts = role.conflicts.iter().map(|name| ("conflicts", name.as_str()));
             let lists = [
-                ("conflicts", &role.conflicts),
                 ("needs", &role.needs),
                 ("needs_in_lab", &role.needs_in_lab),
                 ("needs_on_medium", &role.needs_on_medium),
             ];
-            for (key, list) in lists {
-                let names = list.iter().flat_map(|n| n.split('|'));
-                if let Some(unknown) = names.into_iter().find(|n| !self.roles.contains_key(*n)) {
+            let needs = lists.into_iter().flat_map(|(key, needs)| needs.iter().map(move |need| (key, need)));
+            let needs = needs.flat_map(|(key, need)| need.roles().map(move |name| (key, name)));
+            for (key, unknown) in conflicts.chain(needs) {
+                if !self.roles.contains_key(unknown) {
                     let suggestion = suggest(unknown, self.role_names());
                     let message = format!("`{key}` names {unknown:?}, which is not a role{suggestion}");
                     return Err(RenderError::at(self.role_toml(role).place.clone(), message));

@@ -15,7 +15,7 @@ use super::role::{Kernel, line_and_column, text};
 use super::source::Source;
 use super::systems::Systems;
 use crate::lab::mistakes::{Kind, Notes};
-use crate::lab::{Lab, Mistake, Node, Secrets};
+use crate::lab::{Lab, Mistake, Need, Node, Secrets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,10 +66,10 @@ pub(super) struct CheckToml {
     /// It needs two nodes of one distribution: why, as a template. Where they are
     /// of two, the check is left out and says this.
     pub alike: Option<Spanned<String>>,
-    /// Roles that some node of the lab must have, `|` between alternatives. Where
-    /// none has, the check is left out and says so.
+    /// Roles that some node of the lab must have. Where none has, the check is left
+    /// out and says so.
     #[serde(default)]
-    pub needs_in_lab: Vec<Spanned<String>>,
+    pub needs_in_lab: Vec<Spanned<Need>>,
     /// What else it needs, as a template. Where that comes to nothing, the check
     /// is left out and says `without`.
     pub given: Option<Spanned<String>>,
@@ -334,9 +334,9 @@ impl Catalog {
         text: impl Fn(&Spanned<String>) -> Result<String, Wrong>,
     ) -> Result<Option<String>, Wrong> {
         for need in &check.needs_in_lab {
-            let has = |node: &Node| need.get_ref().split('|').any(|one| node.roles.iter().any(|r| r == one.trim()));
-            if !lab.nodes.iter().any(has) {
-                let roles = need.get_ref().replace('|', " or ");
+            let need = need.get_ref();
+            if !need.is_met(lab.nodes.iter().flat_map(|n| &n.roles).map(String::as_str)) {
+                let roles = need.roles().collect::<Vec<_>>().join(" or ");
                 return Ok(Some(format!("No node of the lab has the role {roles}")));
             }
         }
@@ -449,8 +449,8 @@ pub(super) fn compile<'a>(
     checks: &[CheckToml],
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<(), RenderError> {
-    let wrong = |at: &Spanned<String>, message: String| {
-        let (line, column) = line_and_column(text(toml).unwrap_or_default(), at.span().start);
+    let wrong = |at: std::ops::Range<usize>, message: String| {
+        let (line, column) = line_and_column(text(toml).unwrap_or_default(), at.start);
         RenderError::at(format!("{}:{line}:{column}", toml.place), message)
     };
     for check in checks {
@@ -462,24 +462,30 @@ pub(super) fn compile<'a>(
         for value in [Some(&check.run), check.expect.as_ref(), check.given.as_ref()].into_iter().flatten() {
             if value.get_ref().trim().is_empty() {
                 return Err(wrong(
-                    value,
+                    value.span(),
                     "A check with an empty value here proves nothing: leave the line out, or fill it in".into(),
                 ));
             }
         }
         match (&check.given, &check.without) {
             (Some(given), None) => {
-                return Err(wrong(given, "`given` needs `without`, the reason why the check is left out".into()));
+                return Err(wrong(
+                    given.span(),
+                    "`given` needs `without`, the reason why the check is left out".into(),
+                ));
             }
             (None, Some(without)) => {
-                return Err(wrong(without, "`without` is the reason for `given`, which is missing".into()));
+                return Err(wrong(without.span(), "`without` is the reason for `given`, which is missing".into()));
             }
             _ => {}
         }
         for need in &check.needs_in_lab {
-            if let Some(name) = need.get_ref().split('|').find(|n| !known.clone().any(|k| k == n.trim())) {
+            if let Some(name) = need.get_ref().roles().find(|n| !known.clone().any(|k| k == *n)) {
                 let suggestion = suggest(name, known.clone());
-                return Err(wrong(need, format!("`needs_in_lab` names {name:?}, which is not a role{suggestion}")));
+                return Err(wrong(
+                    need.span(),
+                    format!("`needs_in_lab` names {name:?}, which is not a role{suggestion}"),
+                ));
             }
         }
     }

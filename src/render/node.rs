@@ -59,7 +59,7 @@ pub fn render(
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
     let kernel = distribution.kernel(kind, node.machine())?.map(str::to_owned);
     for (role, need) in roles.iter().flat_map(|r| r.needs_on_medium.iter().map(move |n| (&r.name, n))) {
-        let has = |n: &&Node| need.split('|').any(|one| n.roles.iter().any(|r| r == one));
+        let has = |n: &&Node| need.is_met(n.roles.iter().map(String::as_str));
         let mut alike = lab.nodes.iter().filter(|n| lab.medium_of(n) == lab.medium_of(node));
         if lab.nodes.iter().any(|n| has(&n)) && !alike.any(|n| has(&n)) {
             return Err(named(format!(

@@ -6,6 +6,7 @@ use super::RenderError;
 use super::check::{CheckToml, Port};
 use super::link::RoleLink;
 use super::source::Source;
+use crate::lab::Need;
 use crate::lab::units::{self, Sectors};
 use crate::partition::Holds;
 use serde::Deserialize;
@@ -29,13 +30,13 @@ pub struct Role {
     pub conflicts: Vec<String>,
     /// Roles that must be on the same node.
     #[serde(default)]
-    pub needs: Vec<String>,
+    pub needs: Vec<Need>,
     /// Roles that some node of the lab must have.
     #[serde(default)]
-    pub needs_in_lab: Vec<String>,
+    pub needs_in_lab: Vec<Need>,
     /// Roles that some node built from the same medium must have.
     #[serde(default)]
-    pub needs_on_medium: Vec<String>,
+    pub needs_on_medium: Vec<Need>,
     /// Whether only one node of a lab may have it.
     #[serde(default)]
     pub at_most_one: bool,
