@@ -37,6 +37,7 @@ pub mod media;
 mod modes;
 pub mod page;
 pub mod partition;
+mod poison;
 pub mod render;
 pub mod root;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub mod stamp;
 pub mod stop;
 pub mod template;
 pub mod visible;
+mod xml;
 
 pub use plan9_auth as auth;
 pub use plan9_fs as fs;

@@ -10,6 +10,7 @@ use crate::artifact::machine::Machine;
 use crate::lab::identity::{disk_uuid, node_uuid};
 use crate::lab::{Arch, Controller, Format, Nic, PcFirmware};
 use crate::template::Templates;
+use crate::xml;
 use serde::Serialize;
 
 /// Values that change with the disk's bytes.
@@ -52,7 +53,7 @@ struct Values<'a> {
 /// # Errors
 /// When the template is wrong or names a value that there is not.
 pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> Result<String, Error> {
-    let mut templates = Templates::new(escape).with_absent_values();
+    let mut templates = Templates::new(xml::escape).with_absent_values();
     templates.add("ovf", template).map_err(|source| Error::TemplateSyntax { source })?;
     let disk_uuid = disk_uuid(&disk.content).to_string();
     let values = Values {
@@ -80,31 +81,4 @@ pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> R
         disk_uuid,
     };
     templates.render_value("ovf", &values).map_err(|source| Error::Template { node: node.name.clone(), source })
-}
-
-/// Escapes text for XML; control characters that XML cannot hold become `?`.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('?'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_cannot_become_markup() {
-        assert_eq!(escape("a<b>&\"c\"\u{1}\n"), "a&lt;b&gt;&amp;&quot;c&quot;?\n");
-    }
 }

@@ -30,14 +30,15 @@ pub(super) fn of(node: &Node) -> Vec<&'static BootKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::Lab;
+    use crate::lab::{Lab, RoleFacts};
     use std::path::Path;
 
     #[test]
     fn a_disk_begins_with_what_its_machine_starts_from() {
+        let facts = [RoleFacts { name: "cpu".into(), ..RoleFacts::default() }];
         let names = |keys: &str| {
-            let text = format!("[lab]\nname = \"l\"\n[[node]]\nname = \"n\"\nroles = []\n{keys}\n");
-            let lab = Lab::parse(&text, "lab.toml", Path::new(""), &[]).unwrap_or_else(|e| panic!("{e:?}"));
+            let text = format!("[lab]\nname = \"l\"\n[[node]]\nname = \"n\"\nroles = [\"cpu\"]\n{keys}\n");
+            let lab = Lab::parse(&text, "lab.toml", Path::new(""), &facts).unwrap_or_else(|e| panic!("{e:?}"));
             of(&lab.nodes[0]).iter().map(|boot| (boot.name, boot.in_mbr.is_some_and(|e| e.active))).collect::<Vec<_>>()
         };
         assert_eq!(names(""), [("9fat", false)]);

@@ -11,9 +11,9 @@ use super::error::suggest;
 use super::schema::{Distribution, Kernel, Role, Secret};
 use super::source::{self, Source, Sources};
 use super::systems::Systems;
+use crate::digest::FieldHasher;
 use crate::lab::words;
 use crate::lab::{Arch, Fs, Lab, Node, RoleFacts, names};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;
@@ -82,14 +82,13 @@ impl Catalog {
 
     /// A digest of every file of every role and template, with their names.
     pub fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
+        let mut hash = FieldHasher::new();
         for (name, source) in &self.sources {
             for part in [name.as_bytes(), source.place.as_bytes(), &source.bytes] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part);
+                hash.field(part);
             }
         }
-        hash.finalize().into()
+        hash.finish().0
     }
 
     /// Every role, sorted by name.
