@@ -311,3 +311,44 @@ fn partitions(node: &Node, rendered: &Rendered, boots: &[&BootKind]) -> Result<L
         root: rendered.fs.kind(),
     })?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::open_disk;
+    use std::path::Path;
+
+    const LAB: &str = "[lab]\nname = \"l\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n[[node]]\nname = \"b\"\n\
+                       roles = [\"cpu\", \"venti\"]\n";
+
+    /// The nodes of a lab, built from `media`.
+    fn assemble(media: &[Medium]) -> Result<Vec<Assembled>, AssembleError> {
+        let catalog = Catalog::embedded().unwrap();
+        let lab = Lab::parse(LAB, "lab.toml", Path::new(""), &catalog.facts()).unwrap();
+        let secrets = Secrets::stand_in("bootes", &[] as &[&str]);
+        let assembler = Assembler::new(&lab, media, &catalog, &secrets)?;
+        assembler.nodes(&lab.nodes.iter().map(|node| (node.clone(), Vec::new())).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_disk_has_the_partitions_that_its_report_says() {
+        let nodes = assemble(&[Medium::sample()]).unwrap();
+        let names = |i: usize| nodes[i].plan.layout.parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names(0), ["9fat", "nvram", "fossil", "swap"]);
+        assert_eq!(names(1), ["9fat", "nvram", "fossil", "swap", "arenas", "isect", "bloom"]);
+        for node in &nodes {
+            assert!(node.secret, "{}", node.plan.name);
+            let disk = open_disk(node.disk.clone()).unwrap();
+            for part in &node.plan.layout.parts {
+                let found = disk.find(&part.name).unwrap();
+                assert_eq!((found.lba(), found.len), (node.plan.layout.lba(part), part.len()), "{}", part.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_medium_that_is_not_there_is_named() {
+        let error = assemble(&[]).err().unwrap();
+        assert_eq!(error.to_string(), "Node a needs the medium sample, which was not given or found");
+    }
+}

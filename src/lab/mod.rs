@@ -4,7 +4,7 @@
 //! refused; the stages after this one never see the text. The way there:
 //! `value` walks the TOML and knows where each value stands, `draft` judges
 //! each value alone (with [`names`], [`units`] and [`words`]), `check` judges
-//! them together, and [`mistakes`] reports all that any of them found.
+//! them together, `resolve` fills in what is left out, and [`mistakes`] reports all that any of them found.
 //! `secrets.toml`, beside the lab, is read by [`secrets`]; [`identity`] derives
 //! ids from names.
 
@@ -20,7 +20,9 @@ pub mod mistakes;
 pub mod model;
 pub mod names;
 mod needs;
+mod once;
 pub mod releases;
+mod resolve;
 mod roles;
 pub mod secrets;
 pub mod template;

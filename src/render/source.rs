@@ -5,6 +5,7 @@
 
 use super::RenderError;
 use crate::inside;
+use crate::lab::mistakes::capital;
 use crate::lab::units::show_size;
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
@@ -41,10 +42,7 @@ impl Source {
     /// Reads a TOML file; errors name file, line and column.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, RenderError> {
         toml::from_str(self.text()?).map_err(|e| {
-            let said = e.message().trim();
-            let mut chars = said.chars();
-            let first = chars.next().into_iter().flat_map(char::to_uppercase);
-            let message: String = first.chain(chars).collect();
+            let message = capital(e.message().trim());
             RenderError::at(self.at(e.span().map_or(0, |s| s.start)), message)
         })
     }
