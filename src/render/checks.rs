@@ -10,7 +10,7 @@ use super::RenderError;
 use super::catalog::Catalog;
 use super::engine::Scene;
 use super::scene::{scene, view};
-use super::schema::{At, CheckToml, Kernel, Port};
+use super::schema::{At, CheckToml, Kernel};
 use super::source::Source;
 use super::systems::Systems;
 use crate::lab::mistakes::{Kind, Notes};
@@ -72,38 +72,6 @@ impl Check {
 pub type HostPorts = BTreeMap<String, BTreeMap<String, u16>>;
 
 impl Catalog {
-    /// The ports that a node's roles have, in the order of its roles. Roles that
-    /// do not agree about one are [`Self::wrong_nodes`].
-    ///
-    /// # Errors
-    /// When a role or the distribution is not known.
-    pub fn ports(&self, systems: &Systems, node: &Node) -> Result<Vec<Port>, RenderError> {
-        let distribution = self.distribution(systems.of(node))?;
-        let mut out: Vec<Port> = Vec::new();
-        for role in &node.roles {
-            let own = self.role(role)?.ports.iter().map(Spanned::get_ref);
-            for port in own.filter(|p| distribution.is_for(&p.only)) {
-                if !out.iter().any(|p| p.name == port.name || p.tcp == port.tcp) {
-                    out.push(port.clone());
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    /// Which kernel a node's roles want.
-    ///
-    /// # Errors
-    /// When a role is not known.
-    pub fn kernel(&self, node: &Node) -> Result<Option<Kernel>, RenderError> {
-        for role in &node.roles {
-            if let Some(kernel) = self.role(role)?.kernel {
-                return Ok(Some(kernel));
-            }
-        }
-        Ok(None)
-    }
-
     /// Renders the checks of every node of a running lab, in the order to run
     /// them. `ports` are those of the host. A check that names what there is not
     /// says so in `broken`.

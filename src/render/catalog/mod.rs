@@ -8,7 +8,7 @@ pub(super) use resolved::Resolved;
 use super::RenderError;
 use super::engine::Engine;
 use super::error::suggest;
-use super::schema::{Distribution, Kernel, Role, Secret};
+use super::schema::{Distribution, Kernel, Port, Role, Secret};
 use super::source::{self, Source, Sources};
 use super::systems::Systems;
 use crate::digest::FieldHasher;
@@ -178,6 +178,38 @@ impl Catalog {
             }
         }
         Ok(true)
+    }
+
+    /// The ports that a node's roles have, in the order of its roles. Roles that
+    /// do not agree about one are [`Self::wrong_nodes`].
+    ///
+    /// # Errors
+    /// When a role or the distribution is not known.
+    pub fn ports(&self, systems: &Systems, node: &Node) -> Result<Vec<Port>, RenderError> {
+        let distribution = self.distribution(systems.of(node))?;
+        let mut out: Vec<Port> = Vec::new();
+        for role in &node.roles {
+            let own = self.role(role)?.ports.iter().map(Spanned::get_ref);
+            for port in own.filter(|p| distribution.is_for(&p.only)) {
+                if !out.iter().any(|p| p.name == port.name || p.tcp == port.tcp) {
+                    out.push(port.clone());
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Which kernel a node's roles want.
+    ///
+    /// # Errors
+    /// When a role is not known.
+    pub fn kernel(&self, node: &Node) -> Result<Option<Kernel>, RenderError> {
+        for role in &node.roles {
+            if let Some(kernel) = self.role(role)?.kernel {
+                return Ok(Some(kernel));
+            }
+        }
+        Ok(None)
     }
 
     /// What `p9img check` needs to know, sorted by name.
