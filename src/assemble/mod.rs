@@ -3,7 +3,7 @@
 //! the disk. Nothing is written; every byte of the result is a function of its
 //! offset.
 //!
-//! [`Assembler`] calls the stages in their order; [`boot`] has the ways that nodes
+//! [`Assembler`] calls the stages in their order; `boot` has the ways that nodes
 //! start, [`report`] what is said of the result. This folder may ask all that are
 //! before it (`lab`, `media`, `render`, `partition`, `root`, `disk`), and knows
 //! nothing of artifacts.
