@@ -16,6 +16,45 @@ impl Digest {
     }
 }
 
+/// SHA-256 over fields with their lengths, so that two lists of fields are never the
+/// same bytes.
+#[derive(Default)]
+pub struct FieldHasher {
+    hash: Sha256,
+    key: Option<[u8; 32]>,
+}
+
+impl FieldHasher {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a key, which is hashed before the fields and after them: a digest tells
+    /// nothing of them to anybody who has not the key.
+    pub fn keyed(key: [u8; 32]) -> Self {
+        Self { hash: Sha256::new_with_prefix(key), key: Some(key) }
+    }
+
+    pub fn field(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.hash.update((bytes.len() as u64).to_le_bytes());
+        self.hash.update(bytes);
+    }
+
+    /// Adds a field whose length is always the same, or ends before the next in
+    /// another way.
+    pub fn bare(&mut self, bytes: impl AsRef<[u8]>) {
+        self.hash.update(bytes);
+    }
+
+    pub fn finish(mut self) -> Digest {
+        if let Some(key) = self.key {
+            self.hash.update(key);
+        }
+        Digest(self.hash.finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
@@ -67,6 +106,20 @@ impl FromStr for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_have_borders() {
+        let of = |fields: &[&str]| {
+            let mut hash = FieldHasher::new();
+            fields.iter().for_each(|field| hash.field(field));
+            hash.finish()
+        };
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+        assert_eq!(of(&["ab"]), Digest::of(b"\x02\0\0\0\0\0\0\0ab"));
+        let mut keyed = FieldHasher::keyed([7; 32]);
+        keyed.bare("ab");
+        assert_eq!(keyed.finish(), Digest::of(&[&[7; 32][..], b"ab", &[7; 32]].concat()));
+    }
 
     #[test]
     fn digests_are_read_as_they_are_shown() {

@@ -5,11 +5,13 @@
 //! about what the bytes at an offset are.
 //!
 //! ```text
-//! lab ─▶ plan ─▶ tree ─▶ fs (volume) ─▶ disk ─▶ artifact
-//!          └─ render ──┘  media ─┘
+//! lab ─▶ render ─▶ partition ─▶ root, fs (volumes) ─▶ disk ─▶ artifact
+//!                                 ▲                    └──▶ report
+//!                       media ────┘
 //! ```
 //!
-//! A stage uses only the stages before it. `ARCHITECTURE.md` walks through
+//! [`assemble`] calls the stages from `lab` to `disk`, and makes the report. A
+//! stage uses only the stages before it. `ARCHITECTURE.md` walks through
 //! them; `doc/` has one page for each on-disk format.
 
 // The fence of clippy.toml: nothing that differs between two runs reaches an artifact.
@@ -34,7 +36,8 @@ mod lock;
 pub mod media;
 mod modes;
 pub mod page;
-pub mod plan;
+pub mod partition;
+mod poison;
 pub mod render;
 pub mod root;
 #[cfg(test)]
@@ -44,6 +47,7 @@ pub mod stamp;
 pub mod stop;
 pub mod template;
 pub mod visible;
+mod xml;
 
 pub use plan9_auth as auth;
 pub use plan9_fs as fs;

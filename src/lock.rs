@@ -5,13 +5,14 @@
 //! have no locks at all: then p9img goes on without, and [`without`] says where,
 //! so that the command line can warn of it, once.
 
+use crate::poison::IgnorePoison as _;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// File that stands for a folder which cannot be locked itself. It is there only
@@ -36,7 +37,7 @@ pub enum Taken {
 
 /// First place of this run where there were no locks.
 pub fn without() -> Option<PathBuf> {
-    WITHOUT.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    WITHOUT.lock().ignore_poison().clone()
 }
 
 /// Opens a file for locking: for writing, and makes it when it is not there. A
@@ -129,7 +130,7 @@ fn judge(path: &Path, result: Result<(), TryLockError>) -> io::Result<Taken> {
         Ok(()) => Ok(Taken::Held),
         Err(TryLockError::WouldBlock) => Ok(Taken::Busy),
         Err(TryLockError::Error(e)) if none.contains(&e.raw_os_error()) => {
-            let mut first = WITHOUT.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = WITHOUT.lock().ignore_poison();
             first.get_or_insert_with(|| path.to_owned());
             Ok(Taken::Without)
         }

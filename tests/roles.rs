@@ -5,7 +5,7 @@
 mod grid;
 
 use grid::{lab, node, secrets};
-use p9img::lab::{Arch, Board, Controller, Fs, Lab, Node};
+use p9img::lab::{Arch, Board, Controller, Fs, Lab, Need, Node};
 use p9img::render::{Catalog, Check, Place, RenderError, Rendered, Systems, What, render};
 use std::fmt::Write as _;
 use std::fs;
@@ -358,8 +358,8 @@ fn facts_are_those_of_the_role_files() {
     let of = |name: &str| facts.iter().find(|f| f.name == name).unwrap();
     assert!(of("auth").at_most_one && !of("cpu").at_most_one);
     assert_eq!(of("terminal").conflicts, ["cpu"]);
-    assert_eq!(of("replica").needs_in_lab, ["fs", "auth"]);
-    assert_eq!(of("venti").needs, ["cpu"]);
+    assert_eq!(of("replica").needs_in_lab, ["fs", "auth"].map(Need::from));
+    assert_eq!(of("venti").needs, ["cpu"].map(Need::from));
 }
 
 /// A lab folder with these files below it.

@@ -2,14 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use p9img::lab::{Lab, RoleFacts};
+use p9img::lab::{Lab, Need, RoleFacts};
 use std::path::Path;
 use std::sync::LazyLock;
 
 static FACTS: LazyLock<Vec<RoleFacts>> = LazyLock::new(|| {
     let role = |name: &str, needs: &[&str], conflicts: &[&str], partitions: &[&str]| RoleFacts {
         name: name.into(),
-        needs: needs.iter().map(|s| s.to_string()).collect(),
+        needs: needs.iter().map(|s| Need::from(*s)).collect(),
         conflicts: conflicts.iter().map(|s| s.to_string()).collect(),
         partitions: partitions.iter().map(|s| s.to_string()).collect(),
         ..RoleFacts::default()

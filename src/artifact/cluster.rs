@@ -2,7 +2,7 @@
 
 /// Bytes in a cluster: qcow2's default cluster, and the grain of VMware's own
 /// streamOptimized disks, so that both formats store the same pieces.
-pub const CLUSTER: usize = 65_536;
+pub const CLUSTER: usize = crate::partition::CLUSTER as usize;
 
 /// `n` rounded up to a multiple of `to`.
 pub const fn round_up(n: u64, to: u64) -> u64 {

@@ -9,6 +9,7 @@ use super::session::Session;
 use super::shell::Output;
 use crate::count;
 use crate::render::{Check, Place};
+use crate::xml;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -225,47 +226,30 @@ pub fn junit(lab: &str, results: &[Result]) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" \
          skipped=\"{skipped}\" time=\"{seconds:.3}\">\n",
-        xml(lab),
+        xml::escape(lab),
         results.len()
     );
     for r in results {
         let name = format!("{} (on {})", r.name, r.at);
         out.push_str(&format!(
             "  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
-            xml(&format!("{}.{}", r.node, r.role)),
-            xml(&name),
+            xml::escape(&format!("{}.{}", r.node, r.role)),
+            xml::escape(&name),
             r.seconds
         ));
         match &r.outcome {
             Outcome::Passed => out.push_str("/>\n"),
             Outcome::Skipped { why } => {
-                out.push_str(&format!(">\n    <skipped message=\"{}\"/>\n  </testcase>\n", xml(why)))
+                out.push_str(&format!(">\n    <skipped message=\"{}\"/>\n  </testcase>\n", xml::escape(why)))
             }
             Outcome::Failed { why, typed, came, expected } => out.push_str(&format!(
                 ">\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
-                xml(why),
-                xml(&format!("typed:\n{typed}\ncame:\n{came}\nexpected: {expected}\n"))
+                xml::escape(why),
+                xml::escape(&format!("typed:\n{typed}\ncame:\n{came}\nexpected: {expected}\n"))
             )),
         }
     }
     out.push_str("</testsuite>\n");
-    out
-}
-
-/// Text as XML 1.0 can hold it: control characters become question marks.
-fn xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => out.push('?'),
-            c => out.push(c),
-        }
-    }
     out
 }
 

@@ -6,10 +6,10 @@
 //! nobody has. The names alone decide a MAC; should two nodes hash to the same
 //! one, the later is hashed again.
 
-use super::check::Once;
 use super::draft::{Draft, NodeDraft};
 use super::mistakes::{Kind, Notes, Problem};
 use super::model::Mac;
+use super::once::Once;
 use crate::count;
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};

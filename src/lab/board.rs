@@ -1,8 +1,8 @@
 //! Boards: the machines that a node can be.
 //!
 //! [`BOARDS`] is the only list: a board is a row of it. What a boot needs on the
-//! disk is in `assemble`, and the code that runs a board is in `guest`; both go
-//! by [`Boot`].
+//! disk is in `assemble/boot`, and the code that runs a board is in `guest`; both
+//! go by [`Boot`].
 
 use super::format::Format;
 use super::model::{Arch, Controller, Nic, Node, PcFirmware};

@@ -1,19 +1,19 @@
 //! Values judged against each other: what appears twice, who needs whom, which
-//! address is whose. Then the draft, with its defaults filled in, is the lab.
+//! address is whose. Every function asks one question, and changes nothing.
 
 use super::board::{Board, Boot, SizeKey};
-use super::draft::{Draft, Hardware, NodeDraft, PORTS_MIN};
-use super::format::Format;
-use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
+use super::draft::{Draft, NodeDraft, PORTS_MIN};
+use super::mistakes::{Kind, Notes, Problem, capital, choice, quote, suggest};
 use super::model::*;
+use super::needs::Need;
+use super::once::Once;
+use super::resolve::{MEMORY, disk_of};
 use super::roles::{ESP, RoleFacts};
 use super::value::At;
 use super::{SAMPLE, addresses, local_ports, names, releases, units};
 use crate::count;
 use crate::root::{Fs, ROOTS};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::path::Path;
+use std::collections::BTreeSet;
 
 /// Notes everything that does not go together.
 pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
@@ -29,25 +29,6 @@ pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     check_roles_of_lab(draft, facts, notes);
     check_local_ports(draft, facts, notes);
     check_users_of_roots(draft, notes);
-}
-
-/// Finds what appears twice.
-pub(crate) struct Once<'n, 't, K> {
-    notes: &'n Notes<'t>,
-    seen: BTreeMap<K, Range<usize>>,
-}
-
-impl<'n, 't, K: Ord> Once<'n, 't, K> {
-    pub fn new(notes: &'n Notes<'t>) -> Self {
-        Self { notes, seen: BTreeMap::new() }
-    }
-
-    pub fn see(&mut self, key: K, span: &Range<usize>, problem: impl FnOnce() -> Problem) {
-        match self.seen.get(&key) {
-            Some(first) => self.notes.note_beside(span, problem(), Some(first)),
-            None => drop(self.seen.insert(key, span.clone())),
-        }
-    }
 }
 
 fn check_names(draft: &Draft, notes: &Notes<'_>) {
@@ -141,13 +122,9 @@ pub(crate) fn table_key(name: &str) -> String {
     if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() }
 }
 
-/// Whether one of the alternatives `a|b` is in the list.
-fn satisfied<'a>(need: &str, roles: impl Iterator<Item = &'a str> + Clone) -> bool {
-    need.split('|').any(|alternative| roles.clone().any(|role| role == alternative.trim()))
-}
-
-fn alternatives(need: &str) -> String {
-    choice(&need.split('|').map(str::trim).collect::<Vec<_>>())
+/// The roles of a need, as one of them is asked for.
+fn alternatives(need: &Need) -> String {
+    choice(&need.roles().collect::<Vec<_>>())
 }
 
 fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
@@ -164,7 +141,7 @@ fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
             }
         }
         let present = node.roles.iter().map(|r| r.value.as_str());
-        for need in mine.needs.iter().filter(|need| !satisfied(need, present.clone())) {
+        for need in mine.needs.iter().filter(|need| !need.is_met(present.clone())) {
             let what = format!("Role `{}` needs {} on the same node", role.value, alternatives(need));
             let problem = Problem::new(Kind::Conflict, what);
             notes.note(&role.span, problem.help(format!("add it to the roles of node{name}")));
@@ -181,7 +158,7 @@ fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
         let (what, help) = match (spec.size, key.value.as_str()) {
             (SizeKey::Disk(what, help), "card") => (what.to_owned(), help),
             (SizeKey::Card, "disk") => {
-                (format!("{} has a card, not a disk", first_large(spec.of)), "write `card = \"2 GB\"`")
+                (format!("{} has a card, not a disk", capital(spec.of)), "write `card = \"2 GB\"`")
             }
             (_, key) if spec.choices.is_some_and(|all| !all.contains(&key)) => {
                 (format!("The `{key}` of {} {}", spec.of, spec.not_chosen), "remove the line")
@@ -239,27 +216,13 @@ fn check_machine(draft: &Draft, node: &NodeDraft, notes: &Notes<'_>) {
     }
 }
 
-/// A text as it begins a sentence.
-fn first_large(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// Bytes of the node's disk, or card.
-fn disk_of(node: &NodeDraft, common: &Hardware) -> u64 {
-    match node.board.as_ref().map_or(Board::default(), |b| b.value).spec().size {
-        SizeKey::Card => node.hardware.card.or(common.card).unwrap_or(CARD),
-        SizeKey::Disk(..) => node.hardware.disk.or(common.disk).unwrap_or(DISK),
-    }
-}
-
 fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let all = draft.nodes.iter().flat_map(|n| n.roles.iter());
     for fact in facts {
         let mut holders = all.clone().filter(|role| role.value == fact.name);
         let Some(first) = holders.next() else { continue };
         for need in &fact.needs_in_lab {
-            if !satisfied(need, all.clone().map(|role| role.value.as_str())) {
+            if !need.is_met(all.clone().map(|role| role.value.as_str())) {
                 let what = format!("Role `{}` needs {} on some node of the lab", fact.name, alternatives(need));
                 let problem = Problem::new(Kind::Conflict, what).help("add it to the roles of one node");
                 notes.note(&first.span, problem);
@@ -280,12 +243,12 @@ fn check_roles_of_lab(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
 
 /// Notes each node with a role whose medium has no node with a role that it
 /// needs; that the whole lab has none is noted elsewhere.
-fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &str, notes: &Notes<'_>) {
+fn check_medium_of_need(draft: &Draft, fact: &RoleFacts, need: &Need, notes: &Notes<'_>) {
     let medium = |node: &NodeDraft| -> String {
         let own = node.hardware.medium.as_ref().or(draft.defaults.medium.as_ref()).or(draft.medium.as_ref());
         own.map_or_else(|| SAMPLE.to_owned(), |at| at.value.clone())
     };
-    let has = |node: &NodeDraft| satisfied(need, node.roles.iter().map(|r| r.value.as_str()));
+    let has = |node: &NodeDraft| need.is_met(node.roles.iter().map(|r| r.value.as_str()));
     let with: Vec<String> = draft.nodes.iter().filter(|n| has(n)).map(medium).collect();
     for node in draft.nodes.iter().filter(|n| !with.is_empty() && !with.contains(&medium(n))) {
         let Some(role) = node.roles.iter().find(|r| r.value == fact.name) else { continue };
@@ -369,84 +332,4 @@ fn check_local_ports(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
         None => "a lab of so many nodes needs several files".into(),
     };
     notes.note(&base.span, Problem::new(Kind::Conflict, what).help(help));
-}
-
-/// What every node has unless the file says otherwise.
-pub const MEMORY: u64 = 512 << 20;
-pub const DISK: u64 = 2 << 30;
-/// Bytes of a card, in the units that cards are sold by.
-pub const CARD: u64 = 2_000_000_000;
-
-/// The lab of a draft without mistakes.
-pub(crate) fn finish(draft: Draft, dir: &Path) -> Lab {
-    let addresses = addresses::assign(&draft);
-    let text = |at: Option<At<String>>, default: &str| at.map_or_else(|| default.to_owned(), |at| at.value);
-    let plain = |list: Vec<At<String>>| list.into_iter().map(|at| at.value).collect::<Vec<String>>();
-    let name = text(draft.name, "");
-    let network = Network {
-        name: text(draft.network.name, &name),
-        subnet: draft.network.subnet.map_or(addresses::SUBNET, |at| at.value),
-        gateway: draft.network.gateway.map(|at| at.value),
-        dns: draft.network.dns.into_iter().map(|at| at.value).collect(),
-        domain: text(draft.network.domain, super::DOMAIN),
-    };
-    let user = |user: super::draft::UserDraft| User { name: text(user.name, ""), groups: plain(user.groups) };
-    let formats = draft.formats.map(|list| list.into_iter().map(|at| at.value).collect());
-    let located = |medium: Medium| match medium.origin {
-        Origin::Path(path) => Medium { origin: Origin::Path(dir.join(path)), ..medium },
-        Origin::Urls(_) => medium,
-    };
-    let media = draft.media.into_iter().filter_map(|(name, medium)| Some((name.value, located(medium?))));
-    let mut media: BTreeMap<String, Medium> = media.collect();
-    let medium = text(draft.medium, SAMPLE);
-    let common = draft.defaults;
-    let of_nodes = draft.nodes.iter().filter_map(|n| n.hardware.medium.as_ref()).chain(&common.medium);
-    for name in of_nodes.map(|at| &at.value).chain([&medium]) {
-        if let (false, Some(release)) = (media.contains_key(name), releases::find(name)) {
-            media.insert(name.clone(), release.medium());
-        }
-    }
-    let node = |(node, address): (NodeDraft, addresses::Assigned)| {
-        let disk = disk_of(&node, &common);
-        let board = node.board.map_or(Board::default(), |b| b.value);
-        let pc = Node {
-            name: text(node.name, ""),
-            roles: plain(node.roles),
-            medium: node.hardware.medium.or_else(|| common.medium.clone()).map(|at| at.value),
-            cpus: node.hardware.cpus.or(common.cpus).unwrap_or(1),
-            memory: node.hardware.memory.or(common.memory).unwrap_or(MEMORY),
-            disk,
-            board,
-            arch: node.hardware.arch.or(common.arch).unwrap_or(Arch::I386),
-            firmware: node.hardware.firmware.or(common.firmware).unwrap_or(PcFirmware::Bios),
-            fs: node.hardware.fs.or(common.fs),
-            controller: node.hardware.controller.or(common.controller).unwrap_or(Controller::Ide),
-            nic: node.hardware.nic.or(common.nic).unwrap_or(Nic::E1000),
-            mac: address.mac,
-            ip: address.ip,
-            partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
-        };
-        board.applied(pc)
-    };
-    Lab {
-        medium,
-        authdom: text(draft.authdom, &network.domain),
-        hostowner: text(draft.hostowner, super::HOSTOWNER),
-        users: draft.users.into_iter().map(user).collect(),
-        epoch: draft.epoch.map_or(super::EPOCH, |at| at.value),
-        epoch_from: None,
-        timezone: text(draft.timezone, "GMT"),
-        formats: formats.unwrap_or_else(|| Format::DEFAULT.to_vec()),
-        controllers: draft.controllers.into_iter().collect(),
-        out: dir.join(text(draft.out, "output")),
-        url: draft.url.map(|at| at.value),
-        media,
-        ports: draft.ports.map(|at| at.value),
-        tree: TreeRules { include: draft.include.map(plain), exclude: draft.exclude.map(plain).unwrap_or_default() },
-        nodes: draft.nodes.into_iter().zip(addresses).map(node).collect(),
-        dir: dir.to_path_buf(),
-        notes: Vec::new(),
-        name,
-        network,
-    }
 }

@@ -5,7 +5,7 @@ use super::mistakes::{Kind, Mistakes, Notes, Problem};
 use super::model::{Lab, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
-use super::{SAMPLE, check, draft, names, releases, units};
+use super::{SAMPLE, check, draft, names, releases, resolve, units};
 use crate::inside;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ impl Lab {
         let hints = notes.hints();
         match notes.finish() {
             Some(mistakes) => Err(mistakes),
-            None => Ok(Lab { notes: hints, ..check::finish(draft, dir) }),
+            None => Ok(Lab { notes: hints, ..resolve::lab(draft, dir) }),
         }
     }
 

@@ -225,6 +225,12 @@ fn printable(text: &str) -> String {
     out
 }
 
+/// A text as it begins a sentence.
+pub(crate) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// A value as a message quotes it: bounded and in backquotes.
 pub(crate) fn quote(text: &str) -> String {
     const MOST: usize = 60;

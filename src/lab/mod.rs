@@ -4,20 +4,25 @@
 //! refused; the stages after this one never see the text. The way there:
 //! `value` walks the TOML with the position of each value, `draft` judges
 //! each value alone (with [`names`], [`units`] and [`words`]), `check` judges
-//! them together, and [`mistakes`] reports all that any of them found.
-//! `secrets.toml`, in the lab's folder, is read by [`secrets`].
+//! them together, `resolve` fills in the defaults, and [`mistakes`] reports all
+//! that any of them found. `secrets.toml`, in the lab's folder, is read by
+//! [`secrets`]; [`identity`] derives ids from names.
 
 mod addresses;
 pub mod board;
 pub(crate) mod check;
 mod draft;
 pub mod format;
+pub mod identity;
 mod load;
 pub mod local_ports;
 pub mod mistakes;
 pub mod model;
 pub mod names;
+mod needs;
+mod once;
 pub mod releases;
+mod resolve;
 mod roles;
 pub mod secrets;
 pub mod template;
@@ -30,6 +35,7 @@ pub use board::{Board, Boot};
 pub use format::Format;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use model::*;
+pub use needs::Need;
 pub use roles::{ESP, RoleFacts};
 pub use secrets::Secrets;
 pub use value::KEYS;

@@ -1,5 +1,7 @@
 //! Facts about roles that the lab's checks need; `role.toml` has the rest.
 
+use super::needs::Need;
+
 /// One role's facts for the checks of a lab file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleFacts {
@@ -7,13 +9,12 @@ pub struct RoleFacts {
     pub name: String,
     /// Roles that cannot be on the same node. One of the two saying so is enough.
     pub conflicts: Vec<String>,
-    /// Roles that must be on the same node; `cpu|terminal` is one or the other.
-    pub needs: Vec<String>,
-    /// Roles that some node of the lab must have; `|` as in `needs`.
-    pub needs_in_lab: Vec<String>,
-    /// Roles that some node built from the same medium must have; `|` as in
-    /// `needs`.
-    pub needs_on_medium: Vec<String>,
+    /// Roles that must be on the same node.
+    pub needs: Vec<Need>,
+    /// Roles that some node of the lab must have.
+    pub needs_in_lab: Vec<Need>,
+    /// Roles that some node built from the same medium must have.
+    pub needs_on_medium: Vec<Need>,
     /// Whether only one node of the lab may have it.
     pub at_most_one: bool,
     /// Boards it can be on; empty: on all.

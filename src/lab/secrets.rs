@@ -13,6 +13,7 @@ mod rotate;
 use super::mistakes::Notes;
 use super::value::read_toml;
 use super::{names, units};
+use crate::digest::FieldHasher;
 use crate::inside;
 use crate::lock::FolderLock;
 use crate::modes;
@@ -160,14 +161,12 @@ impl Secrets {
 
     /// Differs when any of them does, and tells nothing of them.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut hash = Sha256::new_with_prefix(self.seed);
+        let mut hash = FieldHasher::keyed(self.seed);
         let users = self.users.iter().flat_map(|(name, password)| [name, password]);
         for part in [&self.owner_name, &self.hostowner].into_iter().chain(users) {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
+            hash.field(part);
         }
-        hash.update(self.seed);
-        hash.finalize().into()
+        hash.finish().0
     }
 
     /// 32 bytes that look random, the same for the same seed and label. The seed

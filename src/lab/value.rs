@@ -6,7 +6,7 @@
 //! one place, [`KEYS`]: it finds unknown keys, makes suggestions, and tells when
 //! a key stands in the wrong section.
 
-use super::mistakes::{Kind, Notes, Problem, choice, quote, suggest};
+use super::mistakes::{Kind, Notes, Problem, capital, choice, quote, suggest};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -315,8 +315,7 @@ pub(crate) fn read_toml<'t>(notes: &Notes<'t>, text: &'t str) -> Toml<'t> {
         if !lines.insert(line) {
             continue;
         }
-        let mut capital = what.chars();
-        let what: String = capital.next().into_iter().flat_map(char::to_uppercase).chain(capital).collect();
+        let what = capital(what);
         let kind = if message == "duplicate key" { Kind::Duplicate } else { Kind::Syntax };
         let mut problem = Problem::new(kind, what);
         problem.expected = expected.map(str::to_owned);

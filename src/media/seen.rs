@@ -1,12 +1,13 @@
 //! Fingerprint of a medium from the stamps of its files, without reading them:
 //! equal when nothing was changed.
 
+use crate::digest::FieldHasher;
+use crate::poison::IgnorePoison as _;
 use crate::stamp::{Moment, Stamp};
-use sha2::{Digest as _, Sha256};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Directories are listed by so many threads at the most.
 const THREADS: usize = 8;
@@ -20,19 +21,17 @@ pub fn seen(path: &Path) -> Option<[u8; 32]> {
     let meta = real.metadata().ok()?;
     let mut found = if meta.is_dir() { walk(&real).ok()? } else { vec![(PathBuf::new(), Some(Stamp::of(&meta)))] };
     found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let mut hash = Sha256::new();
-    hash.update(real.as_os_str().as_bytes());
+    let mut hash = FieldHasher::new();
+    hash.bare(real.as_os_str().as_bytes());
     for (path, stamp) in found {
-        let path = path.as_os_str().as_bytes();
-        hash.update((path.len() as u64).to_le_bytes());
-        hash.update(path);
+        hash.field(path.as_os_str().as_bytes());
         match stamp {
             Some(stamp) if !stamp.settled(taken) => return None,
-            Some(stamp) => hash.update(stamp.bytes()),
-            None => hash.update([0]),
+            Some(stamp) => hash.bare(stamp.bytes()),
+            None => hash.bare([0]),
         }
     }
-    Some(hash.finalize().into())
+    Some(hash.finish().0)
 }
 
 /// A path below the medium's own; the stamp of what is not a directory.
@@ -53,7 +52,7 @@ struct State {
 fn walk(root: &Path) -> io::Result<Vec<Found>> {
     let state = Mutex::new(State { waiting: vec![PathBuf::new()], ..State::default() });
     let changed = Condvar::new();
-    let lock = || -> MutexGuard<'_, State> { state.lock().unwrap_or_else(PoisonError::into_inner) };
+    let lock = || -> MutexGuard<'_, State> { state.lock().ignore_poison() };
     let work = || {
         let mut state = lock();
         loop {
@@ -65,7 +64,7 @@ fn walk(root: &Path) -> io::Result<Vec<Found>> {
                     changed.notify_all();
                     return;
                 }
-                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = changed.wait(state).ignore_poison();
                 continue;
             };
             state.busy += 1;
@@ -89,7 +88,7 @@ fn walk(root: &Path) -> io::Result<Vec<Found>> {
             scope.spawn(work);
         }
     });
-    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let state = state.into_inner().ignore_poison();
     state.failed.map_or(Ok(state.found), Err)
 }
 

@@ -12,7 +12,7 @@ use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
 use crate::guest::pi;
 use crate::lab::{Boot, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
-use crate::plan::Part;
+use crate::partition::Part;
 use crate::read_at::SECTOR;
 use crate::render::{Catalog, Link, RenderError, Systems};
 use crate::template::{Refused, Templates};

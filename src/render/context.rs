@@ -4,7 +4,7 @@
 //! strict templates need no tests for existence. Passwords and keys are not
 //! here: a template cannot leak what it cannot name.
 
-use super::role::{Kernel, SystemUser};
+use super::schema::{Kernel, SystemUser};
 use crate::lab::words::Word as _;
 use crate::lab::{Fs, Lab, Node};
 use serde::Serialize;

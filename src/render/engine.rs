@@ -2,8 +2,7 @@
 //! everywhere, with file, line and column. Nothing is escaped.
 
 use super::RenderError;
-use super::role::{line_and_column, text};
-use super::source::Source;
+use super::source::{Source, line_and_column};
 use crate::template::Templates;
 use handlebars::Context;
 use serde_json::Value;
@@ -67,13 +66,12 @@ impl Engine {
         if self.places.contains_key(name) {
             return Ok(());
         }
-        self.add(name, Place { name: source.place.clone(), help }, text(source)?)
+        self.add(name, Place { name: source.place.clone(), help }, source.text()?)
     }
 
     /// Compiles a value of `toml`; returns the name to render it by.
     pub fn add_value(&mut self, toml: &Source, value: &Spanned<String>) -> Result<String, RenderError> {
-        let (line, column) = line_and_column(text(toml)?, value.span().start);
-        let name = format!("{}:{line}:{column}", toml.place);
+        let name = toml.at(value.span().start);
         let place = Place { name: name.clone(), help: "; write `\\{{` for two braces" };
         self.add(&name, place, value.get_ref())?;
         Ok(name)

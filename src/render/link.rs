@@ -1,40 +1,17 @@
-//! Who does what with whom: a role says how its nodes deal with those of
-//! another, for pictures of the lab.
+//! Links between the nodes of a lab, for pictures of it: a role says how its
+//! nodes deal with those of another.
 
 use super::Catalog;
-use super::role::Role;
+use super::schema::Role;
 use crate::lab::Lab;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-/// What a node with the role does with a node that has another role (`to`), or
-/// the other way round (`from`).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoleLink {
-    pub to: Option<String>,
-    pub from: Option<String>,
-    /// With the first node's name before it and the second's behind it:
-    /// `authenticates with`.
-    pub does: String,
-}
-
-/// The same between two nodes of a lab.
+/// What one node of a lab does with another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Link {
     pub from: String,
     pub does: String,
     pub to: String,
-}
-
-impl RoleLink {
-    /// What is wrong with it, if anything.
-    pub(super) fn problem(&self, known: impl Fn(&str) -> bool) -> Option<String> {
-        match (&self.to, &self.from) {
-            (Some(role), None) | (None, Some(role)) if known(role) => None,
-            (Some(role), None) | (None, Some(role)) => Some(format!("`link` names {role:?}, which is not a role")),
-            _ => Some("A link has either `to` or `from`".into()),
-        }
-    }
 }
 
 impl Catalog {

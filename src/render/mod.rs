@@ -11,9 +11,14 @@
 //! pieces it adds to files that roles share (*fragments* for *slots*), which
 //! listeners stay on and which secrets the node needs. Templates are strict
 //! and see no secret. `doc/roles.md` tells how to write one.
+//!
+//! `schema` is what their files look like, `catalog` finds and checks the files,
+//! `scene` has the variables that templates see, and `node` and `checks` make of
+//! all three what a node gets. `mistakes` is what `p9img check` asks. This folder
+//! may use `lab`, `partition`, `template` and the crates of file systems and keys.
 
 mod catalog;
-mod check;
+mod checks;
 mod clashes;
 mod cmdline;
 mod context;
@@ -21,18 +26,20 @@ mod engine;
 mod error;
 mod ini;
 mod link;
+mod mistakes;
 mod node;
 mod path;
 mod rendered;
-mod role;
+mod scene;
+mod schema;
 mod source;
 mod systems;
 
 pub use catalog::Catalog;
-pub use check::{Check, HostPorts, Place, Port};
+pub use checks::{Check, HostPorts, Place};
 pub use error::RenderError;
-pub use link::{Link, RoleLink};
+pub use link::Link;
 pub use node::render;
 pub use rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
-pub use role::{Kernel, Partition, Role, Secret, SystemUser};
+pub use schema::{Kernel, Partition, Port, Role, RoleLink, Secret, SystemUser};
 pub use systems::Systems;

@@ -5,18 +5,18 @@
 //! the same path are a mistake.
 
 use super::catalog::{Catalog, Resolved};
-use super::context::{self, NodeFacts, NodeView};
 use super::engine::Scene;
 use super::rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
-use super::role::{Boot, Each, File, Make, Role, Scope, Secret, Service};
+use super::scene::{needs, scene, services, view};
+use super::schema::{Boot, Each, File, Fragment, Make, Role, Scope, Secret};
 use super::source::Source;
 use super::systems::Systems;
 use super::{RenderError, cmdline, ini, path};
 use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
-use crate::lab::{Fs, Lab, Node, Secrets};
+use crate::lab::{Lab, Node, Secrets};
 use crate::line_ends;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const LINES: &str = "Its lines end as on Windows, with CR and LF, and Plan 9 does not run or read such a file: save it \
      with LF alone (git: `core.autocrlf false`)";
@@ -59,7 +59,7 @@ pub fn render(
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
     let kernel = distribution.kernel(kind, node.machine())?.map(str::to_owned);
     for (role, need) in roles.iter().flat_map(|r| r.needs_on_medium.iter().map(move |n| (&r.name, n))) {
-        let has = |n: &&Node| need.split('|').any(|one| n.roles.iter().any(|r| r == one));
+        let has = |n: &&Node| need.is_met(n.roles.iter().map(String::as_str));
         let mut alike = lab.nodes.iter().filter(|n| lab.medium_of(n) == lab.medium_of(node));
         if lab.nodes.iter().any(|n| has(&n)) && !alike.any(|n| has(&n)) {
             return Err(named(format!(
@@ -201,7 +201,7 @@ impl<'a> Renderer<'a> {
                 Scope::Lab => self.lab.nodes.iter().collect(),
             };
             for node in nodes {
-                let ours = |f: &&super::role::Fragment| f.slot.get_ref() == slot && self.distribution.is_for(&f.only);
+                let ours = |f: &&Fragment| f.slot.get_ref() == slot && self.distribution.is_for(&f.only);
                 let fragments = |role: &'a Role| role.fragments.iter().filter(ours);
                 let roles = node.roles.iter().map(|r| self.catalog.role(r)).collect::<Result<Vec<_>, _>>()?;
                 if roles.iter().all(|r| fragments(r).next().is_none()) {
@@ -414,70 +414,4 @@ fn below_a_file(files: &BTreeMap<String, RenderedFile>) -> Option<(&str, &str)> 
         let below = within.filter(|(_, f)| f.what != What::Remove).map(|(below, _)| below.as_str()).next();
         below.map(|below| (path.as_str(), below))
     })
-}
-
-/// Files that a node of a distribution with these roles cannot do without, and
-/// who says so.
-pub(super) fn needs(
-    catalog: &Catalog,
-    distribution: &Resolved<'_>,
-    roles: &[&Role],
-    scene: &Scene,
-) -> Result<Vec<(String, String)>, RenderError> {
-    let (d, own) = distribution.needs_files();
-    let of = own.iter().map(|v| (catalog.distribution_toml(d), v, d.name.clone()));
-    let of_roles =
-        roles.iter().flat_map(|r| r.needs_files.iter().map(|v| (catalog.role_toml(r), v, format!("role {}", r.name))));
-    let mut out = Vec::new();
-    for (toml, value, whose) in of.chain(of_roles) {
-        let place = catalog.place(toml, value);
-        let path = catalog.engine.render(&place, scene)?;
-        if path.is_empty() {
-            continue;
-        }
-        if let Some(problem) = path::problem(&path) {
-            return Err(RenderError::at(place, problem));
-        }
-        out.push((path, whose));
-    }
-    Ok(out)
-}
-
-/// The listeners that a role wants on a node of a distribution.
-fn services<'a>(role: &'a Role, distribution: &Resolved<'_>) -> impl Iterator<Item = &'a Service> {
-    let only = |s: &&Service| s.only().is_none_or(|only| distribution.chain.iter().any(|d| d.name == only));
-    role.services.iter().map(|s| s.get_ref()).filter(only)
-}
-
-/// The variables that every template about `node` has.
-pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<Scene, RenderError> {
-    let d = catalog.distribution(systems.of(node))?;
-    let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
-    let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, systems)).collect::<Result<_, _>>()?;
-    let lab_view = context::lab_view(lab, node, d.name, views, catalog.role_names());
-    let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
-    let system = system.map(toml::Spanned::get_ref);
-    let accounts = context::accounts(system, &lab_view);
-    let node = view(lab, node, catalog, systems)?;
-    Ok(Scene::new(serde_json::json!({ "lab": lab_view, "node": node, "accounts": accounts })))
-}
-
-/// What templates see of a node; lenient about mistakes in other nodes, which
-/// the lab's own check reports.
-pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<NodeView, RenderError> {
-    let d = catalog.distribution(systems.of(node))?;
-    let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
-    let kind = roles.iter().find_map(|r| r.kernel);
-    let kernel = kind.and_then(|k| d.kernel(k, node.machine()).ok().flatten()).unwrap_or_default();
-    let wanted = || roles.iter().flat_map(|r| services(r, &d));
-    let services: BTreeSet<_> = wanted().map(|s| s.name().to_owned()).collect();
-    let ports = catalog.ports(systems, node)?;
-    let mut listens: BTreeSet<u16> = ports.iter().map(|p| p.tcp).chain(wanted().filter_map(Service::tcp)).collect();
-    listens.extend(roles.iter().flat_map(|r| &r.listens).chain(d.listeners().into_iter().flat_map(|l| &l.own)));
-    Ok(context::node_view(
-        lab,
-        node,
-        catalog.role_names(),
-        NodeFacts { distribution: d.name, kind, kernel, services, listens, fs: d.fs(node).unwrap_or(Fs::DEFAULT) },
-    ))
 }

@@ -1,7 +1,7 @@
 //! What rendering a node gives.
 
 use super::RenderError;
-use super::role::{Listeners, Partition};
+use super::schema::{Listeners, Partition};
 use crate::hex::hex;
 use crate::lab::Fs;
 use crate::tree::{Addition, Content, DMDIR, Kind, Meta, Mode, Tree, What as Change};

@@ -5,8 +5,10 @@
 
 use super::RenderError;
 use crate::inside;
+use crate::lab::mistakes::capital;
 use crate::lab::units::show_size;
 use include_dir::{Dir, include_dir};
+use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -24,6 +26,40 @@ pub(super) struct Source {
     /// `roles/cpu/cpurc` for a built-in file, the path on the host for another.
     pub place: String,
     pub bytes: Cow<'static, [u8]>,
+}
+
+impl Source {
+    /// The file's text.
+    pub fn text(&self) -> Result<&str, RenderError> {
+        std::str::from_utf8(&self.bytes).map_err(|e| {
+            RenderError::at(
+                self.place.clone(),
+                format!("Byte {} is not UTF-8; a file that is not text needs `template = false`", e.valid_up_to()),
+            )
+        })
+    }
+
+    /// Reads a TOML file; errors name file, line and column.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, RenderError> {
+        toml::from_str(self.text()?).map_err(|e| {
+            let message = capital(e.message().trim());
+            RenderError::at(self.at(e.span().map_or(0, |s| s.start)), message)
+        })
+    }
+
+    /// File, line and column of byte `at`, for messages.
+    pub fn at(&self, at: usize) -> String {
+        let (line, column) = line_and_column(self.text().unwrap_or_default(), at);
+        format!("{}:{line}:{column}", self.place)
+    }
+}
+
+/// The line and column (from 1) of byte `at` of `text`.
+pub(super) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
+    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+    (before.iter().filter(|b| **b == b'\n').count() + 1, column)
 }
 
 /// Every file by its relative name.

@@ -1,9 +1,10 @@
 //! Bases: the parts of volumes that nodes with the same medium share.
 
+use crate::poison::IgnorePoison as _;
 use crate::tree::Tree;
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A base, once somebody has made it.
 type Slot = Arc<Mutex<Option<Arc<dyn Any + Send + Sync>>>>;
@@ -37,11 +38,11 @@ impl Bases {
         make: impl FnOnce() -> Result<B, E>,
     ) -> Result<Arc<B>, E> {
         let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = self.slots.lock().ignore_poison();
             slots.entry(key(tree, layout)).or_default().clone()
         };
         // A node that needs the base waits for it; others go on.
-        let mut there = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = slot.lock().ignore_poison();
         if let Some(base) = there.clone().and_then(|base| base.downcast().ok()) {
             return Ok(base);
         }
@@ -63,14 +64,14 @@ impl Bases {
         make: impl FnOnce() -> Result<B, E>,
     ) -> Result<Arc<B>, E> {
         let base = self.once(tree, layout, make)?;
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut numbers = self.numbers.lock().ignore_poison();
         numbers.insert(key(tree, layout), number(&base));
         Ok(base)
     }
 
     /// Numbers of the bases of a tree, each with the layout that it depends on.
     pub fn of(&self, tree: &Arc<Tree>) -> Vec<(String, u64)> {
-        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = self.numbers.lock().ignore_poison();
         let own = numbers.iter().filter(|((address, _), _)| *address == Arc::as_ptr(tree).addr());
         own.map(|((_, layout), number)| (layout.clone(), *number)).collect()
     }

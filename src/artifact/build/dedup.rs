@@ -15,9 +15,10 @@
 use crate::artifact::build::memory::{Stream, Tag};
 use crate::artifact::codec::{Method, Packed};
 use crate::artifact::output::gather::Gather;
+use crate::poison::IgnorePoison as _;
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Entries: 16 GiB of distinct clusters in about 40 MiB of memory.
 const MOST: usize = 1 << 18;
@@ -86,7 +87,7 @@ impl Share {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(Method, Digest), Entry>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().ignore_poison()
     }
 
     /// Asks who compresses a cluster.
@@ -134,7 +135,7 @@ impl Share {
                     return Ok(None);
                 }
                 let pause = std::time::Duration::from_millis(100);
-                table = self.changed.wait_timeout(table, pause).unwrap_or_else(PoisonError::into_inner).0;
+                table = self.changed.wait_timeout(table, pause).ignore_poison().0;
                 continue;
             }
             let shared = *entry.node.get_or_insert(node) != node;
@@ -173,7 +174,7 @@ impl Share {
     /// Every cluster with where its stream is; `name` tells the file names of
     /// artifacts.
     pub fn streams(self, name: &dyn Fn(&Arc<Gather>) -> Option<String>) -> Vec<(Method, Digest, Stream)> {
-        let table = self.table.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.into_inner().ignore_poison();
         let stream = |((method, digest), entry): ((Method, Digest), Entry)| {
             let stream = match entry.state {
                 State::Stored { place, len, adler32, sum } => {

@@ -12,6 +12,7 @@ use crate::artifact::codec::CONTAINERS;
 use crate::artifact::codec::{Method, ZSTD_LEVEL, zlib_version, zstd_version};
 use crate::artifact::error::Error;
 use crate::artifact::output::folder::Folder;
+use crate::digest::FieldHasher;
 use crate::hex::hex;
 use crate::stamp::{Moment, Stamp};
 use serde::{Deserialize, Serialize};
@@ -56,13 +57,9 @@ impl Key {
     }
 
     fn code(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut hash = Sha256::new_with_prefix(self.0);
-        for part in parts {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        hash.update(self.0);
-        hash.finalize().into()
+        let mut hash = FieldHasher::keyed(self.0);
+        parts.iter().for_each(|part| hash.field(part));
+        hash.finish().0
     }
 }
 

@@ -27,10 +27,11 @@ use crate::artifact::output::folder::Folder;
 use crate::artifact::output::sums;
 use crate::hex::hex;
 use crate::lab::Format;
+use crate::poison::IgnorePoison as _;
 use crate::read_at::{ReadAt, SECTOR};
 use crate::stamp::Stamp;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 /// A format being written for a node.
 struct Out {
@@ -330,12 +331,12 @@ fn write_all(
             let sealed = &sealed;
             scope.spawn(move || {
                 loop {
-                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let next = receiver.lock().ignore_poison().recv();
                     let Ok((job, position, mut out, content)) = next else { return };
                     let seal = out.sink.seal();
                     let stamp = out.sink.file().stamp();
                     let result = seal.map(|(len, sha256)| Sealed { job, position, out, content, len, sha256, stamp });
-                    sealed.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                    sealed.lock().ignore_poison().push(result);
                 }
             });
         }
@@ -372,7 +373,7 @@ fn write_all(
         }
         Ok::<_, Error>(compressed)
     })?;
-    let sealed = sealed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let sealed = sealed.into_inner().ignore_poison();
     let mut sealed = sealed.into_iter().collect::<Result<Vec<_>, _>>()?;
     sealed.sort_by_key(|s| (s.job, s.position));
     Ok((sealed, compressed))

@@ -12,12 +12,13 @@ use crate::artifact::build::reuse::{Known, Of};
 use crate::artifact::cluster::{CLUSTER, is_zero};
 use crate::artifact::codec::{Method, Packed, Packer};
 use crate::artifact::error::Error;
+use crate::poison::IgnorePoison as _;
 use crate::read_at::{Extent, ReadAt, normalize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Clusters that a worker takes at a time: where most are computed already,
 /// asking for the next costs more than computing it.
@@ -179,7 +180,7 @@ impl Drop for StopOnDrop<'_, '_> {
 
 impl Shared<'_> {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     fn work(&self, level: u32) {
@@ -197,7 +198,7 @@ impl Shared<'_> {
     fn take(&self) -> Option<(u64, Vec<(usize, u64)>)> {
         let mut state = self.lock();
         while !state.stop && state.taken - state.written >= self.under_way {
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.room.wait(state).ignore_poison();
         }
         if state.stop {
             return None;
@@ -267,7 +268,7 @@ impl Shared<'_> {
             if state.stop {
                 return None;
             }
-            state = self.result.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.result.wait(state).ignore_poison();
         }
     }
 }

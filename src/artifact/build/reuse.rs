@@ -12,13 +12,14 @@ use crate::artifact::build::memory;
 use crate::artifact::build::memory::{Memory, Stream, Tag};
 use crate::artifact::cluster::CLUSTER;
 use crate::artifact::codec::{Method, Packed};
+use crate::poison::IgnorePoison as _;
 use crate::read_at::Origin;
 use crate::stamp::Stamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Clusters of bases that are remembered: 64 GiB in about 50 MiB of memory.
 const MOST: usize = 1 << 20;
@@ -69,7 +70,7 @@ impl Known {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<BaseCluster, Digest>> {
-        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clusters.lock().ignore_poison()
     }
 
     /// The place of a whole cluster that comes from a base.
@@ -142,7 +143,7 @@ impl Known {
             memory.streams.insert(self.key.stream(method, self.level, &digest), stream);
         }
         memory.bases.clear();
-        let clusters = self.clusters.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let clusters = self.clusters.into_inner().ignore_poison();
         let sorted: BTreeMap<BaseCluster, Digest> = clusters.into_iter().collect();
         for ((number, index), digest) in sorted {
             let Some(key) = bases.get(&number) else { continue };

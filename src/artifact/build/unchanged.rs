@@ -22,8 +22,10 @@ use crate::artifact::error::Error;
 use crate::artifact::job::{Job, Monitor, Recorded, Settings};
 use crate::artifact::output::folder::Folder;
 use crate::artifact::output::manifest::Tools;
+use crate::digest::FieldHasher;
 use crate::hex::hex;
 use crate::lab::Format;
+use crate::poison::IgnorePoison as _;
 use crate::read_at::ReadAt as _;
 use crate::stamp::{Moment, Stamp};
 use sha2::{Digest as _, Sha256};
@@ -31,7 +33,6 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An artifact that stays as it is.
@@ -63,11 +64,8 @@ impl Content {
 
 /// The mark of a job's artifact in `format`, of a disk with this content.
 pub(super) fn mark(job: &Job, format: Format, settings: &Settings, content: &[u8; 32]) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |part: &[u8]| {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    };
+    let mut hash = FieldHasher::new();
+    let mut add = |part: &[u8]| hash.field(part);
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
     let key: &[u8] = job.key.as_ref().map_or(&[], |k| k);
     add(key);
@@ -79,7 +77,7 @@ pub(super) fn mark(job: &Job, format: Format, settings: &Settings, content: &[u8
         add(&part);
     }
     add(key);
-    hex(&hash.finalize())
+    hash.finish().to_string()
 }
 
 /// State of a job before anything of it is written.
@@ -142,7 +140,7 @@ pub(super) fn find(
                     };
                     let name = &jobs[*job].outputs[*position].1;
                     let path = folder.path().join(name);
-                    let whole = |stamp| whole.lock().unwrap_or_else(PoisonError::into_inner).push((at, stamp));
+                    let whole = |stamp| whole.lock().ignore_poison().push((at, stamp));
                     let before = memory::stamp(&path);
                     // A file that cannot be read is one to be written again.
                     if remembered.is_whole(folder.path(), name, &kept.recorded.sha256) {
@@ -154,7 +152,7 @@ pub(super) fn find(
             });
         }
     });
-    for (at, stamp) in whole.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for (at, stamp) in whole.into_inner().ignore_poison() {
         let (job, position, kept) = &unchanged[at];
         if let Some(stamp) = stamp {
             memory.whole(&jobs[*job].outputs[*position].1, &kept.recorded.sha256, stamp, taken);

@@ -1,8 +1,9 @@
 //! A small store of recently used pieces of an image, such as tables and
 //! inflated clusters. Bounded in pieces; the oldest use goes first.
 
+use crate::poison::IgnorePoison as _;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub struct Cache<T: ?Sized> {
     pieces: Mutex<VecDeque<(u64, Arc<T>)>>,
@@ -19,7 +20,7 @@ impl<T: ?Sized> Cache<T> {
     /// threads may make the same piece; the lock is not held meanwhile.
     pub fn get<E>(&self, key: u64, make: impl FnOnce() -> Result<Arc<T>, E>) -> Result<Arc<T>, E> {
         {
-            let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pieces = self.pieces.lock().ignore_poison();
             if let Some(i) = pieces.iter().position(|(k, _)| *k == key)
                 && let Some(hit) = pieces.remove(i)
             {
@@ -29,7 +30,7 @@ impl<T: ?Sized> Cache<T> {
             }
         }
         let piece = make()?;
-        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = self.pieces.lock().ignore_poison();
         pieces.truncate(self.most - 1);
         pieces.push_front((key, piece.clone()));
         Ok(piece)

@@ -7,13 +7,11 @@
 
 use crate::artifact::error::Error;
 use crate::artifact::machine::Machine;
+use crate::lab::identity::{disk_uuid, node_uuid};
 use crate::lab::{Arch, Controller, Format, Nic, PcFirmware};
 use crate::template::Templates;
+use crate::xml;
 use serde::Serialize;
-use uuid::Uuid;
-
-/// Namespace of every UUID that p9img derives.
-const NAMESPACE: Uuid = Uuid::from_u128(0x7039_696d_6720_4c61_8220_706c_616e_2039);
 
 /// Values that change with the disk's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -50,22 +48,12 @@ struct Values<'a> {
     vbox_disk_uuid: String,
 }
 
-/// The UUID of a disk with this content.
-pub fn disk_uuid(content: &[u8; 32]) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, &[b"disk ", &content[..]].concat())
-}
-
-/// The UUID of a node's machine: the same for every build of this lab's node.
-pub fn machine_uuid(lab: &str, node: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("machine {lab}\n{node}").as_bytes())
-}
-
 /// Renders a descriptor from a handlebars template.
 ///
 /// # Errors
 /// Fails when the template is wrong or names a value that does not exist.
 pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> Result<String, Error> {
-    let mut templates = Templates::new(escape).with_absent_values();
+    let mut templates = Templates::new(xml::escape).with_absent_values();
     templates.add("ovf", template).map_err(|source| Error::TemplateSyntax { source })?;
     let disk_uuid = disk_uuid(&disk.content).to_string();
     let values = Values {
@@ -85,7 +73,7 @@ pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> R
             Nic::E1000 => "82540EM",
             Nic::Virtio => "virtio",
         },
-        machine_uuid: format!("{{{}}}", machine_uuid(&node.lab, &node.name)),
+        machine_uuid: format!("{{{}}}", node_uuid(&node.lab, &node.name)),
         disk_file,
         disk_file_size: disk.file_size,
         disk_size: disk.size,
@@ -94,38 +82,4 @@ pub fn render(template: &str, node: &Machine, disk_file: &str, disk: &Disk) -> R
         disk_uuid,
     };
     templates.render_value("ovf", &values).map_err(|source| Error::Template { node: node.name.clone(), source })
-}
-
-/// Escapes text for XML; control characters that XML cannot hold become `?`.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('?'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_cannot_become_markup() {
-        assert_eq!(escape("a<b>&\"c\"\u{1}\n"), "a&lt;b&gt;&amp;&quot;c&quot;?\n");
-    }
-
-    #[test]
-    fn identities_follow_what_they_name() {
-        assert_eq!(machine_uuid("l", "n"), machine_uuid("l", "n"));
-        assert_ne!(machine_uuid("l", "n"), machine_uuid("l", "m"));
-        assert_ne!(disk_uuid(&[0; 32]), disk_uuid(&[1; 32]));
-    }
 }

@@ -2,10 +2,11 @@
 //! steps causes few large ones, which the host's file system takes at less than
 //! half the cost. What is still gathered is read as if it were in the file.
 
+use crate::poison::IgnorePoison as _;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Writes end at multiples of this, bytes.
 const STEP: u64 = 1 << 20;
@@ -47,7 +48,7 @@ impl Gather {
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tail.lock().ignore_poison()
     }
 
     /// # Errors

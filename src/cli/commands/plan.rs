@@ -1,11 +1,10 @@
 //! `p9img plan`: what a build would make.
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, NodePlan, Plan};
 use crate::cli::medium::Record;
 use crate::cli::shared_args::{GlobalArgs, Overrides};
 use crate::cli::{Outcome, choices, say, setup};
 use crate::count;
-use crate::plan::{self, NodePlan};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -38,7 +37,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-fn show(cli: &GlobalArgs, plan: &plan::Plan) -> anyhow::Result<()> {
+fn show(cli: &GlobalArgs, plan: &Plan) -> anyhow::Result<()> {
     let lab = &plan.lab;
     say::line(format_args!("lab       {} (authentication domain {})", lab.name, lab.authdom))?;
     for medium in plan.media() {

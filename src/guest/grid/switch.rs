@@ -10,6 +10,7 @@
 use super::process::{ends, short};
 use super::running::{self, Part, SWITCH};
 use super::{GridError, folder};
+use crate::poison::IgnorePoison as _;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -18,7 +19,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Name of its socket in the folder of the run, which only the user can open.
@@ -149,7 +150,7 @@ fn serve(listener: &UnixListener, first: Duration, idle: Duration) -> io::Result
 }
 
 fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+    table.lock().ignore_poison()
 }
 
 /// Connects one machine: a thread reads what it sends, another writes to it.

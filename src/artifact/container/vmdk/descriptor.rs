@@ -2,6 +2,7 @@
 
 use crate::hex::hex;
 use crate::lab::Controller;
+use crate::lab::identity::disk_uuid;
 
 /// Fields of the descriptor of a disk.
 pub struct Descriptor<'a> {
@@ -32,7 +33,7 @@ impl Descriptor<'_> {
         let (cylinders, heads, sectors) = geometry(self.capacity);
         let cid = self.cid();
         let long = hex(&self.content[4..16]);
-        let uuid = crate::artifact::container::ovf::disk_uuid(&self.content);
+        let uuid = disk_uuid(&self.content);
         // VMware has no AHCI adapter type; the OVF says which controller it is.
         let adapter = match self.controller {
             Controller::Ide | Controller::Sata | Controller::Virtio | Controller::Sd => "ide",

@@ -10,7 +10,7 @@
 //! cwfs64x is three, `fscache`, `fsworm` with the files, and `other`.
 //! The card of a Pi, as the disk of QEMU's ARM machine, has no 9fat, but a FAT partition of its own before Plan 9's,
 //! in which the board's firmware looks. A PC that starts from UEFI has such a
-//! partition too, `esp`, with 9fat behind it or without:
+//! partition too, `esp`, and 9fat only if it starts from BIOS as well:
 //!
 //! ```text
 //! 0        2048         67584                                        end of card
@@ -19,29 +19,30 @@
 //! ```
 //!
 //! What every node has comes first and what a role asks for comes last, so the
-//! shared part of two disks lies at the same place. The root begins where its
-//! *data* falls on a cluster boundary: then the shared files fill the same
+//! common part of two disks is at the same offsets. The root begins where its
+//! *data* falls on a cluster boundary: then the common files fill the same
 //! clusters even on nodes whose root is of another size, and a cluster is
 //! compressed once for all of them.
+//!
+//! This folder knows names and sizes. It may ask [`crate::root`] what a root
+//! wants, and knows nothing of labs, roles and boards.
+
+mod shares;
 
 use crate::count;
 use crate::read_at::SECTOR;
 use crate::root::RootKind;
 use serde::{Deserialize, Serialize};
+use shares::Shares;
 use std::collections::BTreeMap;
 
-/// First sector of the Plan 9 partition: 1 MiB, as partitioning tools align today.
-pub const PLAN9_START: u64 = 2048;
+/// First sector of what comes after the MBR: 1 MiB, as partitioning tools align today.
+const FIRST: u64 = 2048;
 /// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
 pub const CLUSTER: u64 = 65536;
-/// Bytes that the root is a multiple of: a fossil block, two of hjfs. gefs does
-/// without a part of one.
-const BLOCK: u64 = 8192;
-/// The share of a cwfs64x's cache and of its plain device in the room for the
-/// three, as prep(8) divides it.
-const BESIDE_WORM: u64 = 7;
 
-/// The loader, a kernel or two and plan9.ini; prep(8) gives it 10 to 100 MB.
+/// Bytes of 9fat on a large disk: the loader, a kernel or two and plan9.ini;
+/// prep(8) gives it 10 to 100 MB.
 const NINEFAT: u64 = 32 << 20;
 /// Bytes of a FAT partition before Plan 9's: firmware or loader and a kernel,
 /// 8 MB at the most.
@@ -52,7 +53,7 @@ const TABLE: u64 = 2 * SECTOR;
 /// prep(8)'s maximum for swap.
 const SWAP_MAX: u64 = 512 << 20;
 
-/// What p9img formats a partition for, where a role asks for it.
+/// Content that p9img formats a partition for, where a role asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Holds {
@@ -109,12 +110,31 @@ impl Layout {
     }
 }
 
-/// A partition that a role asks for; sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Wanted {
+/// A partition that a role asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRequest {
     pub name: String,
+    /// Bytes.
     pub size: u64,
     pub holds: Option<Holds>,
+}
+
+/// A disk that is to be divided.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Name of the node, for messages.
+    pub node: &'a str,
+    /// Bytes of the disk.
+    pub disk: u64,
+    /// Name of the FAT partition before Plan 9's, if there is to be one.
+    pub fat: Option<&'static str>,
+    /// Whether Plan 9's partition begins with 9fat.
+    pub ninefat: bool,
+    /// Partitions after those that every node has.
+    pub wanted: &'a [PartitionRequest],
+    /// Bytes by partition name, instead of the default and of what a role asks for.
+    pub sizes: &'a BTreeMap<String, u64>,
+    pub root: &'a RootKind,
 }
 
 /// Why a disk cannot be partitioned.
@@ -129,127 +149,122 @@ pub enum LayoutError {
     UnknownPartition { node: String, name: String, known: String },
 }
 
-/// How a disk begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// 9fat, for a PC.
-    NineFat,
-    /// A FAT partition beside Plan 9's, for a Pi and for QEMU's ARM machine.
-    Dos,
-    /// The same for UEFI.
-    Esp,
-    /// Both, for a PC that starts from either.
-    EspAndNineFat,
-}
-
-impl Start {
-    const fn has_ninefat(self) -> bool {
-        matches!(self, Self::NineFat | Self::EspAndNineFat)
+impl Request<'_> {
+    /// Size of a partition: the lab's, or `default`.
+    fn size(&self, name: &str, default: u64) -> u64 {
+        self.sizes.get(name).copied().unwrap_or(default)
     }
-    /// What the FAT partition before Plan 9's is called.
-    const fn fat(self) -> Option<&'static str> {
-        match self {
-            Self::NineFat => None,
-            Self::Dos => Some("dos"),
-            Self::Esp | Self::EspAndNineFat => Some("esp"),
+
+    /// FAT partition before Plan 9's, with its bytes.
+    fn fat(&self) -> Option<(&'static str, u64)> {
+        self.fat.map(|name| (name, self.size(name, FAT).next_multiple_of(1 << 20)))
+    }
+
+    /// Bytes before nvram. Small disks get a small 9fat, but not below prep(8)'s
+    /// minimum of 10 MB.
+    fn before_nvram(&self) -> u64 {
+        let default = NINEFAT.min((self.disk / 16).max(10 << 20));
+        if self.ninefat { self.size("9fat", default).next_multiple_of(CLUSTER) } else { TABLE }
+    }
+
+    /// Partitions after the root: `swap`, then those of roles. One of no bytes is
+    /// left out later.
+    fn after(&self) -> Vec<PartitionRequest> {
+        let swap = self.size("swap", (self.disk / 16).min(SWAP_MAX));
+        let swap = PartitionRequest { name: "swap".into(), size: swap, holds: None };
+        let own = self.wanted.iter().map(|w| PartitionRequest { size: self.size(&w.name, w.size), ..w.clone() });
+        [swap].into_iter().chain(own).collect()
+    }
+
+    /// Refuses a size for a partition that the disk does not have.
+    fn check_names(&self, before: &[(&str, u64)], after: &[PartitionRequest]) -> Result<(), LayoutError> {
+        let root = &self.root.partitions;
+        let shares = root.shares.iter().flatten().copied();
+        let known = before.iter().map(|(name, _)| *name).chain([root.data]).chain(shares);
+        let known: Vec<_> = known.chain(after.iter().map(|w| w.name.as_str())).collect();
+        match self.sizes.keys().find(|n| !known.contains(&n.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(LayoutError::UnknownPartition {
+                node: self.node.into(),
+                name: name.clone(),
+                known: known.join(", "),
+            }),
+        }
+    }
+
+    /// Error for a disk without room for a root; `fixed` are the bytes of all else.
+    fn no_room(&self, fixed: u64, before: &[(&str, u64)], shares: &Shares, after: &[PartitionRequest]) -> LayoutError {
+        let root = self.root.partitions.data;
+        let asked = self.sizes.get(root).copied();
+        let beside =
+            before.iter().copied().chain(asked.map(|asked| (root, asked))).chain(shares.beside.iter().copied());
+        let all = beside.chain(after.iter().map(|w| (w.name.as_str(), w.size)));
+        LayoutError::NoRoom {
+            node: self.node.into(),
+            needed: fixed + shares.taken() + asked.unwrap_or(0).max(shares::LEAST),
+            disk: self.disk,
+            list: all.map(|(name, len)| format!("{name} {len}")).collect::<Vec<_>>().join(", "),
+            root: root.into(),
         }
     }
 }
 
-/// Lays out a disk of `disk` bytes. `sizes` replaces sizes by partition name,
-/// in bytes.
+/// Partitions inside Plan 9's, one after another.
+struct Row {
+    /// Bytes of the disk before Plan 9's partition.
+    base: u64,
+    /// Byte in Plan 9's partition where the next one can begin.
+    at: u64,
+    parts: Vec<Part>,
+}
+
+impl Row {
+    /// Adds a partition whose byte `aligned` is on a cluster boundary of the disk.
+    fn add(&mut self, name: &str, len: u64, aligned: u64, holds: Option<Holds>) {
+        let start = (self.base + self.at + aligned).next_multiple_of(CLUSTER) - aligned - self.base;
+        self.at = start + len;
+        self.parts.push(part(name, start, self.at, holds));
+    }
+}
+
+/// A partition, from bytes.
+fn part(name: &str, start: u64, end: u64, holds: Option<Holds>) -> Part {
+    Part { name: name.into(), start: start / SECTOR, end: end / SECTOR, holds }
+}
+
+/// Divides a disk.
 ///
 /// # Errors
-/// When the partitions beside the root fill the disk, or `sizes` names one that
-/// is not there.
-pub fn layout(
-    node: &str,
-    disk: u64,
-    begin: Start,
-    wanted: &[Wanted],
-    sizes: &BTreeMap<String, u64>,
-    root: &RootKind,
-) -> Result<Layout, LayoutError> {
-    let own = |name: &str, default: u64| sizes.get(name).copied().unwrap_or(default);
-    let round = |n: u64, to: u64| n.div_ceil(to) * to;
-    // Small disks get a small 9fat, but not below prep(8)'s minimum of 10 MB.
-    let ninefat = match begin.has_ninefat() {
-        true => round(own("9fat", NINEFAT.min((disk / 16).max(10 << 20))), CLUSTER),
-        false => TABLE,
-    };
-    let fat = begin.fat().map(|name| (name, round(own(name, FAT), 1 << 20)));
-    let base = PLAN9_START * SECTOR + fat.map_or(0, |(_, len)| len);
-    let mut before: Vec<_> = fat.into_iter().collect();
-    before.extend(begin.has_ninefat().then_some(("9fat", ninefat)));
-    let swap = own("swap", (disk / 16).min(SWAP_MAX));
-    let mut after = vec![Wanted { name: "swap".into(), size: swap, holds: None }];
-    after.extend(wanted.iter().map(|w| Wanted { size: own(&w.name, w.size), ..w.clone() }));
-    let data_offset = root.data_offset;
-    // What has a share of the root's room, before it and behind it.
-    let shares: &[&str] = root.partitions.shares.as_ref().map_or(&[], |shares| shares);
-    let root = root.partitions.data;
-    let known = before.iter().map(|(name, _)| *name).chain([root]).chain(shares.iter().copied());
-    let known: Vec<_> = known.chain(after.iter().map(|w| w.name.as_str())).collect();
-    if let Some(name) = sizes.keys().find(|n| !known.contains(&n.as_str())) {
-        return Err(LayoutError::UnknownPartition { node: node.into(), name: name.clone(), known: known.join(", ") });
-    }
+/// When the partitions beside the root fill the disk, or a size is for a partition
+/// that is not there.
+pub fn layout(request: &Request<'_>) -> Result<Layout, LayoutError> {
+    let (fat, head) = (request.fat(), request.before_nvram());
+    let base = FIRST * SECTOR + fat.map_or(0, |(_, len)| len);
+    let before: Vec<_> = fat.into_iter().chain(request.ninefat.then_some(("9fat", head))).collect();
+    let mut after = request.after();
+    request.check_names(&before, &after)?;
     after.retain(|w| w.size > 0);
-    let sectors = disk / SECTOR;
-    let head = ninefat + SECTOR;
-    let tail: u64 = after.iter().map(|w| round(w.size, CLUSTER)).sum();
+    let sectors = request.disk / SECTOR;
+    let tail: u64 = after.iter().map(|w| w.size.next_multiple_of(CLUSTER)).sum();
     // Up to one cluster goes to aligning the root, one to aligning what follows.
-    let fixed = base + head + tail + 2 * CLUSTER;
-    let room = (sectors * SECTOR).checked_sub(fixed).filter(|r| *r >= 16 * CLUSTER);
-    let share = |name: &&str| own(name, room.unwrap_or(0) / BESIDE_WORM / CLUSTER * CLUSTER);
-    let shares: Vec<_> = shares.iter().map(|n| Wanted { name: (*n).into(), size: share(n), holds: None }).collect();
-    let taken: u64 = shares.iter().map(|w| round(w.size, CLUSTER)).sum();
-    let room = room.and_then(|r| r.checked_sub(taken)).filter(|r| *r >= 16 * CLUSTER);
-    let block = if shares.is_empty() { BLOCK } else { CLUSTER };
-    let len = match (sizes.get(root), room) {
-        (Some(asked), Some(room)) if *asked <= room => asked / block * block,
-        (None, Some(room)) => room / block * block,
-        (asked, _) => {
-            let mut list: Vec<_> = before.iter().map(|(name, len)| format!("{name} {len}")).collect();
-            list.extend(asked.map(|a| format!("{root} {a}")));
-            list.extend(shares.iter().map(|w| format!("{} {}", w.name, w.size)));
-            list.extend(after.iter().map(|w| format!("{} {}", w.name, w.size)));
-            let needed = fixed + taken + asked.copied().unwrap_or(0).max(16 * CLUSTER);
-            return Err(LayoutError::NoRoom {
-                node: node.into(),
-                needed,
-                disk,
-                list: list.join(", "),
-                root: root.into(),
-            });
+    let fixed = base + head + SECTOR + tail + 2 * CLUSTER;
+    let root = &request.root.partitions;
+    let shares = Shares::of(root, (sectors * SECTOR).checked_sub(fixed), request.sizes);
+    let Some(data) = shares.data else { return Err(request.no_room(fixed, &before, &shares, &after)) };
+    let mut row = Row { base, at: head + SECTOR, parts: Vec::new() };
+    row.parts.extend(request.ninefat.then(|| part("9fat", 0, head, None)));
+    row.parts.push(part("nvram", head, head + SECTOR, None));
+    for name in root.names() {
+        match shares.beside.iter().find(|(of, _)| *of == name) {
+            Some((_, size)) => row.add(name, size / CLUSTER * CLUSTER, 0, None),
+            None => row.add(name, data, (request.root.data_offset)(data), None),
         }
-    };
-    let part = |name, start, end, holds| Part { name, start: start / SECTOR, end: end / SECTOR, holds };
-    let mut parts = vec![part("nvram".into(), ninefat, head, None)];
-    if begin.has_ninefat() {
-        parts.insert(0, part("9fat".into(), 0, ninefat, None));
     }
-    let fat = fat.map(|(name, _)| part(name.into(), PLAN9_START * SECTOR, base, None));
-    let mut at = head;
-    let mut behind = shares.into_iter();
-    if let Some(w) = behind.next() {
-        let start = round(base + at, CLUSTER) - base;
-        at = start + w.size / CLUSTER * CLUSTER;
-        parts.push(part(w.name, start, at, None));
+    for w in &after {
+        row.add(&w.name, w.size / SECTOR * SECTOR, 0, w.holds);
     }
-    let start = round(base + at + data_offset(len), CLUSTER) - data_offset(len) - base;
-    at = start + len;
-    parts.push(part(root.into(), start, at, None));
-    if let Some(w) = behind.next() {
-        let start = round(base + at, CLUSTER) - base;
-        at = start + w.size / CLUSTER * CLUSTER;
-        parts.push(part(w.name, start, at, None));
-    }
-    for w in after {
-        let start = round(base + at, CLUSTER) - base;
-        at = start + w.size / SECTOR * SECTOR;
-        parts.push(part(w.name, start, at, w.holds));
-    }
-    Ok(Layout { fat, sectors, plan9_start: base / SECTOR, parts })
+    let fat = fat.map(|(name, _)| part(name, FIRST * SECTOR, base, None));
+    Ok(Layout { fat, sectors, plan9_start: base / SECTOR, parts: row.parts })
 }
 
 #[cfg(test)]
@@ -264,20 +279,29 @@ mod tests {
 
     /// As fossil sizes its label table: one 8 KiB block of labels for 585 of data.
     fn data_offset(len: u64) -> u64 {
-        let n = len / BLOCK;
+        let n = len / 8192;
         let data = 585 * (n - 19) / 586;
-        (19 + data.div_ceil(585)) * BLOCK
+        (19 + data.div_ceil(585)) * 8192
+    }
+
+    static NO_SIZES: BTreeMap<String, u64> = BTreeMap::new();
+
+    /// A PC's disk that starts from BIOS, with `root` alone.
+    fn request(disk: u64, root: &RootKind) -> Request<'_> {
+        Request { node: "n", disk, fat: None, ninefat: true, wanted: &[], sizes: &NO_SIZES, root }
     }
 
     fn lay(disk: u64, wanted: &[(&str, u64)], sizes: &[(&str, u64)]) -> Result<Layout, LayoutError> {
-        let wanted: Vec<_> = wanted.iter().map(|(n, s)| Wanted { name: (*n).into(), size: *s, holds: None }).collect();
+        let own = |(name, size): &(&str, u64)| PartitionRequest { name: (*name).into(), size: *size, holds: None };
+        let wanted: Vec<_> = wanted.iter().map(own).collect();
         let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-        layout("n", disk, Start::NineFat, &wanted, &sizes, &root(Fs::Fossil, data_offset))
+        layout(&Request { wanted: &wanted, sizes: &sizes, ..request(disk, &root(Fs::Fossil, data_offset)) })
     }
 
     #[test]
     fn a_card_has_fat_of_its_own() {
-        let lay = |disk| layout("n", disk, Start::Dos, &[], &BTreeMap::new(), &root(Fs::Fossil, data_offset));
+        let root = root(Fs::Fossil, data_offset);
+        let lay = |disk| layout(&Request { fat: Some("dos"), ninefat: false, ..request(disk, &root) });
         let l = lay(2_000_000_000).unwrap();
         assert_eq!(l.fat.as_ref().map(|p| (p.start, p.end)), Some((2048, 67_584)));
         assert_eq!(l.plan9_start, 67_584);
@@ -291,15 +315,15 @@ mod tests {
 
     #[test]
     fn uefi_has_fat_of_its_own_before_or_instead_of_9fat() {
-        let lay = |start| layout("n", 2 << 30, start, &[], &BTreeMap::new(), &root(Fs::Hjfs, data_offset)).unwrap();
-        for (start, first, at) in [(Start::EspAndNineFat, "9fat", 0), (Start::Esp, "nvram", 2)] {
-            let l = lay(start);
+        let root = root(Fs::Hjfs, data_offset);
+        let lay = |disk, ninefat| layout(&Request { fat: Some("esp"), ninefat, ..request(disk, &root) });
+        for (ninefat, first, at) in [(true, "9fat", 0), (false, "nvram", 2)] {
+            let l = lay(2 << 30, ninefat).unwrap();
             let esp = l.fat.as_ref().unwrap();
             assert_eq!((esp.name.as_str(), esp.start, esp.end), ("esp", 2048, 67_584));
             assert_eq!((l.plan9_start, l.parts[0].name.as_str(), l.parts[0].start), (67_584, first, at));
         }
-        let small = layout("n", 44 << 20, Start::EspAndNineFat, &[], &BTreeMap::new(), &root(Fs::Hjfs, data_offset));
-        let said = small.unwrap_err().to_string();
+        let said = lay(44 << 20, true).unwrap_err().to_string();
         assert!(said.contains("esp 33554432, 9fat 10485760"), "{said}");
     }
 
@@ -322,9 +346,10 @@ mod tests {
 
     #[test]
     fn a_cwfs_has_three_partitions() {
+        let root = root(Fs::Cwfs64x, |_| 262_144);
         let lay = |disk, sizes: &[(&str, u64)]| {
             let sizes = sizes.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
-            layout("n", disk, Start::NineFat, &[], &sizes, &root(Fs::Cwfs64x, |_| 262_144))
+            layout(&Request { sizes: &sizes, ..request(disk, &root) })
         };
         for disk in [512 << 20, 2 << 30, 64 << 30] {
             let l = lay(disk, &[]).unwrap();

@@ -1,12 +1,15 @@
-//! Every address, size, offset, id and time of every node, decided before a
-//! byte is written. Pure data: two equal plans give equal artifacts.
+//! The report of a build: every address, size, offset, id and time of every node.
+//!
+//! `p9img plan` shows it before a byte is written, and `manifest.json` keeps it.
+//! Two equal reports give equal artifacts.
 
-pub mod layout;
-
-pub use layout::{Holds, Layout, Part, Wanted};
-
+use crate::hex::hex;
 use crate::lab::{Format, Fs, Lab};
+use crate::media::Medium;
+use crate::partition::Layout;
+use crate::render::{PiFiles, Rendered, RenderedFile, What};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -26,6 +29,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Plan of a lab whose nodes are built from `media`.
+    pub(super) fn new(lab: &Lab, media: &[Medium], nodes: Vec<NodePlan>) -> Self {
+        let (medium, media) = match media {
+            [one] => (Some(MediumPlan::of(one)), Vec::new()),
+            several => (None, several.iter().map(MediumPlan::of).collect()),
+        };
+        Self { p9img: env!("CARGO_PKG_VERSION"), lab: lab.clone(), medium, media, nodes }
+    }
+
     /// Every medium that nodes are built from.
     pub fn media(&self) -> impl Iterator<Item = &MediumPlan> {
         self.medium.iter().chain(&self.media)
@@ -46,11 +58,23 @@ pub struct MediumPlan {
     pub left_out: Vec<String>,
 }
 
+impl MediumPlan {
+    fn of(medium: &Medium) -> Self {
+        Self {
+            name: medium.name.clone(),
+            distribution: medium.distribution.name(),
+            entries: medium.tree.len(),
+            metadata: medium.metadata_source.clone(),
+            left_out: medium.left_out.clone(),
+        }
+    }
+}
+
 /// One node's disk.
 #[derive(Clone, Debug, Serialize)]
 pub struct NodePlan {
     pub name: String,
-    /// Derived from the lab's and the node's name.
+    /// Id of its machine, as in an OVA: derived from the lab's and the node's name.
     pub uuid: Uuid,
     /// What it is built from, where that is not the same for all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +100,7 @@ pub struct NodePlan {
     pub plan9_ini: String,
     /// config.txt and cmdline.txt of a Pi.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pi: Option<crate::render::PiFiles>,
+    pub pi: Option<PiFiles>,
     /// Configuration of the root under the name that distributions have for its
     /// template; that of the default root is there, and empty, where it is not the
     /// node's.
@@ -104,25 +128,34 @@ pub struct FilePlan {
     pub from: String,
 }
 
-/// A name space of this program's own for derived ids (a UUID of version 5 in
-/// the URL name space).
-fn namespace() -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, b"p9img")
-}
-
-/// The id of a node: the same for the same lab and node names, everywhere.
-pub fn node_uuid(lab: &str, node: &str) -> Uuid {
-    Uuid::new_v5(&namespace(), format!("{lab}/{node}").as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_follow_from_names() {
-        assert_eq!(node_uuid("a", "b"), node_uuid("a", "b"));
-        assert_ne!(node_uuid("a", "b"), node_uuid("b", "a"));
-        assert_eq!(node_uuid("a", "b").get_version_num(), 5);
+impl FilePlan {
+    pub(super) fn of(f: &RenderedFile) -> Self {
+        let bytes = match &f.what {
+            What::Bytes(b) => Some(b),
+            _ => None,
+        };
+        Self {
+            path: f.path.clone(),
+            what: match &f.what {
+                What::Bytes(_) => "file".into(),
+                What::Copy(from) => format!("copy of {from}"),
+                What::Folder => "folder".into(),
+                What::Remove => "removed".into(),
+                What::Listener { .. } => "listener".into(),
+            },
+            mode: f.mode.map(|m| format!("{m:o}")),
+            uid: f.uid.clone(),
+            gid: f.gid.clone(),
+            len: bytes.map(|b| b.len() as u64),
+            sha256: bytes.filter(|_| !f.secret).map(|b| hex(&Sha256::digest(b))),
+            from: f.from.clone(),
+        }
     }
+}
+
+/// Value of [`NodePlan::root_config`].
+pub(super) fn root_config(rendered: &Rendered) -> BTreeMap<&'static str, String> {
+    let own = rendered.fs.kind().config.map(|key| (key, rendered.root_config.clone()));
+    let default = Fs::DEFAULT.kind().config.map(|key| (key, String::new()));
+    default.into_iter().chain(own).collect()
 }

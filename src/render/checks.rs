@@ -8,15 +8,13 @@
 
 use super::RenderError;
 use super::catalog::Catalog;
-use super::engine::{Engine, Scene};
-use super::error::suggest;
-use super::node::{scene, view};
-use super::role::{Kernel, line_and_column, text};
+use super::engine::Scene;
+use super::scene::{scene, view};
+use super::schema::{At, CheckToml, Kernel};
 use super::source::Source;
 use super::systems::Systems;
 use crate::lab::mistakes::{Kind, Notes};
 use crate::lab::{Lab, Mistake, Node, Secrets};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,72 +22,6 @@ use toml::Spanned;
 
 /// Seconds that a check may take unless it says otherwise.
 const TIMEOUT: u64 = 60;
-
-/// A port that nodes with a role listen on, and that people reach from the
-/// host when the lab runs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Port {
-    /// What it is for, in a word: `cpu`, `9fs`.
-    pub name: String,
-    pub tcp: u16,
-    /// For this distribution alone, and those that are like it.
-    pub only: Option<String>,
-}
-
-/// A check as its author writes it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CheckToml {
-    /// What is proven, as a sentence.
-    pub name: Spanned<String>,
-    #[serde(default)]
-    pub at: At,
-    /// Template of what is typed.
-    pub run: Spanned<String>,
-    /// Template of a text that must be in the output.
-    pub expect: Option<Spanned<String>>,
-    /// Pairs of a text to wait for and the reply to type.
-    #[serde(default)]
-    pub answers: Vec<[Spanned<String>; 2]>,
-    /// Seconds.
-    pub timeout: Option<u64>,
-    #[serde(default = "middle")]
-    pub order: i64,
-    /// It deals with other nodes, though it is typed on the node itself.
-    #[serde(default)]
-    pub network: bool,
-    /// For nodes of this distribution alone, and those that are like it.
-    pub only: Option<String>,
-    /// Typed on nodes of this distribution alone, and those that are like it.
-    pub only_at: Option<String>,
-    /// It needs two nodes of one distribution: why, as a template. Where they are
-    /// of two, the check is left out and says this.
-    pub alike: Option<Spanned<String>>,
-    /// Roles that some node of the lab must have, `|` between alternatives. Where
-    /// none has, the check is left out and says so.
-    #[serde(default)]
-    pub needs_in_lab: Vec<Spanned<String>>,
-    /// What else it needs, as a template. Where that comes to nothing, the check
-    /// is left out and says `without`.
-    pub given: Option<Spanned<String>>,
-    /// Why it is left out where `given` comes to nothing: a template.
-    pub without: Option<Spanned<String>>,
-}
-
-/// Where a check is tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum At {
-    /// On the role's node.
-    #[default]
-    #[serde(rename = "self")]
-    Itself,
-    /// On every other node with a cpu server's kernel.
-    Others,
-    /// On the machine that runs the lab.
-    Host,
-}
 
 /// A check, ready to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,46 +68,10 @@ impl Check {
     }
 }
 
-fn middle() -> i64 {
-    50
-}
-
 /// Local ports of the host by node and by the port's name.
 pub type HostPorts = BTreeMap<String, BTreeMap<String, u16>>;
 
 impl Catalog {
-    /// The ports that a node's roles have, in the order of its roles. Roles that
-    /// do not agree about one are [`Self::wrong_nodes`].
-    ///
-    /// # Errors
-    /// When a role or the distribution is not known.
-    pub fn ports(&self, systems: &Systems, node: &Node) -> Result<Vec<Port>, RenderError> {
-        let distribution = self.distribution(systems.of(node))?;
-        let mut out: Vec<Port> = Vec::new();
-        for role in &node.roles {
-            let own = self.role(role)?.ports.iter().map(Spanned::get_ref);
-            for port in own.filter(|p| distribution.is_for(&p.only)) {
-                if !out.iter().any(|p| p.name == port.name || p.tcp == port.tcp) {
-                    out.push(port.clone());
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    /// Which kernel a node's roles want.
-    ///
-    /// # Errors
-    /// When a role is not known.
-    pub fn kernel(&self, node: &Node) -> Result<Option<Kernel>, RenderError> {
-        for role in &node.roles {
-            if let Some(kernel) = self.role(role)?.kernel {
-                return Ok(Some(kernel));
-            }
-        }
-        Ok(None)
-    }
-
     /// Renders the checks of every node of a running lab, in the order to run
     /// them. `ports` are those of the host. A check that names what there is not
     /// says so in `broken`.
@@ -191,14 +87,21 @@ impl Catalog {
     ) -> Result<Vec<Check>, RenderError> {
         let mut out = Vec::new();
         for node in &lab.nodes {
-            let known = Known { lab, systems, secrets, ports, scene: scene(lab, node, self, systems)? };
-            self.each_check(node, systems, |role, toml, check| {
-                for at in self.places(check.at, lab, node)? {
-                    let made = self.one(&known, node, role, toml, check, &at);
-                    out.extend(made.unwrap_or_else(|wrong| Some(wrong.check(node, role, check, &at))));
+            let context = CheckContext {
+                catalog: self,
+                lab,
+                systems,
+                secrets,
+                ports,
+                node,
+                scene: scene(lab, node, self, systems)?,
+            };
+            for own in self.checks_of(node, systems)? {
+                for at in self.places(own.check.at, lab, node)? {
+                    let made = context.render(&own, &at);
+                    out.extend(made.unwrap_or_else(|wrong| Some(wrong.check(node, &own, &at))));
                 }
-                Ok(())
-            })?;
+            }
         }
         out.sort_by_key(|c| c.order);
         Ok(out)
@@ -224,19 +127,20 @@ impl Catalog {
             let ports = self.stand_in_ports(lab, &systems);
             for node in &nodes {
                 let Ok(scene) = scene(lab, node, self, &systems) else { continue };
-                let known = Known { lab, systems: &systems, secrets, ports: &ports, scene };
-                // What is not known of roles is the lab file's own mistake.
-                let _ = self.each_check(node, &systems, |role, toml, check| {
+                let context =
+                    CheckContext { catalog: self, lab, systems: &systems, secrets, ports: &ports, node, scene };
+                // A role that does not exist is the lab file's own mistake.
+                for own in self.checks_of(node, &systems).unwrap_or_default() {
+                    let Ok(places) = self.places(own.check.at, lab, node) else { break };
                     // Templates see the same variables, whichever node is typed on.
-                    for at in self.places(check.at, lab, node)?.iter().take(1) {
-                        let Err(e) = self.one(&known, node, role, toml, check, at) else { continue };
-                        let mistake = e.mistake(toml);
+                    for at in places.iter().take(1) {
+                        let Err(e) = context.render(&own, at) else { continue };
+                        let mistake = e.mistake(own.toml);
                         let place = mistake.place.as_ref();
                         let key = place.map_or((String::new(), 0), |p| (p.file.clone(), p.line));
                         wrong.entry((key.0, key.1, mistake.message.clone())).or_insert(mistake);
                     }
-                    Ok(())
-                });
+                }
             }
         }
         wrong.into_values().collect()
@@ -253,102 +157,14 @@ impl Catalog {
     }
 
     /// The checks of the distribution and the roles of `node`.
-    fn each_check<'a>(
-        &'a self,
-        node: &Node,
-        systems: &Systems,
-        mut see: impl FnMut(&'a str, &'a Source, &'a CheckToml) -> Result<(), RenderError>,
-    ) -> Result<(), RenderError> {
+    fn checks_of<'a>(&'a self, node: &Node, systems: &Systems) -> Result<Vec<OwnCheck<'a>>, RenderError> {
         let distribution = self.distribution(systems.of(node))?;
         let of = distribution.chain.iter().rev().map(|d| (d.name.as_str(), self.distribution_toml(d), &d.checks));
         let roles = node.roles.iter().map(|r| self.role(r)).collect::<Result<Vec<_>, _>>()?;
         let of_roles = roles.into_iter().map(|r| (r.name.as_str(), self.role_toml(r), &r.checks));
-        for (whose, toml, checks) in of.chain(of_roles) {
-            for check in checks.iter().filter(|c| distribution.is_for(&c.only)) {
-                see(whose, toml, check)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One check of `node`, tried at a place; none where it is for others.
-    fn one(
-        &self,
-        known: &Known<'_>,
-        node: &Node,
-        role: &str,
-        toml: &Source,
-        check: &CheckToml,
-        at: &Tried<'_>,
-    ) -> Result<Option<Check>, Wrong> {
-        let Known { lab, systems, secrets, ports, .. } = *known;
-        let here = match at {
-            Tried::At(here) => here,
-            Tried::Host | Tried::Nowhere => node,
-        };
-        let of = |node: &Node| self.distribution(systems.of(node)).map_err(|e| Wrong::new(&check.name, e));
-        let (distribution, there) = (of(node)?, of(here)?);
-        if !there.is_for(&check.only_at) {
-            return Ok(None);
-        }
-        let mut scene = known.scene.clone();
-        let view = view(lab, here, self, systems).map_err(|e| Wrong::new(&check.name, e))?;
-        scene.set("at", serde_json::to_value(view).unwrap_or_default());
-        scene.set("ports", json!(ports));
-        scene.set("port", json!(ports.get(&node.name).cloned().unwrap_or_default()));
-        let text = |v: &Spanned<String>, scene: &Scene| {
-            self.engine.render(&self.place(toml, v), scene).map_err(|e| Wrong::new(v, e))
-        };
-        let mut out = Check { name: text(&check.name, &scene)?, ..Check::empty(node, role, check, at) };
-        out.left_out = self.why_left_out(lab, check, at, there.name != distribution.name, |v| text(v, &scene))?;
-        if out.left_out.is_some() {
-            return Ok(Some(out));
-        }
-        out.run = text(&check.run, &scene)?;
-        if out.run.trim().is_empty() {
-            return Err(Wrong::said(&check.run, "`run` renders to nothing, which proves nothing"));
-        }
-        if let Some(expect) = &check.expect {
-            let found = text(expect, &scene)?;
-            if found.trim().is_empty() {
-                let message =
-                    "`expect` renders to nothing, which is in every output; use `given` to leave the check out";
-                return Err(Wrong::said(expect, message));
-            }
-            out.expect = Some(found);
-        }
-        let mut private = scene.clone();
-        private.set("password", passwords(lab, secrets));
-        for [wait, reply] in &check.answers {
-            out.answers.push((text(wait, &scene)?, text(reply, &private)?));
-        }
-        Ok(Some(out))
-    }
-
-    fn why_left_out(
-        &self,
-        lab: &Lab,
-        check: &CheckToml,
-        at: &Tried<'_>,
-        differ: bool,
-        text: impl Fn(&Spanned<String>) -> Result<String, Wrong>,
-    ) -> Result<Option<String>, Wrong> {
-        for need in &check.needs_in_lab {
-            let has = |node: &Node| need.get_ref().split('|').any(|one| node.roles.iter().any(|r| r == one.trim()));
-            if !lab.nodes.iter().any(has) {
-                let roles = need.get_ref().replace('|', " or ");
-                return Ok(Some(format!("No node of the lab has the role {roles}")));
-            }
-        }
-        if let Tried::Nowhere = at {
-            return Ok(Some("The lab has no other CPU server to run it on".into()));
-        }
-        if let Some(given) = &check.given
-            && text(given)?.trim().is_empty()
-        {
-            return check.without.as_ref().map(text).transpose();
-        }
-        check.alike.as_ref().filter(|_| differ).map(text).transpose()
+        let all = of.chain(of_roles).flat_map(|(whose, toml, checks)| checks.iter().map(move |c| (whose, toml, c)));
+        let all = all.map(|(whose, toml, check)| OwnCheck { whose, toml, check });
+        Ok(all.filter(|own| distribution.is_for(&own.check.only)).collect())
     }
 
     /// Where a check of `node` is tried; never empty.
@@ -377,13 +193,100 @@ enum Tried<'a> {
     Nowhere,
 }
 
-/// What checks of one node are rendered with.
-struct Known<'a> {
+/// A check with the TOML file that it is in.
+struct OwnCheck<'a> {
+    /// The role, or the distribution.
+    whose: &'a str,
+    toml: &'a Source,
+    check: &'a CheckToml,
+}
+
+/// Everything that the checks of one node are rendered with.
+struct CheckContext<'a> {
+    catalog: &'a Catalog,
     lab: &'a Lab,
     systems: &'a Systems,
     secrets: &'a Secrets,
+    /// Ports of the host.
     ports: &'a HostPorts,
+    node: &'a Node,
+    /// Variables of templates about the node.
     scene: Scene,
+}
+
+impl CheckContext<'_> {
+    /// A check of the node, tried at a place; none where it is for others.
+    fn render(&self, own: &OwnCheck<'_>, at: &Tried<'_>) -> Result<Option<Check>, Wrong> {
+        let Self { catalog, lab, systems, secrets, ports, node, .. } = *self;
+        let check = own.check;
+        let here = match at {
+            Tried::At(here) => here,
+            Tried::Host | Tried::Nowhere => node,
+        };
+        let of = |node: &Node| catalog.distribution(systems.of(node)).map_err(|e| Wrong::new(&check.name, e));
+        let (distribution, there) = (of(node)?, of(here)?);
+        if !there.is_for(&check.only_at) {
+            return Ok(None);
+        }
+        let mut scene = self.scene.clone();
+        let view = view(lab, here, catalog, systems).map_err(|e| Wrong::new(&check.name, e))?;
+        scene.set("at", serde_json::to_value(view).unwrap_or_default());
+        scene.set("ports", json!(ports));
+        scene.set("port", json!(ports.get(&node.name).cloned().unwrap_or_default()));
+        let text = |v: &Spanned<String>, scene: &Scene| {
+            catalog.engine.render(&catalog.place(own.toml, v), scene).map_err(|e| Wrong::new(v, e))
+        };
+        let mut out = Check { name: text(&check.name, &scene)?, ..Check::empty(node, own, at) };
+        out.left_out = why_left_out(lab, check, at, there.name != distribution.name, |v| text(v, &scene))?;
+        if out.left_out.is_some() {
+            return Ok(Some(out));
+        }
+        out.run = text(&check.run, &scene)?;
+        if out.run.trim().is_empty() {
+            return Err(Wrong::said(&check.run, "`run` renders to nothing, which proves nothing"));
+        }
+        if let Some(expect) = &check.expect {
+            let found = text(expect, &scene)?;
+            if found.trim().is_empty() {
+                let message =
+                    "`expect` renders to nothing, which is in every output; use `given` to leave the check out";
+                return Err(Wrong::said(expect, message));
+            }
+            out.expect = Some(found);
+        }
+        let mut private = scene.clone();
+        private.set("password", passwords(lab, secrets));
+        for [wait, reply] in &check.answers {
+            out.answers.push((text(wait, &scene)?, text(reply, &private)?));
+        }
+        Ok(Some(out))
+    }
+}
+
+/// Reason why a check of a node cannot be tried; `differ` says whether the node is of
+/// another distribution than where it would be typed.
+fn why_left_out(
+    lab: &Lab,
+    check: &CheckToml,
+    at: &Tried<'_>,
+    differ: bool,
+    text: impl Fn(&Spanned<String>) -> Result<String, Wrong>,
+) -> Result<Option<String>, Wrong> {
+    for need in check.needs_in_lab.iter().map(Spanned::get_ref) {
+        if !need.is_met(lab.nodes.iter().flat_map(|n| &n.roles).map(String::as_str)) {
+            let roles = need.roles().collect::<Vec<_>>().join(" or ");
+            return Ok(Some(format!("No node of the lab has the role {roles}")));
+        }
+    }
+    if let Tried::Nowhere = at {
+        return Ok(Some("The lab has no other CPU server to run it on".into()));
+    }
+    if let Some(given) = &check.given
+        && text(given)?.trim().is_empty()
+    {
+        return check.without.as_ref().map(text).transpose();
+    }
+    check.alike.as_ref().filter(|_| differ).map(text).transpose()
 }
 
 /// A mistake in a check, and where its value stands in the TOML file.
@@ -406,23 +309,24 @@ impl Wrong {
     }
 
     fn mistake(self, toml: &Source) -> Mistake {
-        let text = text(toml).unwrap_or_default();
+        let text = toml.text().unwrap_or_default();
         let place = Notes::new(&toml.place, text).place(&self.at);
         let kind = Kind::UnknownName;
         Mistake { kind, message: self.message, expected: None, help: None, place: Some(place), first: None }
     }
 
     /// What stands for the check in a report.
-    fn check(self, node: &Node, role: &str, check: &CheckToml, at: &Tried<'_>) -> Check {
-        let name = check.name.get_ref().clone();
-        Check { name, broken: Some(self.message), ..Check::empty(node, role, check, at) }
+    fn check(self, node: &Node, own: &OwnCheck<'_>, at: &Tried<'_>) -> Check {
+        let name = own.check.name.get_ref().clone();
+        Check { name, broken: Some(self.message), ..Check::empty(node, own, at) }
     }
 }
 
 impl Check {
-    fn empty(node: &Node, role: &str, check: &CheckToml, at: &Tried<'_>) -> Self {
+    fn empty(node: &Node, own: &OwnCheck<'_>, at: &Tried<'_>) -> Self {
+        let check = own.check;
         Self {
-            role: role.to_owned(),
+            role: own.whose.to_owned(),
             node: node.name.clone(),
             place: match at {
                 Tried::At(here) => Place::Node(here.name.clone()),
@@ -440,50 +344,6 @@ impl Check {
             broken: None,
         }
     }
-}
-
-/// Compiles the templates of checks. `known` are the roles that there are.
-pub(super) fn compile<'a>(
-    engine: &mut Engine,
-    toml: &Source,
-    checks: &[CheckToml],
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), RenderError> {
-    let wrong = |at: &Spanned<String>, message: String| {
-        let (line, column) = line_and_column(text(toml).unwrap_or_default(), at.span().start);
-        RenderError::at(format!("{}:{line}:{column}", toml.place), message)
-    };
-    for check in checks {
-        let answers = check.answers.iter().flatten();
-        let rest = [&check.expect, &check.alike, &check.given, &check.without].into_iter().flatten();
-        for value in [&check.name, &check.run].into_iter().chain(rest).chain(answers) {
-            engine.add_value(toml, value)?;
-        }
-        for value in [Some(&check.run), check.expect.as_ref(), check.given.as_ref()].into_iter().flatten() {
-            if value.get_ref().trim().is_empty() {
-                return Err(wrong(
-                    value,
-                    "A check with an empty value here proves nothing: leave the line out, or fill it in".into(),
-                ));
-            }
-        }
-        match (&check.given, &check.without) {
-            (Some(given), None) => {
-                return Err(wrong(given, "`given` needs `without`, the reason why the check is left out".into()));
-            }
-            (None, Some(without)) => {
-                return Err(wrong(without, "`without` is the reason for `given`, which is missing".into()));
-            }
-            _ => {}
-        }
-        for need in &check.needs_in_lab {
-            if let Some(name) = need.get_ref().split('|').find(|n| !known.clone().any(|k| k == n.trim())) {
-                let suggestion = suggest(name, known.clone());
-                return Err(wrong(need, format!("`needs_in_lab` names {name:?}, which is not a role{suggestion}")));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn passwords(lab: &Lab, secrets: &Secrets) -> Value {

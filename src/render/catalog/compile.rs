@@ -1,0 +1,213 @@
+//! What is checked of roles and distributions by themselves, whatever the lab:
+//! names of roles, and every template that some node could need.
+
+use super::Catalog;
+use crate::lab::Board;
+use crate::lab::words;
+use crate::render::RenderError;
+use crate::render::engine::Engine;
+use crate::render::error::suggest;
+use crate::render::schema::{CheckToml, File};
+use crate::render::source::Source;
+use std::path::Path;
+use toml::Spanned;
+
+impl Catalog {
+    /// Roles name each other right.
+    pub(super) fn check_roles(&self) -> Result<(), RenderError> {
+        for role in self.roles.values() {
+            let conflicts = role.conflicts.iter().map(|name| ("conflicts", name.as_str()));
+            let lists = [
+                ("needs", &role.needs),
+                ("needs_in_lab", &role.needs_in_lab),
+                ("needs_on_medium", &role.needs_on_medium),
+            ];
+            let needs = lists.into_iter().flat_map(|(key, needs)| needs.iter().map(move |need| (key, need)));
+            let needs = needs.flat_map(|(key, need)| need.roles().map(move |name| (key, name)));
+            for (key, unknown) in conflicts.chain(needs) {
+                if !self.roles.contains_key(unknown) {
+                    let suggestion = suggest(unknown, self.role_names());
+                    let message = format!("`{key}` names {unknown:?}, which is not a role{suggestion}");
+                    return Err(RenderError::at(self.role_toml(role).place.clone(), message));
+                }
+            }
+            for link in &role.links {
+                if let Some(problem) = link.problem(|name| self.roles.contains_key(name)) {
+                    return Err(RenderError::at(self.role_toml(role).place.clone(), problem));
+                }
+            }
+            for board in &role.boards {
+                if let Err(problem) = words::parse::<Board>(board.get_ref()) {
+                    let toml = self.role_toml(role);
+                    return Err(RenderError::at(self.place(toml, board), problem.to_string()));
+                }
+            }
+            for service in &role.services {
+                let name = service.get_ref().name();
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                    let toml = self.role_toml(role);
+                    return Err(RenderError::at(
+                        toml.at(service.span().start),
+                        format!("{name:?} is not a listener: expected a name such as \"tcp80\""),
+                    ));
+                }
+            }
+            for user in role.users.iter().map(Spanned::get_ref) {
+                if user.name.is_empty() || user.name.contains(['#', ':', ',', '(', ')', ' ', '\n']) {
+                    let message = format!("{:?} cannot be the name of a user", user.name);
+                    return Err(RenderError::at(self.role_toml(role).place.clone(), message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles every template that some node could need, for every distribution.
+    pub(super) fn compile(&mut self) -> Result<(), RenderError> {
+        let mut engine = Engine::new();
+        for name in self.distributions.keys() {
+            let d = self.distribution(name)?;
+            for part in &d.chain {
+                let toml = self.distribution_toml(part);
+                let folder = format!("templates/{}", part.name);
+                compile_checks(&mut engine, toml, &part.checks, self.role_names())?;
+                for value in part.needs_files.iter().flatten() {
+                    engine.add_value(toml, value)?;
+                }
+                for file in &part.files {
+                    self.compile_file(&mut engine, toml, file, |source| {
+                        Some(format!("{folder}/{source}")).filter(|f| self.sources.contains_key(f))
+                    })?;
+                }
+                let own = [&part.plan9_ini, &part.config_txt, &part.cmdline, &part.boot_script];
+                let roots = part.root_configs().map(|(_, source)| source);
+                for source in own.into_iter().chain(roots).flatten() {
+                    let name = format!("{folder}/{}", source.get_ref());
+                    let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
+                    engine.add_file(&name, found)?;
+                }
+            }
+            let slots = d.slots();
+            for role in self.roles.values() {
+                let toml = self.role_toml(role);
+                compile_checks(&mut engine, toml, &role.checks, self.role_names())?;
+                for value in &role.needs_files {
+                    engine.add_value(toml, value)?;
+                }
+                let folder = format!("roles/{}", role.name);
+                for file in role.files.iter().filter(|f| d.is_for(&f.only)) {
+                    self.compile_file(&mut engine, toml, file, |source| self.variant(&folder, &d, source))?;
+                }
+                for fragment in role.fragments.iter().filter(|f| d.is_for(&f.only)) {
+                    if !slots.contains_key(fragment.slot.get_ref().as_str()) {
+                        let suggestion = suggest(fragment.slot.get_ref(), slots.keys().copied());
+                        let message = format!(
+                            "The distribution {:?} has no slot {:?}{suggestion}",
+                            d.name,
+                            fragment.slot.get_ref()
+                        );
+                        return Err(RenderError::at(self.place(toml, &fragment.slot), message));
+                    }
+                    let name = self
+                        .variant(&folder, &d, fragment.source.get_ref())
+                        .ok_or_else(|| self.no_source(toml, &fragment.source))?;
+                    engine.add_file(&name, &self.sources[&name])?;
+                }
+            }
+        }
+        self.engine = engine;
+        Ok(())
+    }
+
+    fn compile_file(
+        &self,
+        engine: &mut Engine,
+        toml: &Source,
+        file: &File,
+        find: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), RenderError> {
+        let ways = [file.source.is_some(), file.copy.is_some(), file.make.is_some(), file.folder, file.remove];
+        if ways.iter().filter(|w| **w).count() != 1 {
+            return Err(RenderError::at(
+                self.place(toml, &file.path),
+                "A [[file]] needs exactly one of `source`, `copy`, `make`, `folder` and `remove`",
+            ));
+        }
+        engine.add_value(toml, &file.path)?;
+        for value in [&file.copy, &file.uid, &file.gid].into_iter().flatten() {
+            engine.add_value(toml, value)?;
+        }
+        if let Some(source) = &file.source {
+            let name = find(source.get_ref()).ok_or_else(|| self.no_source(toml, source))?;
+            if file.template {
+                engine.add_source(&name, &self.sources[&name])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn no_source(&self, toml: &Source, source: &Spanned<String>) -> RenderError {
+        let name = source.get_ref().trim_end_matches('/');
+        let part = format!("/{name}/");
+        // Which folder is looked in, the file's own place says.
+        let folder = Path::new(&toml.place).parent().map(|p| p.display().to_string()).unwrap_or_default();
+        let below = |s: &&Source| s.place.strip_prefix(&folder).is_some_and(|rest| rest.contains(&part));
+        let message = match self.sources.values().filter(below).map(|s| &s.place).next() {
+            Some(inside) => {
+                let file = inside.rsplit('/').next().unwrap_or_default();
+                format!(
+                    "{name:?} is a folder, and `source` names one file: give each file its own [[file]], such as `source = \"{name}/{file}\"`"
+                )
+            }
+            None => format!("There is no file {name:?} in the same folder"),
+        };
+        RenderError::at(self.place(toml, source), message)
+    }
+}
+
+/// Compiles the templates of checks. `known` are the roles that there are.
+fn compile_checks<'a>(
+    engine: &mut Engine,
+    toml: &Source,
+    checks: &[CheckToml],
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), RenderError> {
+    let wrong = |at: std::ops::Range<usize>, message: String| RenderError::at(toml.at(at.start), message);
+    for check in checks {
+        let answers = check.answers.iter().flatten();
+        let rest = [&check.expect, &check.alike, &check.given, &check.without].into_iter().flatten();
+        for value in [&check.name, &check.run].into_iter().chain(rest).chain(answers) {
+            engine.add_value(toml, value)?;
+        }
+        for value in [Some(&check.run), check.expect.as_ref(), check.given.as_ref()].into_iter().flatten() {
+            if value.get_ref().trim().is_empty() {
+                return Err(wrong(
+                    value.span(),
+                    "A check with an empty value here proves nothing: leave the line out, or fill it in".into(),
+                ));
+            }
+        }
+        match (&check.given, &check.without) {
+            (Some(given), None) => {
+                return Err(wrong(
+                    given.span(),
+                    "`given` needs `without`, the reason why the check is left out".into(),
+                ));
+            }
+            (None, Some(without)) => {
+                return Err(wrong(without.span(), "`without` is the reason for `given`, which is missing".into()));
+            }
+            _ => {}
+        }
+        for need in &check.needs_in_lab {
+            if let Some(name) = need.get_ref().roles().find(|n| !known.clone().any(|k| k == *n)) {
+                let suggestion = suggest(name, known.clone());
+                return Err(wrong(
+                    need.span(),
+                    format!("`needs_in_lab` names {name:?}, which is not a role{suggestion}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `distribution.toml`.
+
+use super::check::CheckToml;
+use super::files::File;
+use super::role::{Kernel, SystemUser};
+use super::yes;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// How one distribution is put together: `templates/NAME/distribution.toml`.
+/// What it leaves out comes from the one that it is `like`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::render) struct Distribution {
+    #[serde(skip)]
+    pub name: String,
+    #[expect(dead_code, reason = "for readers of the file")]
+    pub description: String,
+    pub like: Option<Spanned<String>>,
+    pub boot: Option<Boot>,
+    /// Paths in the medium by kind and architecture.
+    pub kernel: Option<BTreeMap<Kernel, BTreeMap<String, String>>>,
+    /// Source of plan9.ini.
+    pub plan9_ini: Option<Spanned<String>>,
+    /// Sources of the configurations that file systems keep themselves.
+    pub fossil_config: Option<Spanned<String>>,
+    pub cwfs_config: Option<Spanned<String>>,
+    /// Whether keys for dp9ik stand beside those for p9sk1.
+    pub dp9ik: Option<bool>,
+    /// The file systems that its kernels can have their root on; the first is
+    /// that of a node that names none.
+    pub fs: Option<Vec<Spanned<String>>>,
+    /// Architectures of its PCs; the first that a medium has is that of a new lab.
+    pub arch: Option<Vec<String>>,
+    /// Sources of what a Pi's firmware reads: config.txt, and the lines that
+    /// become the one of cmdline.txt.
+    pub config_txt: Option<Spanned<String>>,
+    pub cmdline: Option<Spanned<String>>,
+    /// Source of the script that U-Boot runs.
+    pub boot_script: Option<Spanned<String>>,
+    pub slots: Option<BTreeMap<String, Scope>>,
+    /// Files without which no node of it starts, as templates of their paths;
+    /// one that comes to nothing is none.
+    pub needs_files: Option<Vec<Spanned<String>>>,
+    pub listeners: Option<Listeners>,
+    #[serde(default, rename = "user")]
+    pub users: Vec<Spanned<SystemUser>>,
+    #[serde(default, rename = "file")]
+    pub files: Vec<File>,
+    #[serde(default, rename = "check")]
+    pub checks: Vec<CheckToml>,
+}
+
+impl Distribution {
+    /// Sources of the configurations that roots keep themselves, under
+    /// [`RootKind::config`](crate::root::RootKind::config).
+    pub fn root_configs(&self) -> [(&'static str, &Option<Spanned<String>>); 2] {
+        [("fossil_config", &self.fossil_config), ("cwfs_config", &self.cwfs_config)]
+    }
+}
+
+/// The medium's files that start a machine, as paths from its root.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::render) struct Boot {
+    pub mbr: String,
+    pub pbs: String,
+    pub loader: String,
+    /// Loaders for UEFI by architecture.
+    #[serde(default)]
+    pub efi: BTreeMap<String, String>,
+}
+
+/// Whose fragments a slot gathers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::render) enum Scope {
+    /// Those of the node's own roles.
+    Node,
+    /// Those of all nodes of the lab, each rendered with its node.
+    Lab,
+}
+
+/// The distribution's listeners that are on unless they are taken away.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::render) struct Listeners {
+    pub folder: String,
+    pub on: Vec<String>,
+    /// What comes before the name of a listener that the medium has switched off.
+    #[serde(default)]
+    pub off: String,
+    /// TCP ports that the distribution itself listens on.
+    #[serde(default)]
+    pub own: Vec<u16>,
+    /// Whether a listener that a role wants must be in the medium.
+    #[serde(default = "yes")]
+    pub required: bool,
+}
