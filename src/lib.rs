@@ -40,9 +40,6 @@ pub mod partition;
 mod poison;
 pub mod render;
 pub mod root;
-#[cfg(test)]
-#[path = "../tests/skip/mod.rs"]
-mod skip;
 pub mod stamp;
 pub mod stop;
 pub mod template;

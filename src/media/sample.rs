@@ -102,7 +102,7 @@ impl Folder {
 mod tests {
     use super::*;
     use crate::media::Distribution;
-    use crate::skip::skipped;
+    use p9img_test::skip::skipped;
     use std::path::{Path, PathBuf};
     use std::process::Command;
 

@@ -1,6 +1,7 @@
 //! A lab in a folder of its own, built by the program as a user builds it.
 
 use p9img::guest::{Disk, DiskFormat};
+use p9img_test::lab::set_word;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -38,8 +39,8 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Copies the default lab, replaces each of `edits` in its `lab.toml`
-    /// (old text, new text), and builds all nodes in `formats`.
+    /// Copies the default lab, gives keys of its `lab.toml` values (`edits`, see
+    /// [`set_word`]), and builds all nodes in `formats`.
     pub fn build(media: Option<&Path>, edits: &[(&str, &str)], formats: &str) -> Self {
         Self::build_with(media, edits, formats, None)
     }
@@ -49,9 +50,8 @@ impl Lab {
         let folder = tempfile::Builder::new().prefix("p9img-boot-").tempdir().unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut text = std::fs::read_to_string(repository.join("lab.toml")).unwrap();
-        for (old, new) in edits {
-            assert!(text.contains(old), "lab.toml has no {old:?}");
-            text = text.replace(old, new);
+        for (key, value) in edits {
+            text = set_word(&text, key, value);
         }
         std::fs::write(folder.path().join("lab.toml"), text).unwrap();
         if let Some(secrets) = secrets {

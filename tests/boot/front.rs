@@ -6,13 +6,14 @@
 
 use crate::built::{Artifact, Lab, Node};
 use crate::front_own;
-use crate::have;
 use crate::legacy::{SHORT, plain, shell};
-use crate::plan9::{good, medium};
-use crate::skip::skipped;
+use crate::plan9::good;
 use p9img::fs::{self, FileSystem, Finding};
 use p9img::guest::{Disk, DiskFormat, Shell};
 use p9img::read_at::{HostFile, ReadAt};
+use p9img_test::media::medium;
+use p9img_test::skip::skipped;
+use p9img_test::tools::have;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -37,8 +38,7 @@ pub fn ready_with(test: &str, tools: &[&str], files: &[&str]) -> Option<PathBuf>
 
 /// The default lab, each node with its root on `fs`.
 pub fn lab(media: &Path, fs: &str) -> Lab {
-    let defaults = format!("arch       = \"amd64\"\nfs         = \"{fs}\"");
-    Lab::build(Some(media), &[("arch       = \"386\"", &defaults)], "qcow2")
+    Lab::build(Some(media), &[("defaults.arch", "amd64"), ("defaults.fs", fs)], "qcow2")
 }
 
 /// A raw copy that keeps what the guest writes.

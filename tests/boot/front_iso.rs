@@ -38,7 +38,7 @@ fn write_hjfs(tree: &Arc<Tree>, epoch: u32, out: &Path) {
     let users = hjfs::users(tree).unwrap();
     let base = Arc::new(hjfs::Base::layout(tree, &users, hjfs::base_start(len)).unwrap());
     let volume = hjfs::Hjfs::layout(&base, tree, &hjfs::Options { len, epoch }).unwrap();
-    crate::sparse::write(&volume, out);
+    p9img_test::sparse::write(&volume, out);
 }
 
 /// The steps of 9front's `sys/lib/dist/mkfile` from the medium on `/n/src` to

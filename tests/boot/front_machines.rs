@@ -7,8 +7,8 @@
 use crate::built::Lab;
 use crate::front::{KERNEL, findings, partition, ready_with};
 use crate::running::{NODES, Running, only_thorough};
-use crate::skip::skipped;
 use p9img::guest::uboot;
+use p9img_test::skip::skipped;
 
 /// Everything comes up, every check passes, and what the nodes wrote is sound.
 fn does_its_work(running: &Running, roots: [&[&str]; 4]) {
@@ -33,17 +33,19 @@ fn the_grid_does_its_work_on_arm() {
     let tools = ["qemu-system-aarch64", "qemu-system-x86_64", "qemu-img"];
     let Some(media) = ready_with(test, &tools, &["arm64/9qemu.u", "arm64/init", KERNEL]) else { return };
     if uboot::find().is_none() {
-        assert!(!crate::required(), "no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
+        assert!(!p9img_test::tools::required(), "no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)");
         return skipped(format_args!("{test}: no U-Boot for QEMU's ARM machine (Debian: u-boot-qemu)"));
     }
     // One on each file system, and a PC among them.
-    let board = |node: &str, fs: &str| {
-        let name = format!("name  = \"{node}\"\n");
-        (name.clone(), format!("{name}board = \"virt\"\nfs    = \"{fs}\"\n"))
-    };
-    let edits = [board("plan9n1", "cwfs64x"), board("plan9n2", "gefs"), board("plan9n3", "hjfs")];
-    let mut edits: Vec<_> = edits.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
-    edits.push(("arch       = \"386\"", "arch       = \"amd64\""));
+    let edits = [
+        ("defaults.arch", "amd64"),
+        ("plan9n1.board", "virt"),
+        ("plan9n1.fs", "cwfs64x"),
+        ("plan9n2.board", "virt"),
+        ("plan9n2.fs", "gefs"),
+        ("plan9n3.board", "virt"),
+        ("plan9n3.fs", "hjfs"),
+    ];
     let running = Running::of(|| Lab::build(Some(&media), &edits, "qcow2"));
     let whole: &[&str] = &["fscache", "fsworm", "other"];
     does_its_work(&running, [whole, &["fs"], &["fs"], whole]);
@@ -57,9 +59,7 @@ fn the_grid_does_its_work_on_32_bits() {
     }
     let test = "the_grid_does_its_work_on_32_bits";
     let Some(media) = ready_with(test, &["qemu-system-x86_64", "qemu-img"], &["386/9pc"]) else { return };
-    let running = Running::of(|| {
-        Lab::build(Some(&media), &[("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfs = \"gefs\"\n")], "qcow2")
-    });
+    let running = Running::of(|| Lab::build(Some(&media), &[("plan9n2.fs", "gefs")], "qcow2"));
     let whole: &[&str] = &["fscache", "fsworm", "other"];
     does_its_work(&running, [whole, &["fs"], whole, whole]);
 }

@@ -85,7 +85,7 @@ pub fn is_a_medium(own: &Path, media: &Path, epoch: u32) {
         same += 1;
     });
     assert!(wrong.is_empty() && same > 150, "{same} compared\n{}", wrong.join("\n"));
-    Lab::build(Some(own), &[("arch       = \"386\"", "arch       = \"amd64\"")], "qcow2");
+    Lab::build(Some(own), &[("defaults.arch", "amd64")], "qcow2");
 }
 
 /// Checks that the files of [`fill`] are there, with `is` in the file

@@ -63,7 +63,7 @@ fn a_node_of_another_domain_is_refused() {
     let media = ready("a_node_of_another_domain_is_refused").unwrap();
     lab.up(&["plan9n1"]);
     // The same node by name and address, with keys and a domain of its own.
-    let stranger = Lab::build(Some(&media), &[("authdom   = \"plan9.lab\"", "authdom   = \"other.lab\"")], "qcow2");
+    let stranger = Lab::build(Some(&media), &[("lab.authdom", "other.lab")], "qcow2");
     let node = stranger.node("plan9n2");
     let mut machine = plain(stranger.disk("plan9n2", Artifact::Qcow2), node);
     machine.network.as_mut().unwrap().link = Link::Switch(lab.network());

@@ -3,11 +3,12 @@
 
 use crate::archive;
 use crate::built::{Artifact, Lab, Node};
-use crate::have;
-use crate::plan9::{flchk, good, medium};
+use crate::plan9::{flchk, good};
 use crate::running::{only_thorough, thorough};
 use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
 use p9img::lab::{Arch, Controller, Mac, Nic};
+use p9img_test::media::medium;
+use p9img_test::tools::have;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
@@ -92,7 +93,7 @@ fn other_hardware_does_not_change_the_node() {
     let test = "other_hardware_does_not_change_the_node";
     let Some(media) = ready(test) else { return };
     for (word, controller) in [("sata", Controller::Sata), ("virtio", Controller::Virtio)] {
-        let edits = [("controller = \"ide\"", &*format!("controller = \"{word}\""))];
+        let edits = [("defaults.controller", word)];
         let lab = Lab::build(Some(&media), &edits, "qcow2");
         let node = lab.node("plan9n1");
         let disk = lab.disk("plan9n1", Artifact::Qcow2);

@@ -1,13 +1,14 @@
 //! The sample's boot sectors and loader on small disks, right and wrong ones.
 
-use crate::plan9::medium;
-use crate::{SAMPLE_LIMIT, expect_sample_line, have};
+use crate::{SAMPLE_LIMIT, expect_sample_line};
 use p9img::disk::{Disk, Mbr, Partition};
 use p9img::fs::fat::{Fat, FatFile, Options};
 use p9img::guest::{DiskFormat, Machine};
 use p9img::lab::Controller;
 use p9img::tree::{Content, Tree};
 use p9img::{ReadAt, media};
+use p9img_test::media::medium;
+use p9img_test::tools::have;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;

@@ -25,40 +25,15 @@ mod pi;
 mod plan9;
 mod running;
 mod sample;
-#[path = "../skip/mod.rs"]
-mod skip;
-#[path = "../sparse/mod.rs"]
-mod sparse;
 mod users;
 mod venti;
+mod whole;
 
-use crate::skip::skipped;
 use p9img::guest::Guest;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Long enough for the sample's boot program on a machine that is busy.
 const SAMPLE_LIMIT: Duration = Duration::from_secs(120);
-
-fn required() -> bool {
-    std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1")
-}
-
-/// Whether `tools` can be run; says so loudly when not, and fails when they
-/// are required.
-fn have(test: &str, tools: &[&str]) -> bool {
-    let runs = |tool: &str| {
-        let quiet = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        quiet.is_ok()
-    };
-    let missing: Vec<&str> = tools.iter().copied().filter(|t| !runs(t)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(!required(), "{} required but not installed", missing.join(", "));
-    skipped(format_args!("{test}: no {}", missing.join(", ")));
-    false
-}
 
 /// Waits for the sample's line: exactly `line`, and then the end of power.
 fn expect_sample_line(guest: &mut Guest, line: &str) {

@@ -30,8 +30,7 @@ struct Mixed {
 impl Mixed {
     /// Nodes from `common`, but those that `edits` make of the medium `other`.
     fn build(common: &Path, other: &Path, edits: &[(&str, &str)], front: &'static [&'static str]) -> Self {
-        let media = format!("[media.other]\npath = \"{}\"", other.display());
-        let mut all = vec![("# [media.9legacy]\n# path = \"../9legacy\"", media.as_str())];
+        let mut all = vec![("media.other.path", other.to_str().unwrap())];
         all.extend(edits);
         let lab = Running::of(|| Lab::build(Some(common), &all, "qcow2"));
         Self { lab, front }
@@ -153,11 +152,12 @@ fn nodes_of_9front_are_in_a_domain_of_9legacy() {
     let test = "nodes_of_9front_are_in_a_domain_of_9legacy";
     let (Some(legacy), Some(front)) = (legacy::ready(test), front::ready(test)) else { return };
     let edits = [
-        (
-            "name  = \"plan9n2\"\nroles = [\"cpu\"]\n",
-            "name  = \"plan9n2\"\nroles = [\"cpu\", \"fs\"]\nmedium = \"other\"\narch = \"amd64\"\n",
-        ),
-        ("name  = \"plan9n3\"\n", "name  = \"plan9n3\"\nmedium = \"other\"\narch = \"amd64\"\nfs = \"hjfs\"\n"),
+        ("plan9n2.roles", "[\"cpu\", \"fs\"]"),
+        ("plan9n2.medium", "other"),
+        ("plan9n2.arch", "amd64"),
+        ("plan9n3.medium", "other"),
+        ("plan9n3.arch", "amd64"),
+        ("plan9n3.fs", "hjfs"),
     ];
     let lab = Mixed::build(&legacy, &front, &edits, &["plan9n2", "plan9n3"]);
     // 9legacy's authsrv would not answer who asks for dp9ik.
@@ -173,12 +173,11 @@ fn a_node_of_9legacy_is_in_a_domain_of_9front() {
     let test = "a_node_of_9legacy_is_in_a_domain_of_9front";
     let (Some(legacy), Some(front)) = (legacy::ready(test), front::ready(test)) else { return };
     let edits = [
-        ("arch       = \"386\"", "arch       = \"amd64\""),
-        ("name  = \"plan9n1\"\n", "name  = \"plan9n1\"\nfs = \"gefs\"\n"),
-        (
-            "name  = \"plan9n2\"\nroles = [\"cpu\"]\n",
-            "name  = \"plan9n2\"\nroles = [\"cpu\", \"fs\"]\nmedium = \"other\"\narch = \"386\"\n",
-        ),
+        ("defaults.arch", "amd64"),
+        ("plan9n1.fs", "gefs"),
+        ("plan9n2.roles", "[\"cpu\", \"fs\"]"),
+        ("plan9n2.medium", "other"),
+        ("plan9n2.arch", "386"),
     ];
     let lab = Mixed::build(&front, &legacy, &edits, &["plan9n1", "plan9n3", "plan9n4"]);
     lab.works(&["p9sk1", "dp9ik"]);

@@ -1,14 +1,16 @@
 //! A Raspberry Pi 2 in QEMU, started from its card as its firmware would.
 
-use crate::have;
-use crate::plan9::{flchk, good, medium, real_firmware};
+use crate::plan9::{flchk, good};
 use crate::running::thorough;
-use crate::skip::skipped;
 use p9img::ReadAt;
 use p9img::guest::pi::{self, Loaded};
 use p9img::guest::{Console, Disk, DiskFormat, Guest, Machine, Shell};
 use p9img::lab::Controller;
 use p9img::read_at::HostFile;
+use p9img_test::media::firmware as real_firmware;
+use p9img_test::media::medium;
+use p9img_test::skip::skipped;
+use p9img_test::tools::have;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,46 +1,15 @@
 //! Common code of the tests of real Plan 9: the medium, disks for a guest, and
 //! the commands that install on one.
 
-use crate::skip::skipped;
 use p9img::fs::fossil::{Base, Fossil, Options, needed_len};
 use p9img::guest::{ConsoleError, Output, Shell};
 use p9img::tree::Tree;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A checker reads the whole file system.
 const CHECK: Duration = Duration::from_secs(40 * 60);
-
-/// Folder of real media.
-fn media() -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    std::env::var_os("P9IMG_TEST_MEDIA").map_or_else(|| home.join(".cache/p9img-test-media"), PathBuf::from)
-}
-
-/// The folder of a real medium, or `None` with a loud word. A machine may have
-/// all tools and no media, or one of them; what is named has to be there.
-pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("P9IMG_TEST_MEDIA").is_some();
-    let media = media();
-    let folder = media.join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(!named || media.is_dir(), "P9IMG_TEST_MEDIA is {}, which is no folder", media.display());
-    skipped(format_args!("{test}: no medium {name} (set P9IMG_TEST_MEDIA)"));
-    None
-}
-
-/// Debian's firmware of the Raspberry Pi, where it is there.
-pub fn real_firmware() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("P9IMG_TEST_FIRMWARE").map(PathBuf::from) {
-        assert!(named.exists(), "P9IMG_TEST_FIRMWARE is set, but {} is missing", named.display());
-        return Some(named);
-    }
-    let folder = media().join("pi-firmware");
-    std::fs::read_dir(folder).ok()?.map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "deb"))
-}
 
 pub fn good(result: Result<Output, ConsoleError>) -> String {
     let output = result.unwrap_or_else(|e| panic!("{e}"));
@@ -71,7 +40,7 @@ pub fn write_fossil(tree: &Arc<Tree>, epoch: u32, out: &Path) {
         epoch,
     };
     let fossil = Fossil::layout(&base, tree, &options).unwrap();
-    crate::sparse::write(&fossil, out);
+    p9img_test::sparse::write(&fossil, out);
 }
 
 /// The steps of `/sys/lib/dist/pc/inst` up to the copy, on an empty disk such

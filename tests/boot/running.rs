@@ -3,10 +3,10 @@
 use crate::built::Lab;
 use crate::legacy::{LONG, SHORT, ready};
 use crate::plan9::good;
-use crate::skip::skipped;
 use p9img::guest::grid::{Grid, State};
 use p9img::guest::session::Session;
 use p9img::lab::Secrets;
+use p9img_test::skip::skipped;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -45,7 +45,7 @@ impl Running {
         Self::build_with(test, &[])
     }
 
-    /// Builds it with `edits` of its description (old text, new text).
+    /// Builds it with `edits` of its description, as [`Lab::build`] takes them.
     pub fn build_with(test: &str, edits: &[(&str, &str)]) -> Option<Self> {
         let media = ready(test)?;
         Some(Self::of(|| Lab::build(Some(&media), edits, "qcow2")))

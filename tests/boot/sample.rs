@@ -1,9 +1,10 @@
 //! Every artifact of the embedded medium starts, says its line and powers off.
 
 use crate::built::{Artifact, Lab};
-use crate::{expect_sample_line, have};
+use crate::expect_sample_line;
 use p9img::guest::Machine;
 use p9img::lab::Controller;
+use p9img_test::tools::have;
 
 fn boot(lab: &Lab, controller: Controller, artifacts: &[Artifact]) {
     for node in &lab.nodes {
@@ -30,9 +31,9 @@ fn the_sample_starts_on_other_controllers_and_as_amd64() {
         return;
     }
     for (word, controller) in [("sata", Controller::Sata), ("virtio", Controller::Virtio)] {
-        let edits = [("controller = \"ide\"", &*format!("controller = \"{word}\""))];
+        let edits = [("defaults.controller", word)];
         boot(&Lab::build(None, &edits, "qcow2"), controller, &[Artifact::Qcow2]);
     }
-    let amd64 = [("arch       = \"386\"", "arch       = \"amd64\"")];
+    let amd64 = [("defaults.arch", "amd64")];
     boot(&Lab::build(None, &amd64, "qcow2,ova"), Controller::Ide, &[Artifact::Qcow2, Artifact::Ova]);
 }

@@ -3,10 +3,10 @@
 
 use crate::built::Lab;
 use crate::front;
-use crate::have;
 use crate::legacy::{SHORT, ready};
 use crate::running::{NODES, Running, only_thorough, run};
-use crate::skip::skipped;
+use p9img_test::skip::skipped;
+use p9img_test::tools::have;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -194,10 +194,7 @@ fn a_changed_password_survives_a_reboot() {
 }
 
 /// A fifth node, with a screen.
-const TERMINAL: (&str, &str) = (
-    "ip    = \"10.9.0.14\"",
-    "ip    = \"10.9.0.14\"\n\n[[node]]\nname  = \"term1\"\nroles = [\"terminal\"]\nip    = \"10.9.0.15\"",
-);
+const TERMINAL: (&str, &str) = ("node.term1", "[\"terminal\"]");
 
 #[test]
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
@@ -211,7 +208,7 @@ fn a_terminal_comes_to_rio() {
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn a_terminal_of_9front_comes_to_rio() {
     let Some(media) = front::ready("a_terminal_of_9front_comes_to_rio") else { return };
-    let amd64 = ("arch       = \"386\"", "arch       = \"amd64\"");
+    let amd64 = ("defaults.arch", "amd64");
     let lab = Running::of(|| Lab::build(Some(&media), &[amd64, TERMINAL], "qcow2"));
     // Two of the windows that glenda's own riostart opens: clock's face, stats' pink.
     rio(&lab, &[(BACKGROUND, 0.5), ([0xEF, 0xFF, 0xFF], 0.02), ([0xFF, 0xEB, 0xEF], 0.005)], "term1-9front.png");

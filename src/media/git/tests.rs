@@ -1,6 +1,6 @@
 use super::super::Medium;
 use super::*;
-use crate::skip::skipped;
+use p9img_test::skip::skipped;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

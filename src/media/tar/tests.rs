@@ -1,6 +1,6 @@
 use super::super::{Distribution, Medium, Source};
 use super::*;
-use crate::skip::skipped;
+use p9img_test::skip::skipped;
 use std::fs;
 use tar::{Builder, EntryType, Header as Made};
 

@@ -1,0 +1,69 @@
+//! Real media of this machine: folders `9legacy` and `9front` below
+//! `P9IMG_TEST_MEDIA`, or else below `~/.cache/p9img-test-media`.
+//!
+//! A machine may have no media, or one of them: what needs another says
+//! SKIPPED. `P9IMG_TEST_MEDIA` has to name a folder, and at least one of them
+//! must be there.
+
+use crate::skip::skipped;
+use std::path::PathBuf;
+
+/// Names of the media that tests know.
+const NAMES: [&str; 2] = ["9legacy", "9front"];
+
+/// Folder of the media.
+///
+/// # Panics
+/// When one is named that holds no medium.
+fn folder() -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let Some(named) = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from) else {
+        return home.join(".cache/p9img-test-media");
+    };
+    assert!(
+        NAMES.iter().any(|name| named.join(name).is_dir()),
+        "P9IMG_TEST_MEDIA is {}, in which there is neither {}",
+        named.display(),
+        NAMES.join(" nor ")
+    );
+    named
+}
+
+/// Folder of a medium, if it is there.
+///
+/// # Panics
+/// When `P9IMG_TEST_MEDIA` names a folder without any.
+pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
+    let medium = folder().join(name);
+    if medium.is_dir() {
+        return Some(medium);
+    }
+    skipped(format_args!("{test}: no medium {name} (set P9IMG_TEST_MEDIA)"));
+    None
+}
+
+/// A file of a medium, if it is there.
+///
+/// # Panics
+/// As [`medium`].
+pub fn file(test: &str, name: &str, path: &str) -> Option<PathBuf> {
+    let file = medium(test, name)?.join(path);
+    if file.exists() {
+        return Some(file);
+    }
+    skipped(format_args!("{test}: {} is missing", file.display()));
+    None
+}
+
+/// Debian's package of the Raspberry Pi's firmware, if it is there.
+///
+/// # Panics
+/// When `P9IMG_TEST_FIRMWARE` names none.
+pub fn firmware() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("P9IMG_TEST_FIRMWARE").map(PathBuf::from) {
+        assert!(named.exists(), "P9IMG_TEST_FIRMWARE is set, but {} is missing", named.display());
+        return Some(named);
+    }
+    let packages = std::fs::read_dir(folder().join("pi-firmware")).ok()?;
+    packages.map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "deb"))
+}
