@@ -33,6 +33,7 @@ mod line_ends;
 mod lock;
 pub mod media;
 mod modes;
+pub mod ops;
 pub mod page;
 pub mod plan;
 pub mod render;

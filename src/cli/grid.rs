@@ -1,19 +1,18 @@
 //! What `up` and `test` begin with: the lab, what was built from it, and the
 //! folder of the run.
 
+use super::printer::Printer;
 use super::shared_args::{GlobalArgs, Overrides};
-use super::{say, setup, stale};
+use super::{advice, say};
 use crate::artifact::manifest::Manifest;
+use crate::artifact::output::digest;
 use crate::guest::DiskFormat;
 use crate::guest::grid::{Grid, GridSpec, NodeSpec, regular};
-use crate::hex::hex;
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
+use crate::ops::{self, Note, Reporter as _};
 use crate::render::{Catalog, Kernel, Systems};
 use crate::stop::{self, INTERRUPTED};
 use anyhow::{Context as _, bail};
-use sha2::{Digest as _, Sha256};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 /// A lab that can be run.
@@ -31,9 +30,9 @@ pub struct Runnable {
 /// # Errors
 /// When the lab has mistakes, nothing was built, or something else was.
 pub fn load(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Runnable> {
-    let catalog = setup::catalog(cli)?;
+    let catalog = ops::lab::catalog(&cli.lab, &Printer::new(cli))?;
     let overrides = Overrides { media: None, format: Vec::new(), out: out.cloned() };
-    let lab = setup::lab(cli, &catalog, &overrides)?;
+    let lab = overrides.request(cli).lab(&catalog, &Printer::new(cli))?;
     let Some(manifest) = Manifest::load(&lab.out)? else {
         bail!("No images in {}: run `p9img build --all` first", lab.out.display());
     };
@@ -131,30 +130,29 @@ impl Runnable {
     /// # Errors
     /// When a name is no node's.
     pub fn names(&self, names: &[String]) -> anyhow::Result<Vec<String>> {
-        setup::nodes(&self.lab, names)?;
+        ops::lab::nodes(&self.lab, names)?;
         if !names.is_empty() {
             return Ok(names.to_vec());
         }
         let (can, cannot): (Vec<_>, Vec<_>) = self.spec.nodes.iter().partition(|n| n.board.is_emulated());
         for node in cannot {
-            say::note(&format!(
-                "{} is left out: QEMU has no board that runs the kernel of a {}",
-                node.name,
-                node.board.name()
-            ));
+            let note = Note::NotEmulated { node: node.name.clone(), board: node.board.name() };
+            say::note(&advice::note(&note));
         }
         Ok(can.into_iter().map(|n| n.name.clone()).collect())
     }
 
     fn node(&self, name: &str) -> anyhow::Result<&NodeSpec> {
-        setup::nodes(&self.lab, &[name.to_owned()])?;
+        ops::lab::nodes(&self.lab, &[name.to_owned()])?;
         self.spec.nodes.iter().find(|n| n.name == name).context("The lab has no such node")
     }
 
     /// Says which images were made with other secrets than the lab has now.
     pub fn tell_stale(&self, cli: &GlobalArgs, secrets: &Secrets) {
         let images = self.spec.nodes.iter().filter(|n| !n.sha256.is_empty() && !cli.quiet);
-        stale::tell(images.map(|n| (n.name.as_str(), n.image.as_path())), secrets, &self.lab.hostowner);
+        let notes =
+            ops::stale::notes(images.map(|n| (n.name.as_str(), n.image.as_path())), secrets, &self.lab.hostowner);
+        notes.iter().for_each(|note| Printer::new(cli).note(note));
     }
 
     /// Makes sure that the images of the nodes are there and are what was built.
@@ -167,7 +165,7 @@ impl Runnable {
             if node.sha256.is_empty() {
                 bail!("No image of {name} is built that QEMU starts from: run `p9img build {name} --format qcow2`");
             }
-            let found = match regular(&node.image).and_then(digest) {
+            let found = match regular(&node.image).and_then(digest::of) {
                 Err(_) if stop::asked() => bail!("{INTERRUPTED}; nothing was started"),
                 other => other.with_context(|| format!("Cannot read the image of {name}: run `p9img build {name}`"))?,
             };
@@ -180,20 +178,5 @@ impl Runnable {
             }
         }
         Ok(())
-    }
-}
-
-/// SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-/// When it cannot be read, or the user interrupts.
-pub fn digest(mut file: File) -> std::io::Result<String> {
-    let (mut hash, mut buf) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        stop::go_on()?;
-        match file.read(&mut buf)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buf[..n]),
-        }
     }
 }

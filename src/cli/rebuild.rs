@@ -5,13 +5,15 @@
 //! one that differs stays beside the output folder, for `p9img diff`.
 
 use super::commands::build;
+use super::printer::Printer;
 use super::shared_args::{GlobalArgs, Overrides};
-use super::{Outcome, choices, say};
+use super::{Outcome, say};
 use crate::artifact::manifest::{self, Manifest};
 use crate::artifact::{ArtifactReport, Folder, folder, sums};
 use crate::count;
 use crate::lab::{Format, Lab, Node, words};
 use crate::lock::{self, Taken};
+use crate::ops::{Note, Reporter as _, choices};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -88,9 +90,7 @@ pub fn as_built(cli: &GlobalArgs, lab: Lab, overrides: &Overrides, there: Option
     };
     match &there.epoch_from {
         Some(from) if lab.epoch_from.is_none() && lab.epoch != there.epoch => {
-            if !cli.quiet {
-                say::note(&format!("the epoch is {}, which the last build had from {from}", there.epoch));
-            }
+            Printer::new(cli).note(&Note::EpochAsBuilt { from: from.clone(), epoch: there.epoch });
             lab.with_epoch(there.epoch)
         }
         _ => lab,

@@ -2,13 +2,15 @@
 //! output folder, whatever became of the lab since, and how the two differ.
 
 use super::commands::up;
+use super::printer::Printer;
 use super::shared_args::GlobalArgs;
-use super::{Usage, grid, say, setup};
+use super::{Usage, advice, grid, say};
 use crate::artifact::manifest::Manifest;
 use crate::guest::drawterm::{Installed, Login};
 use crate::guest::grid::running::{self, Part, real};
 use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};
-use crate::lab::Lab;
+use crate::lab::{Lab, Mistakes};
+use crate::ops;
 use crate::render::HostPorts;
 use anyhow::Context as _;
 use serde_json::json;
@@ -51,10 +53,10 @@ pub struct Seen {
 /// Only when `--lab` and `--out` cannot be made sense of: a lab that cannot be
 /// read is noted.
 pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> {
-    let catalog = setup::catalog(cli);
+    let catalog = ops::lab::catalog(&cli.lab, &Printer::new(cli));
     let lab = match &catalog {
-        Ok(catalog) => setup::plain_lab(cli, catalog),
-        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        Ok(catalog) => ops::lab::load(&cli.lab, catalog, &Printer::new(cli)).map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow::anyhow!(advice::line(error))),
     };
     let folder = out.cloned().unwrap_or_else(|| match &lab {
         Ok(lab) => lab.out.clone(),
@@ -187,7 +189,7 @@ impl Running {
         }
         let place = format!("Nothing runs in {}", self.grid.dir().display());
         match self.lab {
-            Err(error) if error.is::<setup::LabMistakes>() => Err(error),
+            Err(error) if error.is::<Mistakes>() => Err(error),
             Err(error) => Err(error.context(place)),
             Ok(_) => Ok(self),
         }

@@ -1,6 +1,7 @@
 //! Arguments that several commands have.
 
 use crate::lab::{Format, words};
+use crate::ops::LabRequest;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +58,14 @@ pub struct Overrides {
     /// Folder for the artifacts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// The lab with these options.
+    pub fn request(&self, cli: &GlobalArgs) -> LabRequest {
+        let Self { media, format, out } = self;
+        LabRequest { file: cli.lab.clone(), medium: media.clone(), formats: format.clone(), out: out.clone() }
+    }
 }
 
 /// Whether KVM runs the guest or QEMU emulates its CPU.

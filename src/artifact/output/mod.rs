@@ -2,7 +2,7 @@
 //! ([`folder`]); until then they are hidden files, removed on failure or by the
 //! next build. Beside them stand their sums and what went into them.
 
-pub(super) mod digest;
+pub(crate) mod digest;
 pub(super) mod file;
 pub mod folder;
 pub(super) mod gather;

@@ -3,18 +3,19 @@
 use crate::artifact::imager;
 use crate::artifact::manifest::{MEDIA, MEDIUM, Manifest};
 use crate::artifact::memory::{self, Memory};
-use crate::artifact::{self, ArtifactReport, Folder, Job, Machine, Monitor as _, Recorded, Settings, Wait};
+use crate::artifact::{self, ArtifactReport, Folder, Job, Machine, Recorded, Settings, Wait};
 use crate::assemble::{Assembled, Assembler};
-use crate::cli::before::{Before, Look};
-use crate::cli::choices::{self, Choices};
-use crate::cli::medium::Record;
-use crate::cli::progress::Progress;
-use crate::cli::secrecy;
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::{GlobalArgs, Overrides};
-use crate::cli::{Outcome, Usage, interrupt, leftovers, rebuild, say, setup, stale};
+use crate::cli::{Outcome, Usage, interrupt, rebuild, say};
 use crate::count;
 use crate::lab::secrets::FILE;
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
+use crate::ops::build::up_to_date::{AllInputs, InputStamps};
+use crate::ops::build::{keys, leftovers};
+use crate::ops::choices::{self, Choices};
+use crate::ops::media::{self, Record};
+use crate::ops::{self, BuildError, Note, Reporter as _, Watched, stale};
 use crate::page;
 use anyhow::Context as _;
 use serde_json::json;
@@ -50,25 +51,27 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     if args.nodes.is_empty() && !args.all && !args.rebuild {
         return Err(Usage("No nodes given: name some, or build all of them with --all".into()).into());
     }
-    let catalog = setup::catalog(cli)?;
-    let (mut lab, choices) = choices::lab(cli, &catalog, &args.overrides)?;
+    let printer = Printer::new(cli);
+    let request = args.overrides.request(cli);
+    let catalog = ops::lab::catalog(&cli.lab, &printer)?;
+    let (mut lab, choices) = choices::lab(&request, &catalog, &printer)?;
     let there = load(&lab, &lab.out);
     if args.rebuild {
         lab = rebuild::as_built(cli, lab, &args.overrides, there.as_ref());
     }
-    let nodes = setup::nodes(&lab, &args.nodes)?;
+    let nodes = ops::lab::nodes(&lab, &args.nodes)?;
     if lab.formats.is_empty() {
-        return Err(Usage("No format to build: name some with --format".into()).into());
+        return Err(BuildError::NoFormat.into());
     }
     if !args.rebuild {
-        choices.keep_real_images(&args.overrides, &lab, &nodes, there.as_ref())?;
-        epoch_goes_back(cli, &lab, there.as_ref());
+        choices.keep_real_images(&request, &lab, &nodes, there.as_ref())?;
+        epoch_goes_back(&printer, &lab, there.as_ref());
     }
-    let secrets = setup::secrets(&lab)?;
+    let secrets = ops::lab::secrets(&lab, &printer)?;
     let mut held = None;
     // A rebuild is to believe nothing.
-    let look = if args.rebuild { None } else { Look::at(&lab) };
-    let inputs = |secrets| look.as_ref().map(|look| Before::new(look, &lab, &args.nodes, &catalog, secrets));
+    let look = if args.rebuild { None } else { InputStamps::of(&lab) };
+    let inputs = |secrets| look.as_ref().map(|look| AllInputs::new(look, &lab, &args.nodes, &catalog, secrets));
     let mut before = secrets.complete.then(|| inputs(&secrets.value)).flatten();
     if let Some(before) = &before
         && lab.out.join(memory::FILE).exists()
@@ -78,21 +81,21 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         if let Some(reports) = before.nothing_to_do(&lab, &memory).filter(|_| !args.prune) {
             choices.save(&folder, &lab, &nodes)?;
             report(cli, args, &lab, &reports)?;
-            there.iter().for_each(|there| leftovers::note(cli, &lab.out, there));
+            there.iter().filter_map(|there| leftovers::note(&lab.out, there)).for_each(|note| printer.note(&note));
             return Ok(Outcome::Good);
         }
         held = Some((folder, memory));
     }
     let record = if args.rebuild { Record::No } else { Record::Yes };
-    let media = setup::media(cli, &lab, record)?;
-    let firmware = setup::firmware(cli, &lab, &nodes, record)?;
+    let media = media::all(&lab, record, &printer)?;
+    let firmware = media::firmware(&lab, &nodes, record, &printer)?;
     let mut assembler = Assembler::new(&lab, &media, &catalog, &secrets.value)?.with_firmware(firmware);
     let variants = match args.rebuild {
         true => rebuild::variants(&lab, &nodes, args, there.as_ref()),
         false => nodes.iter().flat_map(|n| lab.variants(n)).collect(),
     };
     if variants.is_empty() {
-        return Err(Usage("None of these nodes is a Raspberry Pi, and none of the formats is for PCs".into()).into());
+        return Err(BuildError::NoneFits.into());
     }
     let mut assembled = assembler.nodes(&variants)?;
     if args.rebuild && !secrets.complete && assembled.iter().any(|a| a.secret) {
@@ -114,7 +117,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let made;
     if !secrets.complete && !args.rebuild {
         // Made when nothing else is wrong: a build that fails leaves no passwords behind.
-        made = make_secrets(cli, &lab)?;
+        made = make_secrets(&printer, &lab)?;
         assembler = assembler.with_secrets(&made);
         assembled = assembler.nodes(&variants)?;
         before = inputs(&made);
@@ -145,11 +148,11 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     if stop.load(Ordering::Relaxed) {
         return Err(artifact::Error::Interrupted.into());
     }
-    let open = secrecy::Open::before(&folder, &jobs);
+    let open = keys::OpenImages::before(&folder, &jobs);
     let chosen = if args.rebuild { None } else { Some(choices.save(&folder, &lab, &nodes)?) };
-    let progress = Progress::new(cli.quiet, stop);
+    let progress = Watched::new(&printer, stop.clone());
     let reports = artifact::build_from(&folder, &jobs, &settings, &mut memory, &progress);
-    progress.finish();
+    drop(progress);
     let reports = match (reports, chosen) {
         (Err(e), Some(old)) => {
             Choices::undo(&folder, old);
@@ -163,10 +166,10 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let mut manifest = manifest(&lab, &assembler, &assembled, &reports, &digests, args.rebuild)?;
     if let Some(work) = work {
         manifest.save(&folder)?;
-        return rebuild::compare(cli, args, &lab.out, work, &reports, &manifest, &|| progress.cancelled());
+        return rebuild::compare(cli, args, &lab.out, work, &reports, &manifest, &|| stop.load(Ordering::Relaxed));
     }
     if args.prune {
-        leftovers::prune(cli, &folder, &mut manifest, &mut memory)?;
+        leftovers::prune(&folder, &mut manifest, &mut memory, &printer)?;
     }
     manifest.save(&folder)?;
     page::save(&folder, &lab, &catalog, &manifest)?;
@@ -176,27 +179,25 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         before.remember(&folder, &mut memory, &reports)?;
     }
     report(cli, args, &lab, &reports)?;
-    open.after(cli, &folder, &reports);
-    leftovers::note(cli, &lab.out, &manifest);
+    open.after(&folder, &reports).iter().for_each(|note| printer.note(note));
+    leftovers::note(&lab.out, &manifest).iter().for_each(|note| printer.note(note));
     if !cli.quiet
         && let Ok(Some(secrets)) = Secrets::load(&lab.dir, &lab.hostowner)
     {
         // Those that this build has written are right.
         let others = manifest.artifacts.iter().filter(|(_, a)| !nodes.iter().any(|n| n.name == a.node));
         let images: Vec<_> = others.map(|(file, a)| (a.node.as_str(), lab.out.join(file))).collect();
-        stale::tell(images.iter().map(|(node, image)| (*node, image.as_path())), &secrets, &lab.hostowner);
+        let images = images.iter().map(|(node, image)| (*node, image.as_path()));
+        stale::notes(images, &secrets, &lab.hostowner).iter().for_each(|note| printer.note(note));
     }
     Ok(Outcome::Good)
 }
 
 /// Says when images lose an epoch that a variable gave them.
-fn epoch_goes_back(cli: &GlobalArgs, lab: &Lab, there: Option<&Manifest>) {
-    let Some(there) = there.filter(|m| lab.epoch_from.is_none() && m.epoch != lab.epoch && !cli.quiet) else { return };
+fn epoch_goes_back(printer: &Printer, lab: &Lab, there: Option<&Manifest>) {
+    let Some(there) = there.filter(|m| lab.epoch_from.is_none() && m.epoch != lab.epoch) else { return };
     if let Some(from) = &there.epoch_from {
-        say::note(&format!(
-            "the last build had the epoch {} from {from}, which is not set now: the epoch is the lab's again, {}",
-            there.epoch, lab.epoch
-        ));
+        printer.note(&Note::EpochGoesBack { from: from.clone(), then: there.epoch, own: lab.epoch });
     }
 }
 
@@ -215,12 +216,9 @@ fn load(lab: &Lab, folder: &Path) -> Option<Manifest> {
 }
 
 /// Makes the secrets or adds what they lack, and says so.
-fn make_secrets(cli: &GlobalArgs, lab: &Lab) -> anyhow::Result<Secrets> {
-    let users = setup::users(lab);
-    let (secrets, written) = Secrets::load_or_create(&lab.dir, &lab.hostowner, &users)?;
-    if let (false, Some(text)) = (cli.quiet, setup::made(lab, &written)) {
-        say::note(&text);
-    }
+fn make_secrets(printer: &Printer, lab: &Lab) -> anyhow::Result<Secrets> {
+    let (secrets, note) = ops::lab::make_secrets(lab)?;
+    note.iter().for_each(|note| printer.note(note));
     Ok(secrets)
 }
 

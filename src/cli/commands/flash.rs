@@ -1,14 +1,16 @@
 //! `p9img flash`: a node's image onto a card.
 
 use crate::artifact::manifest::Manifest;
+use crate::artifact::output::digest;
 use crate::artifact::{self, Monitor as _};
-use crate::cli::progress::Progress;
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, interrupt, say, setup};
+use crate::cli::{Outcome, interrupt, say};
 use crate::count;
 use crate::flash::{Device, Facts, FlashError, Phase, flash};
 use crate::guest::grid::regular;
 use crate::lab::Format;
+use crate::ops::{self, Watched};
 use crate::read_at::ReadAt;
 use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, Write as _};
@@ -31,10 +33,11 @@ pub struct Args {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let catalog = setup::catalog(cli)?;
+    let printer = Printer::new(cli);
+    let catalog = ops::lab::catalog(&cli.lab, &printer)?;
     let overrides = crate::cli::shared_args::Overrides { media: None, format: Vec::new(), out: args.out.clone() };
-    let lab = setup::lab(cli, &catalog, &overrides)?;
-    let nodes = setup::nodes(&lab, std::slice::from_ref(&args.node))?;
+    let lab = overrides.request(cli).lab(&catalog, &printer)?;
+    let nodes = ops::lab::nodes(&lab, std::slice::from_ref(&args.node))?;
     if !nodes.iter().all(|n| n.board.is_pi()) {
         bail!("{} is a PC and cannot boot from a card: give it a `board` in the lab", args.node);
     }
@@ -50,7 +53,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         bail!("Nothing was written");
     }
     let stop = interrupt::flag()?;
-    let progress = Progress::new(cli.quiet, stop);
+    let progress = Watched::new(&printer, stop);
     let total = 2 * image.len();
     let result = flash(&*image, &card, &|phase, done| {
         let (word, before) = match phase {
@@ -60,7 +63,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         progress.progress(word, before + done, total);
         !progress.cancelled()
     });
-    progress.finish();
+    drop(progress);
     match result {
         Ok(()) => {
             if !cli.quiet {
@@ -88,8 +91,7 @@ fn image(out: &std::path::Path, lab: &str, node: &str) -> anyhow::Result<PathBuf
         bail!("No image of {node} is built in {}: run `p9img build {node}`", out.display());
     };
     let path = out.join(name);
-    let found =
-        regular(&path).and_then(crate::cli::grid::digest).with_context(|| format!("Cannot read {}", path.display()))?;
+    let found = regular(&path).and_then(digest::of).with_context(|| format!("Cannot read {}", path.display()))?;
     if found != artifact.sha256 {
         bail!("{} has SHA-256 {found}, but manifest.json says {}: build {node} again", path.display(), artifact.sha256);
     }

@@ -1,13 +1,15 @@
 //! `p9img media show`: what a medium is, what it has, and what can be built.
 
-use crate::cli::medium::Record;
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say, setup};
+use crate::cli::{Outcome, say};
 use crate::count;
 use crate::lab::words::Word as _;
 use crate::lab::{Arch, Board, Fs, Origin, SAMPLE};
 use crate::media::store::Store;
 use crate::media::{Facts, Medium};
+use crate::ops;
+use crate::ops::media::Record;
 use crate::render::{Catalog, Kernel, Role};
 use serde::Serialize;
 use std::path::Path;
@@ -53,7 +55,8 @@ pub struct Args {
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let (medium, called) = open(cli, &args.name)?;
     let facts = Facts::of(&medium, &called);
-    let catalog = if cli.lab.exists() { setup::catalog(cli)? } else { Catalog::embedded()? };
+    let catalog =
+        if cli.lab.exists() { ops::lab::catalog(&cli.lab, &Printer::new(cli))? } else { Catalog::embedded()? };
     let pcs = Arch::WORDS.iter().map(|(_, arch)| build(&catalog, &medium, &facts, Machine::Pc(*arch)));
     let virt = known(&catalog, &medium, Arch::Arm64.name()).then(|| build(&catalog, &medium, &facts, Machine::Virt));
     let builds = pcs.chain(virt).chain(boards(&catalog, &medium, &facts)).collect();
@@ -83,14 +86,14 @@ fn open(cli: &GlobalArgs, name: &str) -> anyhow::Result<(Medium, Vec<String>)> {
         return Ok((Medium::sample(), called));
     }
     if cli.lab.exists() && !Path::new(name).exists() {
-        let lab = setup::plain_lab(cli, &setup::catalog(cli)?)?;
+        let lab = ops::lab::read(&cli.lab, &Printer::new(cli))?.1;
         let lab = lab.with_medium(name).map_err(|p| crate::cli::Usage(p.to_string()))?;
         match lab.media.get(&lab.medium).map(|medium| &medium.origin) {
             Some(Origin::Path(path)) => called.push(path.display().to_string()),
             Some(Origin::Urls(urls)) => called.extend(urls.iter().cloned()),
             None => {}
         }
-        return Ok((setup::medium(cli, &lab, &lab.medium, Record::No)?, called));
+        return Ok((ops::media::one(&lab, &lab.medium, Record::No, &Printer::new(cli))?, called));
     }
     let medium = Medium::open(name, Path::new(name), 0, Store::platform().ok().as_ref())?;
     if !cli.quiet {

@@ -1,0 +1,20 @@
+//! Use cases: what a program asks of the whole library, such as a build. They
+//! call the stages in order, and know the lab's folder, the output folder and
+//! where this machine keeps media. They print nothing: a [`Reporter`] hears of
+//! notes and progress. Their errors and notes state facts, without the words of
+//! a command line; [`crate::cli`] adds those.
+
+pub mod build;
+pub mod choices;
+pub mod host;
+pub mod lab;
+pub mod media;
+mod note;
+mod reporter;
+pub mod stale;
+
+pub use build::BuildError;
+pub use lab::{LabError, LabRequest};
+pub use media::MediaError;
+pub use note::{Note, few};
+pub use reporter::{Reporter, Silent, Watched};
