@@ -10,7 +10,6 @@ mod image;
 mod interrupt;
 mod printer;
 mod progress;
-mod rebuild;
 mod running;
 mod say;
 mod shared_args;

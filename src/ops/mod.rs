@@ -5,16 +5,18 @@
 //! a command line; [`crate::cli`] adds those.
 
 pub mod build;
-pub mod choices;
+mod choices;
 pub mod host;
 pub mod lab;
 pub mod media;
 mod note;
+mod plan;
 mod reporter;
-pub mod stale;
+pub(crate) mod stale;
 
-pub use build::BuildError;
+pub use build::{BuildError, BuildOutcome, BuildRequest, Compared, build, rebuild};
 pub use lab::{LabError, LabRequest};
 pub use media::MediaError;
 pub use note::{Note, few};
+pub use plan::plan;
 pub use reporter::{Reporter, Silent, Watched};

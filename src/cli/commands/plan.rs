@@ -1,12 +1,10 @@
 //! `p9img plan`: what a build would make.
 
-use crate::assemble::Assembler;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::{GlobalArgs, Overrides};
 use crate::cli::{Outcome, say};
 use crate::count;
 use crate::ops;
-use crate::ops::media::{self, Record};
 use crate::plan::{self, NodePlan};
 
 #[derive(Debug, clap::Args)]
@@ -21,18 +19,7 @@ pub struct Args {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let printer = Printer::new(cli);
-    let catalog = ops::lab::catalog(&cli.lab, &printer)?;
-    let (lab, _) = ops::choices::lab(&args.overrides.request(cli), &catalog, &printer)?;
-    let nodes = ops::lab::nodes(&lab, &args.nodes)?;
-    let media = media::all(&lab, Record::No, &printer)?;
-    // A plan writes nothing: secrets that do not exist yet are stood in for.
-    let secrets = ops::lab::secrets(&lab, &printer)?;
-    let firmware = media::firmware(&lab, &nodes, Record::No, &printer)?;
-    let assembler = Assembler::new(&lab, &media, &catalog, &secrets.value)?.with_firmware(firmware);
-    let variants: Vec<_> = nodes.into_iter().flat_map(|n| lab.variants(n)).collect();
-    let assembled = assembler.nodes(&variants)?;
-    let plan = assembler.plan(&assembled);
+    let plan = ops::plan(&args.overrides.request(cli), &args.nodes, &Printer::new(cli))?;
     if args.json {
         say::json(&plan)?;
     } else {
