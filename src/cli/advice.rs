@@ -4,7 +4,7 @@
 use super::{Usage, say};
 use crate::lab::Mistakes;
 use crate::ops::media::{Changed, SaidBy};
-use crate::ops::{BuildError, LabError, MediaError, Note};
+use crate::ops::{BuildError, ImagesError, LabError, MediaError, Note};
 use std::error::Error;
 
 /// Text of an error, without its causes.
@@ -16,6 +16,8 @@ pub fn text(error: &(dyn Error + 'static)) -> String {
         media(e)
     } else if let Some(e) = error.downcast_ref() {
         build(e)
+    } else if let Some(e) = error.downcast_ref() {
+        images(e)
     } else {
         None
     };
@@ -66,6 +68,11 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
             BuildError::Lab(e) => Some(e),
             BuildError::Secrets(e) => Some(e),
             BuildError::Media(e) => Some(e),
+            _ => None,
+        }
+    } else if let Some(e) = error.downcast_ref::<ImagesError>() {
+        match e {
+            ImagesError::Lab(e) => Some(e),
             _ => None,
         }
     } else {
@@ -127,6 +134,19 @@ fn build(e: &BuildError) -> Option<String> {
         BuildError::RealImages { .. } => Some(format!("{e}: give `--media PATH` or `--media sample`")),
         _ => None,
     }
+}
+
+fn images(e: &ImagesError) -> Option<String> {
+    let advice = match e {
+        ImagesError::NothingBuilt { .. } => ": run `p9img build --all` first".to_owned(),
+        ImagesError::OtherLab { .. } => ": build this one, or name its folder with --out".to_owned(),
+        ImagesError::Changed { .. } => ": run `p9img build --all` again".to_owned(),
+        ImagesError::Sample { .. } => ". Build from a real medium: `p9img build --all --media PATH`".to_owned(),
+        ImagesError::NoImage { node } => format!(": run `p9img build {node} --format qcow2`"),
+        ImagesError::Image { node, .. } | ImagesError::NoCard { node, .. } => format!(": run `p9img build {node}`"),
+        _ => return None,
+    };
+    Some(format!("{e}{advice}"))
 }
 
 /// Text of a note.

@@ -5,7 +5,6 @@
 
 mod advice;
 mod commands;
-mod grid;
 mod image;
 mod interrupt;
 mod printer;

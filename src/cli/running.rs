@@ -4,13 +4,13 @@
 use super::commands::up;
 use super::printer::Printer;
 use super::shared_args::GlobalArgs;
-use super::{Usage, advice, grid, say};
+use super::{Usage, advice, say};
 use crate::artifact::manifest::Manifest;
 use crate::guest::drawterm::{Installed, Login};
 use crate::guest::grid::running::{self, Part, real};
 use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};
 use crate::lab::{Lab, Mistakes};
-use crate::ops;
+use crate::ops::{self, images};
 use crate::render::HostPorts;
 use anyhow::Context as _;
 use serde_json::json;
@@ -67,7 +67,7 @@ pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> 
     let known = match (&lab, &catalog) {
         (Ok(lab), Ok(catalog)) => {
             let manifest = Manifest::load(&lab.out).ok().flatten();
-            lab.nodes.iter().filter_map(|n| grid::node_spec(lab, catalog, manifest.as_ref(), n).ok()).collect()
+            lab.nodes.iter().filter_map(|n| images::node_spec(lab, catalog, manifest.as_ref(), n).ok()).collect()
         }
         _ => Vec::new(),
     };
@@ -82,7 +82,7 @@ pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> 
 }
 
 /// The run of a lab that `up` has just read and started.
-pub fn after_up(lab: &grid::Runnable) -> Running {
+pub fn after_up(lab: &images::Runnable) -> Running {
     Running::of(Grid::new(&lab.lab.out), Ok(lab.lab.clone()), lab.spec.nodes.clone(), Vec::new())
 }
 

@@ -22,6 +22,13 @@ pub struct GlobalArgs {
     pub color: Color,
 }
 
+impl GlobalArgs {
+    /// The lab with another folder of the artifacts, if there is one.
+    pub fn request(&self, out: Option<&PathBuf>) -> LabRequest {
+        LabRequest { out: out.cloned(), ..LabRequest::new(&self.lab) }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum Color {
     #[default]

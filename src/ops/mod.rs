@@ -5,16 +5,20 @@
 //! a command line; [`crate::cli`] adds those.
 
 pub mod build;
+pub mod buildable;
 mod choices;
 pub mod host;
+pub mod images;
 pub mod lab;
 pub mod media;
 mod note;
 mod plan;
 mod reporter;
-pub(crate) mod stale;
+mod stale;
 
 pub use build::{BuildError, BuildOutcome, BuildRequest, Compared, build, rebuild};
+pub use buildable::{Buildable, buildable};
+pub use images::ImagesError;
 pub use lab::{LabError, LabRequest};
 pub use media::MediaError;
 pub use note::{Note, few};

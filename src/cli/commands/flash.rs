@@ -1,15 +1,11 @@
 //! `p9img flash`: a node's image onto a card.
 
-use crate::artifact::manifest::Manifest;
-use crate::artifact::output::digest;
 use crate::artifact::{self, Monitor as _};
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, interrupt, say};
 use crate::count;
 use crate::flash::{Device, Facts, FlashError, Phase, flash};
-use crate::guest::grid::regular;
-use crate::lab::Format;
 use crate::ops::{self, Watched};
 use crate::read_at::ReadAt;
 use anyhow::{Context as _, bail};
@@ -34,14 +30,7 @@ pub struct Args {
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let printer = Printer::new(cli);
-    let catalog = ops::lab::catalog(&cli.lab, &printer)?;
-    let overrides = crate::cli::shared_args::Overrides { media: None, format: Vec::new(), out: args.out.clone() };
-    let lab = overrides.request(cli).lab(&catalog, &printer)?;
-    let nodes = ops::lab::nodes(&lab, std::slice::from_ref(&args.node))?;
-    if !nodes.iter().all(|n| n.board.is_pi()) {
-        bail!("{} is a PC and cannot boot from a card: give it a `board` in the lab", args.node);
-    }
-    let path = image(&lab.out, &lab.name, &args.node)?;
+    let path = ops::images::card(&cli.request(args.out.as_ref()), &args.node, &printer)?;
     // Refused before anything is unpacked.
     let card = Device::open(&args.device)?;
     let image: Arc<dyn ReadAt> = artifact::open(&path)?;
@@ -78,24 +67,6 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         }
         Err(e) => Err(e.into()),
     }
-}
-
-/// The node's image, which must be what was built.
-fn image(out: &std::path::Path, lab: &str, node: &str) -> anyhow::Result<PathBuf> {
-    let mut manifest = Manifest::load(out)?.filter(|m| m.lab == lab);
-    if let Some(manifest) = &mut manifest {
-        manifest.artifacts.retain(|name, _| out.join(name).exists());
-    }
-    let found = manifest.as_ref().and_then(|m| m.artifact_of(node, &Format::to_flash()));
-    let Some((_, name, artifact)) = found else {
-        bail!("No image of {node} is built in {}: run `p9img build {node}`", out.display());
-    };
-    let path = out.join(name);
-    let found = regular(&path).and_then(digest::of).with_context(|| format!("Cannot read {}", path.display()))?;
-    if found != artifact.sha256 {
-        bail!("{} has SHA-256 {found}, but manifest.json says {}: build {node} again", path.display(), artifact.sha256);
-    }
-    Ok(path)
 }
 
 fn show(card: &Facts) -> anyhow::Result<()> {
