@@ -2,9 +2,15 @@
 //! command and no argument: the fact, and then which of them helps.
 
 use super::{Usage, say};
+use crate::artifact;
+use crate::count;
+use crate::guest::grid::{GridError, Pause, Paused, Wish};
 use crate::lab::Mistakes;
+use crate::lab::secrets::SecretsError;
+use crate::media::fetch::FetchError;
 use crate::ops::media::{Changed, SaidBy};
 use crate::ops::{BuildError, ImagesError, LabError, MediaError, Note};
+use crate::page::PageError;
 use std::error::Error;
 
 /// Text of an error, without its causes.
@@ -18,6 +24,16 @@ pub fn text(error: &(dyn Error + 'static)) -> String {
         build(e)
     } else if let Some(e) = error.downcast_ref() {
         images(e)
+    } else if let Some(e) = error.downcast_ref() {
+        grid(e)
+    } else if let Some(e) = error.downcast_ref() {
+        paused(e)
+    } else if let Some(e) = error.downcast_ref() {
+        fetch(e)
+    } else if let Some(e) = error.downcast_ref() {
+        secrets(e)
+    } else if let Some(e) = error.downcast_ref() {
+        artifact(e)
     } else {
         None
     };
@@ -68,11 +84,17 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
             BuildError::Lab(e) => Some(e),
             BuildError::Secrets(e) => Some(e),
             BuildError::Media(e) => Some(e),
+            BuildError::Page(PageError::Write(e)) | BuildError::Artifact(e) => Some(e),
             _ => None,
         }
     } else if let Some(e) = error.downcast_ref::<ImagesError>() {
         match e {
             ImagesError::Lab(e) => Some(e),
+            _ => None,
+        }
+    } else if let Some(e) = error.downcast_ref::<GridError>() {
+        match e {
+            GridError::Paused(e) => Some(e),
             _ => None,
         }
     } else {
@@ -147,6 +169,81 @@ fn images(e: &ImagesError) -> Option<String> {
         _ => return None,
     };
     Some(format!("{e}{advice}"))
+}
+
+fn grid(e: &GridError) -> Option<String> {
+    let advice = match e {
+        GridError::Port { .. } => " with --ports BASE".to_owned(),
+        GridError::PortsEnd { .. } => ": choose a smaller --ports BASE".to_owned(),
+        GridError::NoNetwork => ": `p9img down`, then start again".to_owned(),
+        GridError::Rebuilt { .. } => "; start over with --fresh, which discards them".to_owned(),
+        GridError::NotOwn { .. } => " with --out".to_owned(),
+        GridError::Runs { names, wish } => {
+            let option = match wish {
+                Wish::Fresh => "--fresh".to_owned(),
+                Wish::Firmware(firmware) => format!("--firmware {}", firmware.name()),
+                Wish::Accel(accel) => format!("--accel {}", accel.name()),
+            };
+            let run = if names.len() == 1 { "runs" } else { "run" };
+            let (all, list) = (names.join(" and "), names.join(" "));
+            return Some(format!("{option} is for nodes that are down, but {all} {run}: `p9img down {list}` first"));
+        }
+        GridError::Address { other, .. } => format!(": `p9img down {other}` first"),
+        GridError::PortsRun { base, asked } => {
+            return Some(format!(
+                "Ports begin at {base} while the lab runs: `p9img down` first, then `p9img up --ports {asked}`"
+            ));
+        }
+        GridError::NotRunning { name } => format!(": start it with `p9img up {name}`"),
+        GridError::NotHalted { name, seconds, tail } => {
+            let seconds = count::of(seconds, "second");
+            return Some(format!(
+                "{name} did not halt within {seconds} and still runs: look at it with `p9img console {name}`, or turn \
+                 it off at once with --force; its serial console ends with:\n{tail}"
+            ));
+        }
+        GridError::NoPrompt { name } => format!("; look at it with `p9img console {name}`"),
+        GridError::Kvm { .. } => ": start it with --accel tcg".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{e}{advice}"))
+}
+
+fn paused(e: &Paused) -> Option<String> {
+    let name = &e.name;
+    Some(match e.pause {
+        Pause::Disk => format!("{e}, then `p9img up {name}` lets it go on"),
+        Pause::Processor => format!("{e}: turn it off with `p9img down --force {name}` and start it again"),
+        Pause::Asked => format!("{e}: `p9img up {name}` lets it go on"),
+    })
+}
+
+fn fetch(e: &FetchError) -> Option<String> {
+    match e {
+        FetchError::Failed { name, .. } => {
+            Some(format!("{e}; `p9img media add {name} PATH` takes a file of this machine"))
+        }
+        FetchError::Store(_) => None,
+    }
+}
+
+fn secrets(e: &SecretsError) -> Option<String> {
+    match e {
+        SecretsError::NoneYet { path } => {
+            Some(format!("There are no secrets yet: `p9img secrets create` makes {}", path.display()))
+        }
+        _ => None,
+    }
+}
+
+fn artifact(e: &artifact::Error) -> Option<String> {
+    match e {
+        artifact::Error::ReadOnly { .. } => Some(format!("{e}: choose a folder on another one with --out")),
+        artifact::Error::FileTooLarge { .. } => {
+            Some(format!("{e}: choose a folder on another one with --out, or another format"))
+        }
+        _ => None,
+    }
 }
 
 /// Text of a note.

@@ -134,7 +134,7 @@ impl Running {
     fn of(grid: Grid, lab: anyhow::Result<Lab>, known: Vec<NodeSpec>, mut notes: Vec<String>) -> Self {
         let running = grid.running_nodes();
         let state = grid.state().unwrap_or_else(|error| {
-            notes.push(error.to_string());
+            notes.push(advice::text(&error));
             None
         });
         let of_lab: Vec<_> = lab.as_ref().map_or(&[][..], |lab| &lab.nodes).iter().collect();
@@ -308,7 +308,7 @@ fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
     let name = &node.name;
     let mut out = Vec::new();
     if node.state == NodeState::Paused {
-        out.extend(grid.node(name).paused().map(|paused| paused.to_string()));
+        out.extend(grid.node(name).paused().map(|paused| advice::text(&paused)));
     }
     if !node.in_lab {
         out.push(format!("{name} runs, but is not in the lab any more: `p9img down {name}` stops it"));
