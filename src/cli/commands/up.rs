@@ -198,6 +198,12 @@ impl Watch for Teller {
         }
     }
 
+    fn ports_stay(&self, base: u16, own: u16) {
+        self.note(&format!(
+            "ports begin at {base} until the next `p9img down`; after that, at {own}, which lab.toml gives"
+        ));
+    }
+
     fn deaf(&self, name: &str, service: &str, port: u16) {
         self.deaf.store(true, Ordering::Relaxed);
         say::note(&format!(

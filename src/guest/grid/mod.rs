@@ -167,6 +167,8 @@ pub trait Watch: Sync {
     fn fell_back(&self, name: &str, what: &str);
     /// Something that the user should know.
     fn note(&self, _: &str) {}
+    /// Ports begin at `base` as long as the lab runs, though it gives `own` now.
+    fn ports_stay(&self, _base: u16, _own: u16) {}
     /// A node is up, but one of its services does not answer on its port of
     /// this machine.
     fn deaf(&self, _name: &str, _service: &str, _port: u16) {}
@@ -416,10 +418,7 @@ impl Grid {
                     return Err(GridError::PortsRun { base: state.base, asked: base });
                 }
                 if let Some(base) = spec.base.filter(|base| *base != state.base) {
-                    watch.note(&format!(
-                        "ports begin at {} until the next `p9img down`; after that, at {base}, which lab.toml gives",
-                        state.base
-                    ));
+                    watch.ports_stay(state.base, base);
                 }
                 let held = |local: u16| gateway.forwards.contains_key(&local);
                 state.ports = ports::assign(spec, state.base, &state.ports, Some(&held))?;
