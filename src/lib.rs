@@ -9,6 +9,9 @@
 //!          └─ render ──┘  media ─┘
 //! ```
 //!
+//! [`ops`] has the use cases, which call the stages in order; [`ops::build()`] is
+//! where a program that builds labs begins.
+//!
 //! A stage uses only the stages before it. `ARCHITECTURE.md` walks through
 //! them; `doc/` has one page for each on-disk format.
 

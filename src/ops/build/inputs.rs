@@ -5,7 +5,7 @@ use super::rebuild::as_built;
 use super::up_to_date::{AllInputs, InputStamps};
 use super::{BuildError, BuildRequest};
 use crate::artifact::manifest::Manifest;
-use crate::lab::{Lab, Node, Secrets};
+use crate::lab::{Lab, Node, SAMPLE, Secrets};
 use crate::media::Medium;
 use crate::media::firmware::Firmware;
 use crate::ops::choices::{self, Choices};
@@ -65,6 +65,11 @@ impl Inputs {
         self.lab.nodes.iter().filter(wanted).collect()
     }
 
+    /// Whether nodes of the lab are built from the embedded sample medium.
+    pub fn use_sample(&self) -> bool {
+        self.lab.media_in_use().contains(&SAMPLE)
+    }
+
     /// Opens the media of the lab's nodes, and the firmware of its Pis, and fetches
     /// what is not there.
     ///
@@ -80,8 +85,8 @@ impl Inputs {
     }
 
     /// All inputs with `secrets`, as the next build compares them.
-    pub fn all<'a>(&self, stamps: &'a InputStamps, nodes: &[String], secrets: &Secrets) -> AllInputs<'a> {
-        AllInputs::new(stamps, &self.lab, nodes, &self.catalog, secrets)
+    pub fn all<'a>(&self, stamps: &'a InputStamps, secrets: &Secrets) -> AllInputs<'a> {
+        AllInputs::new(stamps, &self.lab, &self.names, &self.catalog, secrets)
     }
 
     /// Makes the secrets or adds what they lack, and says so.

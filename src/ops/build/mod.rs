@@ -14,7 +14,7 @@ pub use error::BuildError;
 pub use rebuild::{Compared, rebuild};
 
 use crate::artifact::{ArtifactReport, Folder, Memory, Wait, imager, memory};
-use crate::lab::{SAMPLE, Secrets};
+use crate::lab::Secrets;
 use crate::ops::choices::Choices;
 use crate::ops::media::Record;
 use crate::ops::{LabRequest, Note, Reporter, stale};
@@ -70,7 +70,7 @@ type Locked = (Folder, Option<Memory>);
 pub fn build(request: &BuildRequest, reporter: &dyn Reporter) -> Result<BuildOutcome, BuildError> {
     let inputs = Inputs::read(request, Purpose::Build, reporter)?;
     let stamps = InputStamps::of(&inputs.lab);
-    let of = |secrets: &Secrets| stamps.as_ref().map(|stamps| inputs.all(stamps, &request.nodes, secrets));
+    let of = |secrets: &Secrets| stamps.as_ref().map(|stamps| inputs.all(stamps, secrets));
     let all = if inputs.secrets.complete { of(&inputs.secrets.value) } else { None };
     let locked = match up_to_date(request, &inputs, all.as_ref())? {
         ControlFlow::Break(outcome) => return Ok(outcome),
@@ -155,11 +155,4 @@ fn publish(
         notes.extend(stale::notes(images, &secrets, &lab.hostowner));
     }
     Ok(BuildOutcome { artifacts, from_sample: inputs.use_sample(), notes })
-}
-
-impl Inputs {
-    /// Whether nodes of the lab are built from the embedded sample medium.
-    fn use_sample(&self) -> bool {
-        self.lab.media_in_use().contains(&SAMPLE)
-    }
 }
