@@ -10,8 +10,11 @@
 //!                       media ────┘
 //! ```
 //!
-//! [`assemble`] calls the stages from `lab` to `disk`, and makes the report. A
-//! stage uses only the stages before it. `ARCHITECTURE.md` walks through
+//! [`ops`] has the use cases, which call the stages in order; [`ops::build()`] is
+//! where a program that builds labs begins. [`assemble`] calls the stages from
+//! `lab` to `disk`, and makes the report.
+//!
+//! A stage uses only the stages before it. `ARCHITECTURE.md` walks through
 //! them; `doc/` has one page for each on-disk format.
 
 // The fence of clippy.toml: nothing that differs between two runs reaches an artifact.
@@ -35,6 +38,7 @@ mod line_ends;
 mod lock;
 pub mod media;
 mod modes;
+pub mod ops;
 pub mod page;
 pub mod partition;
 mod poison;

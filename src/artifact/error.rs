@@ -25,13 +25,12 @@ pub enum Error {
     )]
     Limit { path: PathBuf, limit: u64, source: io::Error },
     #[error(
-        "The file system of {} cannot store a file as large as this one{}: choose a folder on another one with --out, \
-         or another format",
+        "The file system of {} cannot store a file as large as this one{}",
         path.display(),
         size.map_or_else(String::new, |size| format!(" ({size})", size = count::of(size, "byte")))
     )]
     FileTooLarge { path: PathBuf, size: Option<u64>, source: io::Error },
-    #[error("The file system of {} is read-only: choose a folder on another one with --out", path.display())]
+    #[error("The file system of {} is read-only", path.display())]
     ReadOnly { path: PathBuf, source: io::Error },
     #[error("Cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },

@@ -154,9 +154,3 @@ pub fn partition(disk: &DiskImage, name: &str) -> anyhow::Result<Arc<dyn ReadAt>
         Err(e) => Err(e.into()),
     }
 }
-
-/// Whether a partition is the MBR's Plan 9 partition, of which others are parts.
-pub fn is_container(disk: &DiskImage, p: &disk::PartInfo) -> bool {
-    let inside = |q: &disk::PartInfo| q.in_plan9 && p.start <= q.start && q.end() <= p.end();
-    !p.in_plan9 && disk.partitions().iter().any(inside)
-}

@@ -4,6 +4,7 @@
 use crate::stop;
 use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -15,12 +16,19 @@ const INTERRUPTED: i32 = 130;
 /// # Errors
 /// When the signal handlers cannot be installed.
 pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
+    listen().context("Cannot listen for interrupts")
+}
+
+/// As [`flag`], with the error of the operating system alone.
+///
+/// # Errors
+/// As [`flag`].
+pub fn listen() -> io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // Registered first, so that it sees the flag as it was before this signal.
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, flag.clone())
-            .and_then(|_| signal_hook::flag::register(signal, flag.clone()))
-            .context("Cannot listen for interrupts")?;
+            .and_then(|_| signal_hook::flag::register(signal, flag.clone()))?;
     }
     stop::listen(&flag);
     Ok(flag)

@@ -1,23 +1,17 @@
 //! The command line: `commands` has one file for each subcommand, and this is the
 //! only place that prints. Results go to stdout, progress and messages to stderr.
+//! What a command does is a use case of [`crate::ops`], where it is more than
+//! asking and printing.
 
-mod before;
-mod cache;
-mod choices;
+mod advice;
 mod commands;
-mod grid;
 mod image;
 mod interrupt;
-mod leftovers;
-mod medium;
+mod printer;
 mod progress;
-mod rebuild;
 mod running;
 mod say;
-mod secrecy;
-mod setup;
 mod shared_args;
-mod stale;
 
 use crate::lock;
 use clap::Parser as _;
@@ -51,7 +45,7 @@ pub fn main() -> ExitCode {
     }
     let outcome = commands::run(&cli).unwrap_or_else(|e| {
         say::error(&e);
-        if e.is::<Usage>() { Outcome::Usage } else { Outcome::Failed }
+        if e.chain().any(advice::is_usage) { Outcome::Usage } else { Outcome::Failed }
     });
     if let Some(path) = lock::without() {
         say::note(&format!(

@@ -1,11 +1,8 @@
 //! A progress bar on stderr for what takes more than a second.
 
-use crate::artifact::Monitor;
-use crate::media::fetch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,43 +13,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Progress {
     bar: ProgressBar,
     quiet: bool,
-    stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    pub fn new(quiet: bool, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(quiet: bool) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template("{msg:12} {wide_bar} {bytes}/{total_bytes} {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, quiet: quiet || !std::io::stderr().is_terminal(), stop }
+        Self { bar, quiet: quiet || !std::io::stderr().is_terminal() }
     }
 
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Monitor for Progress {
-    fn progress(&self, node: &str, done: u64, total: u64) {
+    pub fn show(&self, what: &str, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
         if !self.quiet && self.bar.is_hidden() && self.bar.elapsed() > PATIENCE {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         }
-        if self.bar.message() != node {
-            self.bar.set_message(node.to_owned());
+        if self.bar.message() != what {
+            self.bar.set_message(what.to_owned());
         }
     }
 
-    fn cancelled(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-}
-
-impl fetch::Monitor for Progress {
-    fn progress(&self, name: &str, done: u64, total: Option<u64>) {
-        // A bar that is always full, where nobody says how much is to come.
-        Monitor::progress(self, name, done, total.unwrap_or(done));
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

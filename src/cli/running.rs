@@ -2,13 +2,15 @@
 //! output folder, whatever became of the lab since, and how the two differ.
 
 use super::commands::up;
+use super::printer::Printer;
 use super::shared_args::GlobalArgs;
-use super::{Usage, grid, say, setup};
+use super::{Usage, advice, say};
 use crate::artifact::manifest::Manifest;
 use crate::guest::drawterm::{Installed, Login};
 use crate::guest::grid::running::{self, Part, real};
 use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};
-use crate::lab::Lab;
+use crate::lab::{Lab, Mistakes};
+use crate::ops::{self, images};
 use crate::render::HostPorts;
 use anyhow::Context as _;
 use serde_json::json;
@@ -51,10 +53,10 @@ pub struct Seen {
 /// Only when `--lab` and `--out` cannot be made sense of: a lab that cannot be
 /// read is noted.
 pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> {
-    let catalog = setup::catalog(cli);
+    let catalog = ops::lab::catalog(&cli.lab, &Printer::new(cli));
     let lab = match &catalog {
-        Ok(catalog) => setup::plain_lab(cli, catalog),
-        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        Ok(catalog) => ops::lab::load(&cli.lab, catalog, &Printer::new(cli)).map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow::anyhow!(advice::line(error))),
     };
     let folder = out.cloned().unwrap_or_else(|| match &lab {
         Ok(lab) => lab.out.clone(),
@@ -65,7 +67,7 @@ pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> 
     let known = match (&lab, &catalog) {
         (Ok(lab), Ok(catalog)) => {
             let manifest = Manifest::load(&lab.out).ok().flatten();
-            lab.nodes.iter().filter_map(|n| grid::node_spec(lab, catalog, manifest.as_ref(), n).ok()).collect()
+            lab.nodes.iter().filter_map(|n| images::node_spec(lab, catalog, manifest.as_ref(), n).ok()).collect()
         }
         _ => Vec::new(),
     };
@@ -80,7 +82,7 @@ pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> 
 }
 
 /// The run of a lab that `up` has just read and started.
-pub fn after_up(lab: &grid::Runnable) -> Running {
+pub fn after_up(lab: &images::Runnable) -> Running {
     Running::of(Grid::new(&lab.lab.out), Ok(lab.lab.clone()), lab.spec.nodes.clone(), Vec::new())
 }
 
@@ -132,7 +134,7 @@ impl Running {
     fn of(grid: Grid, lab: anyhow::Result<Lab>, known: Vec<NodeSpec>, mut notes: Vec<String>) -> Self {
         let running = grid.running_nodes();
         let state = grid.state().unwrap_or_else(|error| {
-            notes.push(error.to_string());
+            notes.push(advice::text(&error));
             None
         });
         let of_lab: Vec<_> = lab.as_ref().map_or(&[][..], |lab| &lab.nodes).iter().collect();
@@ -187,7 +189,7 @@ impl Running {
         }
         let place = format!("Nothing runs in {}", self.grid.dir().display());
         match self.lab {
-            Err(error) if error.is::<setup::LabMistakes>() => Err(error),
+            Err(error) if error.is::<Mistakes>() => Err(error),
             Err(error) => Err(error.context(place)),
             Ok(_) => Ok(self),
         }
@@ -306,7 +308,7 @@ fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
     let name = &node.name;
     let mut out = Vec::new();
     if node.state == NodeState::Paused {
-        out.extend(grid.node(name).paused().map(|paused| paused.to_string()));
+        out.extend(grid.node(name).paused().map(|paused| advice::text(&paused)));
     }
     if !node.in_lab {
         out.push(format!("{name} runs, but is not in the lab any more: `p9img down {name}` stops it"));

@@ -1,6 +1,7 @@
 //! Printing for people. What comes from images, media, servers and guests may
 //! hold escape sequences: no text leaves here that a terminal would act on.
 
+use super::advice;
 use crate::guest::check::Outcome;
 use crate::visible::visible;
 use anstyle::{AnsiColor, Style};
@@ -13,20 +14,25 @@ const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 /// Prints an error with its causes, one a line. What it quotes, such as the
 /// end of a console, does not steer the terminal; so with all that follows.
 pub fn error(e: &anyhow::Error) {
-    if let Some(mistakes) = e.downcast_ref::<super::setup::LabMistakes>() {
-        return report(&mistakes.0);
+    if let Some(mistakes) = e.chain().find_map(advice::mistakes) {
+        return report(&mistakes.render(colored()));
     }
     let mut err = anstream::stderr().lock();
     // Nothing is left to do if stderr itself is gone.
-    let mut last = e.to_string();
+    let mut last = advice::text(&**e);
     let _ = writeln!(err, "{ERROR}error{ERROR:#}: {}", visible(&last));
     for cause in e.chain().skip(1) {
-        let text = cause.to_string();
+        let text = advice::text(cause);
         if !last.contains(&text) {
             let _ = writeln!(err, "  because: {}", visible(&text));
         }
         last = text;
     }
+}
+
+/// Whether stderr shows colours.
+pub fn colored() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
 /// Prints the report of a file's mistakes.
@@ -91,15 +97,6 @@ pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => other,
-    }
-}
-
-/// Names for people: the first few of many.
-pub fn names(names: &[&str]) -> String {
-    const MOST: usize = 8;
-    match names.get(..MOST).filter(|_| names.len() > MOST + 1) {
-        Some(first) => format!("{} and {} more", first.join(", "), names.len() - MOST),
-        None => names.join(", "),
     }
 }
 

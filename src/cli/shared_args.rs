@@ -1,6 +1,7 @@
 //! Arguments that several commands have.
 
 use crate::lab::{Format, words};
+use crate::ops::LabRequest;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -19,6 +20,13 @@ pub struct GlobalArgs {
     /// Use of colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
+}
+
+impl GlobalArgs {
+    /// The lab with another folder of the artifacts, if there is one.
+    pub fn request(&self, out: Option<&PathBuf>) -> LabRequest {
+        LabRequest { out: out.cloned(), ..LabRequest::new(&self.lab) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -57,6 +65,14 @@ pub struct Overrides {
     /// Folder for the artifacts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// The lab with these options.
+    pub fn request(&self, cli: &GlobalArgs) -> LabRequest {
+        let Self { media, format, out } = self;
+        LabRequest { file: cli.lab.clone(), medium: media.clone(), formats: format.clone(), out: out.clone() }
+    }
 }
 
 /// Whether KVM runs the guest or QEMU emulates its CPU.

@@ -160,6 +160,12 @@ impl DiskImage {
         self.partition(name).ok().map(|w| Arc::new(w) as Arc<dyn ReadAt>)
     }
 
+    /// Whether a partition is the MBR's Plan 9 partition, of which others are parts.
+    pub fn has_parts(&self, p: &PartInfo) -> bool {
+        let inside = |q: &PartInfo| q.in_plan9 && p.start <= q.start && q.end() <= p.end();
+        !p.in_plan9 && self.partitions.iter().any(inside)
+    }
+
     /// First sector of each Plan 9 partition that has a table.
     pub fn tables(&self) -> impl Iterator<Item = u64> {
         self.plan9.iter().map(|p| p.start)

@@ -33,6 +33,7 @@ pub mod words;
 pub use crate::root::Fs;
 pub use board::{Board, Boot};
 pub use format::Format;
+pub use load::EPOCH_VARIABLE;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use model::*;
 pub use needs::Need;

@@ -74,7 +74,7 @@ pub enum SecretsError {
     #[error("{} has mode {mode:04o}, so that others can read the lab's passwords: run `chmod 600 {}`, and make new \
              passwords if somebody may have read them", path.display(), path.display())]
     Readable { path: PathBuf, mode: u32 },
-    #[error("There are no secrets yet: `p9img secrets create` makes {}", path.display())]
+    #[error("There are no secrets yet in {}", path.display())]
     NoneYet { path: PathBuf },
     #[error("No password for {name:?}; there are passwords for {known}")]
     NoSuchName { name: String, known: String },

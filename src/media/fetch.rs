@@ -66,7 +66,7 @@ pub trait Monitor {
 pub enum FetchError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("Cannot fetch the medium {name}: {}; `p9img media add {name} PATH` takes a file of this machine", failed.join("; "))]
+    #[error("Cannot fetch the medium {name}: {}", failed.join("; "))]
     Failed { name: String, failed: Vec<String> },
 }
 

@@ -7,9 +7,11 @@
 
 use crate::artifact::error::Error;
 use crate::artifact::output::file::Output;
-use crate::read_at::ReadAt;
+use crate::hex::hex;
+use crate::read_at::{HostFile, ReadAt};
 use crate::stop;
 use sha2::{Digest as _, Sha256};
+use std::fs::File;
 use std::io;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
@@ -80,4 +82,12 @@ pub fn whole(bytes: &dyn ReadAt) -> io::Result<[u8; 32]> {
         done += n as u64;
     }
     Ok(hash.finalize().into())
+}
+
+/// SHA-256 of a file of the host, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read, or the user interrupts.
+pub fn of(file: File) -> io::Result<String> {
+    Ok(hex(&whole(&HostFile::new(file)?)?))
 }

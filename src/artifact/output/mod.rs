@@ -2,7 +2,7 @@
 //! ([`folder`]); until then they are hidden files, removed on failure or by the
 //! next build. The folder also has their sums and the manifest.
 
-pub(super) mod digest;
+pub(crate) mod digest;
 pub(super) mod file;
 pub mod folder;
 pub(super) mod gather;

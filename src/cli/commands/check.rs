@@ -1,12 +1,14 @@
 //! `p9img check`: every mistake of a lab at once.
 
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say, setup};
+use crate::cli::{Outcome, say};
 use crate::count;
 use crate::lab::Lab;
 use crate::lab::mistakes::{Kind, Mistakes, Problem};
 use crate::lab::secrets::{FILE, Secrets, SecretsError};
 use crate::media::Selection;
+use crate::ops;
 use crate::render::Catalog;
 
 #[derive(Debug, clap::Args)]
@@ -17,8 +19,11 @@ pub struct Args {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let catalog = setup::catalog(cli)?;
-    match setup::load(cli, &catalog).and_then(|lab| rest(cli.lab.display().to_string(), &lab, &catalog).map(|()| lab)) {
+    let printer = Printer::new(cli);
+    let catalog = ops::lab::catalog(&cli.lab, &printer)?;
+    let file = cli.lab.display().to_string();
+    let lab = ops::lab::load(&cli.lab, &catalog, &printer);
+    match lab.and_then(|lab| rest(file, &lab, &catalog, &printer).map(|()| lab)) {
         Ok(lab) => {
             if args.json {
                 say::line(format_args!("[]"))?;
@@ -37,7 +42,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
             if args.json {
                 say::json(&mistakes)?;
             } else {
-                say::report(&mistakes.render(setup::colored()));
+                say::report(&mistakes.render(say::colored()));
             }
             Ok(Outcome::Failed)
         }
@@ -46,8 +51,8 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
 
 /// What a build or a test would refuse beside the lab file: its secrets, where
 /// there are any, and what its roles bring and check.
-fn rest(file: String, lab: &Lab, catalog: &Catalog) -> Result<(), Mistakes> {
-    let known = setup::secrets(lab).map_err(|error| {
+fn rest(file: String, lab: &Lab, catalog: &Catalog, printer: &Printer) -> Result<(), Mistakes> {
+    let known = ops::lab::secrets(lab, printer).map_err(|error| {
         let what = match &error {
             SecretsError::Malformed { line, what, .. } => format!("Line {line}: {what}"),
             SecretsError::Unusable { what, .. } => what.clone(),

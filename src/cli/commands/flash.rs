@@ -1,14 +1,12 @@
 //! `p9img flash`: a node's image onto a card.
 
-use crate::artifact::manifest::Manifest;
 use crate::artifact::{self, Monitor as _};
-use crate::cli::progress::Progress;
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, interrupt, say, setup};
+use crate::cli::{Outcome, interrupt, say};
 use crate::count;
 use crate::flash::{Device, Facts, FlashError, Phase, flash};
-use crate::guest::grid::regular;
-use crate::lab::Format;
+use crate::ops::{self, Watched};
 use crate::read_at::ReadAt;
 use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, Write as _};
@@ -31,14 +29,8 @@ pub struct Args {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let catalog = setup::catalog(cli)?;
-    let overrides = crate::cli::shared_args::Overrides { media: None, format: Vec::new(), out: args.out.clone() };
-    let lab = setup::lab(cli, &catalog, &overrides)?;
-    let nodes = setup::nodes(&lab, std::slice::from_ref(&args.node))?;
-    if !nodes.iter().all(|n| n.board.is_pi()) {
-        bail!("{} is a PC and cannot boot from a card: give it a `board` in the lab", args.node);
-    }
-    let path = image(&lab.out, &lab.name, &args.node)?;
+    let printer = Printer::new(cli);
+    let path = ops::images::card(&cli.request(args.out.as_ref()), &args.node, &printer)?;
     // Refused before anything is unpacked.
     let card = Device::open(&args.device)?;
     let image: Arc<dyn ReadAt> = artifact::open(&path)?;
@@ -50,7 +42,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         bail!("Nothing was written");
     }
     let stop = interrupt::flag()?;
-    let progress = Progress::new(cli.quiet, stop);
+    let progress = Watched::new(&printer, stop);
     let total = 2 * image.len();
     let result = flash(&*image, &card, &|phase, done| {
         let (word, before) = match phase {
@@ -60,7 +52,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         progress.progress(word, before + done, total);
         !progress.cancelled()
     });
-    progress.finish();
+    drop(progress);
     match result {
         Ok(()) => {
             if !cli.quiet {
@@ -75,25 +67,6 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         }
         Err(e) => Err(e.into()),
     }
-}
-
-/// The node's image, which must be what was built.
-fn image(out: &std::path::Path, lab: &str, node: &str) -> anyhow::Result<PathBuf> {
-    let mut manifest = Manifest::load(out)?.filter(|m| m.lab == lab);
-    if let Some(manifest) = &mut manifest {
-        manifest.artifacts.retain(|name, _| out.join(name).exists());
-    }
-    let found = manifest.as_ref().and_then(|m| m.artifact_of(node, &Format::to_flash()));
-    let Some((_, name, artifact)) = found else {
-        bail!("No image of {node} is built in {}: run `p9img build {node}`", out.display());
-    };
-    let path = out.join(name);
-    let found =
-        regular(&path).and_then(crate::cli::grid::digest).with_context(|| format!("Cannot read {}", path.display()))?;
-    if found != artifact.sha256 {
-        bail!("{} has SHA-256 {found}, but manifest.json says {}: build {node} again", path.display(), artifact.sha256);
-    }
-    Ok(path)
 }
 
 fn show(card: &Facts) -> anyhow::Result<()> {

@@ -50,7 +50,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
                 run.report("disk", &finding)?;
             }
             let mut ventis = Vec::new();
-            for p in disk.partitions().iter().filter(|p| !image::is_container(&disk, p)) {
+            for p in disk.partitions().iter().filter(|p| !disk.has_parts(p)) {
                 let opened = image::partition(&disk, &p.name).map(|bytes| {
                     ventis.extend(venti::open(bytes.clone()).ok().map(|v| (p.name.clone(), v)));
                     let fs = crate::fs::open(bytes.clone(), Some(p.lba()), &|name| disk.beside(name));

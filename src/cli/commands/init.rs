@@ -1,12 +1,12 @@
 //! `p9img init`: a new lab.
 
-use crate::cli::commands::media::show;
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, Usage, say};
 use crate::lab::template::{self, Choice};
 use crate::lab::{Arch, Lab, SAMPLE, releases};
 use crate::media::store::Store;
 use crate::media::{Distribution, Medium};
+use crate::ops;
 use crate::render::Catalog;
 use anyhow::{Context as _, bail};
 use std::fs;
@@ -112,7 +112,7 @@ fn read(cli: &GlobalArgs, dir: &Path, path: &Path) -> anyhow::Result<Choice> {
     let name = medium.distribution.name();
     let mut missing = Vec::new();
     for arch in catalog.architectures(name)? {
-        let why = show::missing(&catalog, &medium, arch, &roles);
+        let why = ops::buildable::missing(&catalog, &medium, arch, &roles);
         if why.is_empty() {
             return Ok(Choice { name: name.to_owned(), path: Some(place(dir, path)?), arch });
         }

@@ -41,7 +41,7 @@ pub fn run(_cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
 
 fn partitions(disk: &DiskImage, args: &Args) -> anyhow::Result<()> {
     for p in disk.partitions() {
-        let fs = match image::is_container(disk, p) {
+        let fs = match disk.has_parts(p) {
             true => None,
             false => image::open_partition(disk, &p.name).map(|f| f.kind()).ok(),
         };

@@ -1,10 +1,11 @@
 //! `p9img plan`: what a build would make.
 
-use crate::assemble::{Assembler, NodePlan, Plan};
-use crate::cli::medium::Record;
+use crate::assemble::{NodePlan, Plan};
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::{GlobalArgs, Overrides};
-use crate::cli::{Outcome, choices, say, setup};
+use crate::cli::{Outcome, say};
 use crate::count;
+use crate::ops;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -18,17 +19,7 @@ pub struct Args {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let catalog = setup::catalog(cli)?;
-    let (lab, _) = choices::lab(cli, &catalog, &args.overrides)?;
-    let nodes = setup::nodes(&lab, &args.nodes)?;
-    let media = setup::media(cli, &lab, Record::No)?;
-    // A plan writes nothing: secrets that do not exist yet are stood in for.
-    let secrets = setup::secrets(&lab)?;
-    let firmware = setup::firmware(cli, &lab, &nodes, Record::No)?;
-    let assembler = Assembler::new(&lab, &media, &catalog, &secrets.value)?.with_firmware(firmware);
-    let variants: Vec<_> = nodes.into_iter().flat_map(|n| lab.variants(n)).collect();
-    let assembled = assembler.nodes(&variants)?;
-    let plan = assembler.plan(&assembled);
+    let plan = ops::plan(&args.overrides.request(cli), &args.nodes, &Printer::new(cli))?;
     if args.json {
         say::json(&plan)?;
     } else {

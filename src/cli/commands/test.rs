@@ -1,12 +1,15 @@
 //! `p9img test`: every role of the running lab does its job.
 
 use crate::cli::commands::up::{self, Teller};
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
-use crate::cli::{Outcome, Usage, grid, interrupt, say};
+use crate::cli::{Outcome, Usage, interrupt, say};
 use crate::count;
 use crate::guest::check::{self, Result as Checked, Runner};
 use crate::guest::grid::{NodeState, State, UpSettings};
 use crate::lab::Secrets;
+use crate::ops::Reporter as _;
+use crate::ops::images::{self, Runnable};
 use crate::render::{Check, Place};
 use crate::visible::visible;
 use anyhow::{Context as _, bail};
@@ -41,17 +44,20 @@ pub struct Args {
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag()?;
-    let lab = grid::load(cli, args.out.as_ref())?;
-    let wanted = lab.names(&args.nodes)?;
+    let printer = Printer::new(cli);
+    let request = cli.request(args.out.as_ref());
+    let program = std::env::current_exe().context("Cannot find this program's own file")?;
+    let lab = images::load(&request, program, &printer)?;
+    let wanted = lab.names(&args.nodes, &printer)?;
     let Some(secrets) = Secrets::load(&lab.lab.dir, &lab.lab.hostowner)? else {
         bail!("secrets.toml is missing, but the images were built with one; restore it");
     };
-    lab.tell_stale(cli, &secrets);
+    lab.stale(&secrets).iter().for_each(|note| printer.note(note));
     let emulated = lab.spec.nodes.iter().filter(|n| n.board.is_emulated());
     let states: Vec<_> = emulated.map(|n| (n, lab.grid.node_state(n))).collect();
     let started = states.iter().all(|(_, s)| *s == NodeState::Down);
     let teller = Teller::new(cli, stop.clone());
-    let all = lab.names(&[])?;
+    let all = lab.names(&[], &printer)?;
     let wishes = [("--fresh", args.fresh), ("--ports", args.ports.is_some()), ("--firmware", args.firmware.is_some())];
     if let Some((wish, _)) = wishes.into_iter().find(|(_, asked)| *asked && !started) {
         return Err(Usage(format!("{wish} is for a lab that is down, but this one runs: `p9img down` first")).into());
@@ -91,7 +97,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
 fn run_all(
     cli: &GlobalArgs,
     args: &Args,
-    lab: &grid::Runnable,
+    lab: &Runnable,
     wanted: &[String],
     secrets: &Secrets,
     state: &State,
@@ -146,14 +152,14 @@ fn run_all(
 
 /// The node that a check would be typed on, and that has no shell there: a
 /// terminal has its person's on the screen.
-fn without_shell<'a>(lab: &grid::Runnable, check: &'a Check) -> Option<&'a str> {
+fn without_shell<'a>(lab: &Runnable, check: &'a Check) -> Option<&'a str> {
     let Place::Node(name) = &check.place else { return None };
     let typed = lab.spec.nodes.iter().any(|n| n.name == *name && n.shell);
     (!typed).then_some(name)
 }
 
 /// What keeps a check from being tried, in QEMU or at all.
-fn why_not(lab: &grid::Runnable, check: &Check) -> Option<String> {
+fn why_not(lab: &Runnable, check: &Check) -> Option<String> {
     if check.left_out.is_some() {
         return check.left_out.clone();
     }

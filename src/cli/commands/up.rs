@@ -1,13 +1,16 @@
 //! `p9img up`: the lab runs.
 
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
-use crate::cli::{Outcome, grid, interrupt, running, say};
+use crate::cli::{Outcome, interrupt, running, say};
 use crate::guest::Accel;
 use crate::guest::drawterm::{Installed, Login, Server};
 use crate::guest::grid::{Firmware, NodeState, UpSettings, Watch};
 use crate::lab::Secrets;
+use crate::ops::Reporter as _;
+use crate::ops::images::{self, Runnable};
 use crate::render::HostPorts;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,12 +49,15 @@ pub struct Args {
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag()?;
-    let lab = grid::load(cli, args.out.as_ref())?;
-    let names = lab.names(&args.nodes)?;
+    let printer = Printer::new(cli);
+    let request = cli.request(args.out.as_ref());
+    let program = std::env::current_exe().context("Cannot find this program's own file")?;
+    let lab = images::load(&request, program, &printer)?;
+    let names = lab.names(&args.nodes, &printer)?;
     lab.verify(&names)?;
     // A lab whose secrets are lost still runs.
     if let Ok(Some(secrets)) = Secrets::load(&lab.lab.dir, &lab.lab.hostowner) {
-        lab.tell_stale(cli, &secrets);
+        lab.stale(&secrets).iter().for_each(|note| printer.note(note));
     }
     let firmware = firmware(args.firmware);
     started_by(&lab, &names, firmware)?;
@@ -110,7 +116,7 @@ pub fn firmware(word: Option<shared_args::Firmware>) -> Option<Firmware> {
 ///
 /// # Errors
 /// When that is all of them.
-pub fn started_by(lab: &grid::Runnable, names: &[String], wanted: Option<Firmware>) -> anyhow::Result<()> {
+pub fn started_by(lab: &Runnable, names: &[String], wanted: Option<Firmware>) -> anyhow::Result<()> {
     let Some(firmware) = wanted else { return Ok(()) };
     let named = lab.spec.nodes.iter().filter(|n| names.contains(&n.name));
     let (can, cannot): (Vec<_>, Vec<_>) = named.partition(|n| n.is_pc() && n.starts_by(wanted) == firmware);
@@ -190,6 +196,12 @@ impl Watch for Teller {
         if !self.quiet {
             say::note(text);
         }
+    }
+
+    fn ports_stay(&self, base: u16, own: u16) {
+        self.note(&format!(
+            "ports begin at {base} until the next `p9img down`; after that, at {own}, which lab.toml gives"
+        ));
     }
 
     fn deaf(&self, name: &str, service: &str, port: u16) {

@@ -1,11 +1,32 @@
 //! Reason why a lab cannot be run.
 
+use super::Firmware;
 use crate::count;
+use crate::guest::Accel;
 use crate::guest::pi::PiError;
 use crate::guest::probe::ProbeError;
 use crate::guest::qmp::QmpError;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+/// A wish that only nodes which are down can be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Fresh,
+    Firmware(Firmware),
+    Accel(Accel),
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fresh => f.write_str("A start from the image"),
+            Self::Firmware(firmware) => write!(f, "The firmware {}", firmware.name()),
+            Self::Accel(accel) => write!(f, "The acceleration {}", accel.name()),
+        }
+    }
+}
 
 /// See each message.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +39,11 @@ pub enum GridError {
     State { path: PathBuf },
     #[error("Another p9img is starting or stopping this lab: wait until it has ended")]
     Busy,
-    #[error("Port 127.0.0.1:{port} for {service} of {node} is in use: choose other ports with --ports BASE")]
+    #[error("Port 127.0.0.1:{port} for {service} of {node} is in use: choose other ports")]
     Port { port: u16, service: String, node: String, source: io::Error },
-    #[error("There are not enough ports after {base} for the lab, as 65535 is the last: choose a smaller --ports BASE")]
+    #[error("There are not enough ports after {base} for the lab, as 65535 is the last")]
     PortsEnd { base: u16 },
-    #[error("The lab's network has ended though nodes run on it: `p9img down`, then start again")]
+    #[error("The lab's network has ended though nodes run on it")]
     NoNetwork,
     #[error(
         "The network {subnet} needs three addresses that no node has, for the gateway to this machine: make it larger"
@@ -39,23 +60,22 @@ pub enum GridError {
     )]
     Cores { nodes: usize, cores: usize, each: usize },
     #[error(
-        "The image of {node} was built again since the node last ran, and the node's own files are on {}; start over \
-         with --fresh, which discards them", copy.display()
+        "The image of {node} was built again since the node last ran, and the node's own files are on {}", copy.display()
     )]
     Rebuilt { node: String, copy: PathBuf },
     #[error("Cannot use the image of {node}, {}", path.display())]
     Image { node: String, path: PathBuf, source: io::Error },
     #[error(
-        "{} is {what}, which does not belong in the folder of a run: remove it, or name another folder with --out",
+        "{} is {what}, which does not belong in the folder of a run: remove it, or name another folder",
         path.display()
     )]
     NotOwn { path: PathBuf, what: &'static str },
-    #[error("{wish} is for nodes that are down, but {} {}: `p9img down {}` first", names.join(" and "),
-        if names.len() == 1 { "runs" } else { "run" }, names.join(" "))]
-    Runs { names: Vec<String>, wish: String },
-    #[error("{node} has the address {ip}, which {other} has, and {other} still runs: `p9img down {other}` first")]
+    #[error("{wish} is for nodes that are down, but {} {}", names.join(" and "),
+        if names.len() == 1 { "runs" } else { "run" })]
+    Runs { names: Vec<String>, wish: Wish },
+    #[error("{node} has the address {ip}, which {other} has, and {other} still runs")]
     Address { node: String, ip: std::net::Ipv4Addr, other: String },
-    #[error("Ports begin at {base} while the lab runs: `p9img down` first, then `p9img up --ports {asked}`")]
+    #[error("Ports begin at {base} while the lab runs, so they cannot begin at {asked}")]
     PortsRun { base: u16, asked: u16 },
     #[error("The gateway cannot listen on 127.0.0.1:{port}: {said}")]
     Forward { port: u16, said: String },
@@ -86,7 +106,7 @@ pub enum GridError {
     Control { name: String, source: QmpError },
     #[error(transparent)]
     Paused(#[from] super::Paused),
-    #[error("{name} is down: start it with `p9img up {name}`")]
+    #[error("{name} is down")]
     NotRunning { name: String },
     #[error("{name} still runs (process {pid}), although it was told to end")]
     WillNotEnd { name: String, pid: i32 },
@@ -100,17 +120,14 @@ pub enum GridError {
     )]
     NoRio { name: String, why: &'static str, tail: String, picture: Option<PathBuf> },
     #[error(
-        "{name} did not halt within {seconds} and still runs: look at it with `p9img console {name}`, or turn it off \
-         at once with --force; its serial console ends with:\n{tail}", seconds = count::of(seconds, "second")
+        "{name} did not halt within {seconds} and still runs; its serial console ends with:\n{tail}", seconds = count::of(seconds, "second")
     )]
     NotHalted { name: String, seconds: u64, tail: String },
     #[error("The console of {name} is in use by another p9img: leave that one first")]
     ConsoleBusy { name: String },
-    #[error(
-        "The console of {name} shows no prompt, because a command runs there; look at it with `p9img console {name}`"
-    )]
+    #[error("The console of {name} shows no prompt, because a command runs there")]
     NoPrompt { name: String },
-    #[error("{name} {what} under KVM, as happens inside other virtual machines: start it with --accel tcg")]
+    #[error("{name} {what} under KVM, as happens inside other virtual machines")]
     Kvm { name: String, what: &'static str },
     #[error("Interrupted")]
     Interrupted,

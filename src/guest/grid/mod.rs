@@ -32,10 +32,10 @@ pub mod running;
 mod state;
 mod switch;
 
-pub use error::GridError;
+pub use error::{GridError, Wish};
 pub use image::regular;
 pub use needs::Firmware;
-pub use pause::Paused;
+pub use pause::{Pause, Paused};
 pub use process::Process;
 pub use record::Record;
 pub use state::State;
@@ -167,6 +167,8 @@ pub trait Watch: Sync {
     fn fell_back(&self, name: &str, what: &str);
     /// Something that the user should know.
     fn note(&self, _: &str) {}
+    /// Ports begin at `base` as long as the lab runs, though it gives `own` now.
+    fn ports_stay(&self, _base: u16, _own: u16) {}
     /// A node is up, but one of its services does not answer on its port of
     /// this machine.
     fn deaf(&self, _name: &str, _service: &str, _port: u16) {}
@@ -357,20 +359,19 @@ impl Grid {
     fn wishes(&self, up: &[&NodeSpec], settings: &UpSettings) -> Result<(), GridError> {
         let names = |nodes: Vec<&&NodeSpec>| nodes.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
         if settings.fresh && !up.is_empty() {
-            return Err(GridError::Runs { names: names(up.iter().collect()), wish: "--fresh".into() });
+            return Err(GridError::Runs { names: names(up.iter().collect()), wish: Wish::Fresh });
         }
         if let Some(firmware) = settings.firmware {
             let both = names(up.iter().filter(|n| n.firmware == PcFirmware::Both).collect());
             if !both.is_empty() {
-                let word = if firmware == Firmware::Uefi { "uefi" } else { "bios" };
-                return Err(GridError::Runs { names: both, wish: format!("--firmware {word}") });
+                return Err(GridError::Runs { names: both, wish: Wish::Firmware(firmware) });
             }
         }
         if let Some(accel) = settings.accel {
             let other = |n: &&&NodeSpec| Record::load(&self.node(&n.name).dir).is_some_and(|r| r.accel != accel);
             let others = names(up.iter().filter(other).collect());
             if !others.is_empty() {
-                return Err(GridError::Runs { names: others, wish: format!("--accel {}", accel.name()) });
+                return Err(GridError::Runs { names: others, wish: Wish::Accel(accel) });
             }
         }
         Ok(())
@@ -417,10 +418,7 @@ impl Grid {
                     return Err(GridError::PortsRun { base: state.base, asked: base });
                 }
                 if let Some(base) = spec.base.filter(|base| *base != state.base) {
-                    watch.note(&format!(
-                        "ports begin at {} until the next `p9img down`; after that, at {base}, which lab.toml gives",
-                        state.base
-                    ));
+                    watch.ports_stay(state.base, base);
                 }
                 let held = |local: u16| gateway.forwards.contains_key(&local);
                 state.ports = ports::assign(spec, state.base, &state.ports, Some(&held))?;

@@ -14,6 +14,15 @@ pub enum Firmware {
     Uefi,
 }
 
+impl Firmware {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bios => "bios",
+            Self::Uefi => "uefi",
+        }
+    }
+}
+
 impl NodeSpec {
     /// Firmware that starts the node when `wanted` is asked for. One that can
     /// do both is started by the BIOS unless UEFI is asked for.

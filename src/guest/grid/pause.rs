@@ -33,7 +33,7 @@ impl Pause {
     }
 }
 
-/// A machine that is paused, and what can be done.
+/// A machine that is paused.
 #[derive(Debug)]
 pub struct Paused {
     pub name: String,
@@ -54,15 +54,12 @@ impl fmt::Display for Paused {
                 if let Some(free) = self.free {
                     write!(f, ", where {} MiB are free", free >> 20)?;
                 }
-                write!(f, ": make room there, then `p9img up {name}` lets it go on")
+                write!(f, ": make room there")
             }
             Pause::Processor => {
-                write!(
-                    f,
-                    "QEMU met an error of its own: turn it off with `p9img down --force {name}` and start it again"
-                )
+                write!(f, "QEMU met an error of its own")
             }
-            Pause::Asked => write!(f, "QEMU was told to pause it: `p9img up {name}` lets it go on"),
+            Pause::Asked => write!(f, "QEMU was told to pause it"),
         }
     }
 }
@@ -110,16 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_done_is_said() {
+    fn the_reason_and_the_disk_are_said() {
         let said =
             |pause, free| Paused { name: "n1".into(), pause, disk: "output/run/n1/disk.img".into(), free }.to_string();
         assert_eq!(
             said(Pause::Disk, Some(3 << 19)),
             "n1 is paused, because QEMU could not read or write output/run/n1/disk.img, where 1 MiB are free: make room \
-             there, then `p9img up n1` lets it go on"
+             there"
         );
         assert!(said(Pause::Disk, None).contains("disk.img: make room"), "{}", said(Pause::Disk, None));
-        assert!(said(Pause::Processor, None).contains("`p9img down --force n1`"));
-        assert!(said(Pause::Asked, None).ends_with("`p9img up n1` lets it go on"));
     }
 }

@@ -114,7 +114,11 @@ fn what_cannot_be_added() {
     lab.refuses(&["media", "add", "x", "http://e.org/x", "--sha256", "00"], 2, &["64 hexadecimal"]);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let before = lab.read("lab.toml");
-    lab.refuses(&["media", "add", "x", &format!("http://{closed}/x")], 1, &["medium x", "refused"]);
+    lab.refuses(
+        &["media", "add", "x", &format!("http://{closed}/x")],
+        1,
+        &["medium x", "refused", "`p9img media add x PATH`"],
+    );
     assert_eq!(lab.read("lab.toml"), before, "what could not be fetched is not added");
     assert!(!lab.path("p9img.lock").exists());
     fs::write(lab.path("lab.toml"), "[lab\n").unwrap();

@@ -109,7 +109,7 @@ fn silent() {
 fn offline() {
     let bench = Bench::new();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    bench.fails(&format!("http://{closed}/x"), None, &["connection refused", "media add m PATH"]);
+    bench.fails(&format!("http://{closed}/x"), None, &["connection refused"]);
     bench.fails("http://nowhere.invalid/x", None, &["nowhere.invalid"]);
 }
 

@@ -1,9 +1,9 @@
 //! `p9img media add`: a medium gets a name in the lab, is fetched, and recorded.
 
 use super::find;
-use crate::cli::medium::{self, Located, Trust};
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage, say, setup};
+use crate::cli::{Outcome, Usage, say};
 use crate::lab::check::table_key;
 use crate::lab::{Lab, Medium, Origin, SAMPLE, Said, names, releases};
 use crate::lock;
@@ -11,6 +11,8 @@ use crate::media as reading;
 use crate::media::MediumError;
 use crate::media::firmware::Firmware;
 use crate::media::pins::{Pin, Pins};
+use crate::ops;
+use crate::ops::media::{self, Located, Trust};
 use crate::render::Catalog;
 use anyhow::{Context as _, bail};
 use std::io::Write as _;
@@ -42,9 +44,9 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         return Err(usage("The medium `sample` is built in: choose another name".into()));
     }
     let digest = args.sha256.as_deref().map(names::sha256).transpose().map_err(|p| usage(format!("--sha256: {p}")))?;
-    let catalog = setup::catalog(cli)?;
+    let catalog = ops::lab::catalog(&cli.lab, &Printer::new(cli))?;
     let lab = match cli.lab.exists() {
-        true => Some(setup::plain_lab(cli, &catalog)?),
+        true => Some(ops::lab::load(&cli.lab, &catalog, &Printer::new(cli))?),
         false => None,
     };
     let dir = lab.as_ref().map_or(PathBuf::new(), |lab| lab.dir.clone());
@@ -87,14 +89,14 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let pins = if lab.is_some() { Pins::load(&dir)? } else { Pins::default() };
     let pin = pins.media.get(name);
     let trust = if args.update { Trust::Now } else { Trust::Lock };
-    let located = medium::locate(cli, &dir, name, &chosen, pin, trust)?;
+    let located = media::locate(&dir, name, &chosen, pin, trust, &Printer::new(cli))?;
     let record = look(args, &dir, &chosen, &located, pin)?;
     if let Some(lab) = &lab {
         if new {
             append(cli, &catalog, lab, name, &chosen)?;
         }
         if let Some(record) = &record {
-            medium::record(&dir, name, record.clone(), pin)?;
+            media::record(&dir, name, record.clone(), pin)?;
         }
     }
     if !cli.quiet {
@@ -146,7 +148,7 @@ fn look(args: &Args, dir: &Path, chosen: &Medium, located: &Located, pin: Option
                 let read = |source| Firmware::read(&located.path, source).is_ok_and(|found| found.is_any());
                 matches!(e, MediumError::NotPlan9 { .. }) && located.source().is_ok_and(read)
             };
-            if firmware() { Ok(Some(file.clone())) } else { Err(located.unusable(&args.name, e)) }
+            if firmware() { Ok(Some(file.clone())) } else { Err(located.unusable(&args.name, e).into()) }
         }
         (None, Err(e)) => Err(e.into()),
         (None, Ok(opened)) => {
@@ -154,12 +156,11 @@ fn look(args: &Args, dir: &Path, chosen: &Medium, located: &Located, pin: Option
             if !wanted {
                 return Ok(None);
             }
-            let tree = medium::tree_digest(&opened)?;
+            let tree = media::tree_digest(&opened)?;
             if let (Some(Pin::Folder { tree: old, .. }), false) = (pin, args.update)
                 && *old != tree
             {
-                let place = located.path.display().to_string();
-                bail!("{}", medium::changed(&args.name, &place, tree, *old, "p9img.lock", false));
+                return Err(media::changed_tree(&args.name, &located.path, tree, *old).into());
             }
             let source = match &chosen.origin {
                 Origin::Path(path) => path.strip_prefix(dir).unwrap_or(path).display().to_string(),
@@ -177,7 +178,7 @@ fn append(cli: &GlobalArgs, catalog: &Catalog, lab: &Lab, name: &str, medium: &M
     let here = if lab.dir.as_os_str().is_empty() { Path::new(".") } else { &lab.dir };
     let _lock = lock::folder(here).with_context(fail)?;
     // Somebody else may have added the same meanwhile.
-    let now = setup::plain_lab(cli, catalog)?;
+    let now = ops::lab::load(&cli.lab, catalog, &Printer::new(cli))?;
     if now.media.get(name).is_some_and(|there| there.origin == medium.origin) {
         return Ok(());
     }

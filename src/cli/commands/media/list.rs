@@ -1,11 +1,13 @@
 //! `p9img media list`.
 
 use super::{find, names};
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say, setup};
+use crate::cli::{Outcome, say};
 use crate::lab::{Lab, Medium, Origin, releases};
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::Store;
+use crate::ops;
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
@@ -18,7 +20,7 @@ pub struct Args {
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     // Without a lab there are still the releases and the cache.
     let lab = match cli.lab.exists() {
-        true => Some(setup::plain_lab(cli, &setup::catalog(cli)?)?),
+        true => Some(ops::lab::read(&cli.lab, &Printer::new(cli))?.1),
         false => None,
     };
     let pins = lab.as_ref().map(|lab| Pins::load(&lab.dir)).transpose()?.unwrap_or_default();

@@ -4,7 +4,7 @@
 mod add;
 mod list;
 mod rm;
-pub mod show;
+mod show;
 mod verify;
 
 use crate::cli::shared_args::GlobalArgs;

@@ -1,11 +1,14 @@
 //! `p9img media rm`: media forgotten, and removed from the cache.
 
 use super::{find, names, unknown};
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, cache, say, setup};
+use crate::cli::{Outcome, say};
 use crate::lab::{Medium, Origin, releases};
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::Store;
+use crate::ops;
+use crate::ops::host;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -15,7 +18,7 @@ pub struct Args {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let lab = setup::plain_lab(cli, &setup::catalog(cli)?)?;
+    let lab = ops::lab::read(&cli.lab, &Printer::new(cli))?.1;
     let pins = Pins::load(&lab.dir)?;
     let all = names(&lab, &pins);
     if let Some(name) = args.names.iter().find(|name| !all.contains(name) && releases::find(name).is_none()) {
@@ -31,7 +34,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         };
         let digests = [pinned, medium.as_ref().and_then(|m| m.sha256)];
         for digest in digests.into_iter().flatten().collect::<std::collections::BTreeSet<_>>() {
-            freed += cache::forget(&store, digest)?;
+            freed += host::forget(&store, digest)?;
         }
         if let Some(Medium { origin: Origin::Urls(urls), .. }) = &medium {
             urls.iter().try_for_each(|url| store.forget(url))?;

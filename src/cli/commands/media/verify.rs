@@ -1,14 +1,16 @@
 //! `p9img media verify`: media compared with what is recorded of them.
 
 use super::{find, names, unknown};
-use crate::cli::medium::{self, Record, Trust};
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say, setup};
+use crate::cli::{Outcome, advice, say};
 use crate::lab::{Lab, Medium, Origin};
 use crate::media::firmware::MEDIUM;
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::{Name, Store};
 use crate::media::{self, Source};
+use crate::ops;
+use crate::ops::media::{self as opening, Record, Trust};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -18,7 +20,7 @@ pub struct Args {
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let only = &args.names;
-    let lab = setup::plain_lab(cli, &setup::catalog(cli)?)?;
+    let lab = ops::lab::read(&cli.lab, &Printer::new(cli))?.1;
     let pins = Pins::load(&lab.dir)?;
     let all = names(&lab, &pins);
     if let Some(name) = only.iter().find(|name| !all.contains(name)) {
@@ -73,17 +75,10 @@ fn judge(cli: &GlobalArgs, lab: &Lab, name: &str, pins: &Pins) -> anyhow::Result
         (Origin::Path(path), Some(Pin::Folder { tree, .. })) => {
             let opened =
                 media::Medium::read(name, path, Source::open(path, Store::platform().ok().as_ref())?, lab.epoch)?;
-            let found = medium::tree_digest(&opened)?;
+            let found = opening::tree_digest(&opened)?;
             let verdict = match found == *tree {
                 true => Verdict::Good(format!("tree {tree}")),
-                false => Verdict::Differs(medium::changed(
-                    name,
-                    &path.display().to_string(),
-                    found,
-                    *tree,
-                    "p9img.lock",
-                    false,
-                )),
+                false => Verdict::Differs(advice::text(&opening::changed_tree(name, path, found, *tree))),
             };
             return Ok(Judged { verdict, notes: opened.notes });
         }
@@ -93,9 +88,9 @@ fn judge(cli: &GlobalArgs, lab: &Lab, name: &str, pins: &Pins) -> anyhow::Result
     if cli.quiet || name == MEDIUM || !matches!(verdict, Verdict::Good(_)) {
         return Ok(verdict.into());
     }
-    let notes = match medium::open(cli, lab, name, &medium, Record::No) {
+    let notes = match opening::open(lab, name, &medium, Record::No, &Printer::new(cli)) {
         Ok(opened) => opened.notes,
-        Err(e) => vec![format!("it cannot be used: {e:#}")],
+        Err(e) => vec![format!("it cannot be used: {}", advice::line(&e))],
     };
     Ok(Judged { verdict, notes })
 }
@@ -134,14 +129,14 @@ fn bytes(cli: &GlobalArgs, lab: &Lab, name: &str, medium: &Medium, pin: Option<&
         (Origin::Path(path), _) => {
             // The error of a file that is not there is for all of them.
             std::fs::metadata(path).map_err(|e| anyhow::anyhow!("Cannot read {} ({name}): {e}", path.display()))?;
-            match medium::locate(cli, &lab.dir, name, medium, pin, Trust::Lock) {
+            match opening::locate(&lab.dir, name, medium, pin, Trust::Lock, &Printer::new(cli)) {
                 Ok(located) => match located.file {
                     Some(Pin::File { sha256, .. }) if pin.is_some() || medium.sha256.is_some() => {
                         Ok(Verdict::Good(sha256.to_string()))
                     }
                     _ => Ok(Verdict::Good("not recorded yet: the first use does".into())),
                 },
-                Err(e) => Ok(Verdict::Differs(e.to_string())),
+                Err(e) => Ok(Verdict::Differs(advice::text(&e))),
             }
         }
     }

@@ -2,15 +2,16 @@
 
 use super::load;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say, setup};
+use crate::cli::{Outcome, say};
 use crate::lab::Lab;
+use crate::ops;
 
 pub fn run(cli: &GlobalArgs, lab: &Lab) -> anyhow::Result<Outcome> {
     let secrets = load(lab)?;
     for name in secrets.names() {
         say::line(format_args!("{name}"))?;
     }
-    let users = setup::users(lab);
+    let users = ops::lab::users(lab);
     let lacking: Vec<_> = users.into_iter().filter(|u| secrets.password(u).is_none()).collect();
     if !cli.quiet && !lacking.is_empty() {
         let names = lacking.join(", ");

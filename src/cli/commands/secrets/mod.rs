@@ -5,10 +5,12 @@ mod list;
 mod rotate;
 mod show;
 
+use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage, setup};
+use crate::cli::{Outcome, Usage};
 use crate::lab::Lab;
 use crate::lab::secrets::{FILE, Secrets, SecretsError};
+use crate::ops;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,8 +36,7 @@ pub enum SecretsCommand {
 }
 
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
-    let catalog = setup::catalog(cli)?;
-    let lab = setup::plain_lab(cli, &catalog)?;
+    let (catalog, lab) = ops::lab::read(&cli.lab, &Printer::new(cli))?;
     match &args.what {
         SecretsCommand::Create => create::run(cli, &lab),
         SecretsCommand::Show(args) => show::run(&lab, args),

@@ -2,10 +2,11 @@
 
 use super::unknown;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say, setup};
+use crate::cli::{Outcome, say};
 use crate::guest::grid::Grid;
 use crate::lab::Lab;
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Which};
+use crate::ops;
 use crate::render::{Catalog, Secret};
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +21,7 @@ pub struct Args {
 
 pub fn run(cli: &GlobalArgs, lab: &Lab, catalog: &Catalog, args: &Args) -> anyhow::Result<Outcome> {
     let which = if args.all { Which::All } else { Which::Names(&args.names) };
-    let changed = match Secrets::rotate(&lab.dir, &lab.hostowner, &setup::users(lab), which) {
+    let changed = match Secrets::rotate(&lab.dir, &lab.hostowner, &ops::lab::users(lab), which) {
         Err(SecretsError::NoSuchName { name, known }) => return Err(unknown(&name, &known)),
         other => other?,
     };

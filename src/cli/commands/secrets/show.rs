@@ -1,8 +1,9 @@
 //! `p9img secrets show`: one password, and nothing else.
 
 use super::{load, unknown};
-use crate::cli::{Outcome, Usage, say, setup};
+use crate::cli::{Outcome, Usage, say};
 use crate::lab::Lab;
+use crate::ops;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -14,7 +15,7 @@ pub fn run(lab: &Lab, args: &Args) -> anyhow::Result<Outcome> {
     let (name, secrets) = (args.name.as_str(), load(lab)?);
     match secrets.password(name) {
         Some(password) => say::line(format_args!("{password}"))?,
-        None if setup::users(lab).contains(&name) => {
+        None if ops::lab::users(lab).contains(&name) => {
             return Err(Usage(format!("{name} has no password yet: `p9img secrets create` makes one")).into());
         }
         None => return Err(unknown(name, &secrets.names().collect::<Vec<_>>().join(", "))),

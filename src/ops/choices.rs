@@ -1,19 +1,18 @@
-//! Choices of the command line that shaped the images of an output folder,
-//! `--media` and `--format`, so that the next build makes the same again.
+//! Choices of requests that shaped the images of an output folder, its medium
+//! and formats, so that the next build makes the same again.
 //!
 //! They count as long as `lab.toml` says what it said when they were made, and
 //! nobody says others. They lie beside the artifacts and not in the manifest: a
 //! path of this machine has no place there.
 
-use super::shared_args::{GlobalArgs, Overrides};
-use super::{say, setup};
+use super::{BuildError, LabError, LabRequest, Note, Reporter, lab};
 use crate::artifact::Folder;
 use crate::artifact::manifest::Manifest;
 use crate::lab::{Format, Lab, Node, SAMPLE, Word as _};
 use crate::render::Catalog;
-use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 /// Name of the file, in the output folder.
@@ -35,84 +34,60 @@ pub struct Choices {
     nodes: BTreeMap<String, String>,
 }
 
-/// A value of the command line, and the one of `lab.toml` that it replaced.
+/// A value of a request, and the one of `lab.toml` that it replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Choice<T> {
     given: T,
     instead_of: T,
 }
 
-/// The lab with what the command line changes, or has changed when its images
-/// were last built; and the choices to be remembered. Says what it takes from
-/// another place than `lab.toml`.
+/// The lab with all that the request replaces, or has replaced when its images
+/// were last built; and the choices to be remembered. Notes all that it takes
+/// from another place than `lab.toml`.
 ///
 /// # Errors
-/// Every mistake in the lab, or the one in the arguments.
-pub fn lab(cli: &GlobalArgs, catalog: &Catalog, overrides: &Overrides) -> anyhow::Result<(Lab, Choices)> {
-    let own = setup::plain_lab(cli, catalog)?;
-    let out = overrides.out.clone().unwrap_or_else(|| own.out.clone());
+/// Every mistake in the lab, or the one in the request.
+pub fn lab(request: &LabRequest, catalog: &Catalog, reporter: &dyn Reporter) -> Result<(Lab, Choices), LabError> {
+    let own = lab::load(&request.file, catalog, reporter)?;
+    let out = request.out.clone().unwrap_or_else(|| own.out.clone());
     let old = Choices::load(&out, &own.name);
-    let note = |text: String| {
-        if !cli.quiet {
-            say::note(&text);
-        }
-    };
-    let mut used = Overrides { media: overrides.media.clone(), format: overrides.format.clone(), out: Some(out) };
+    let mut used = LabRequest { out: Some(out), ..request.clone() };
     let medium = own.medium.clone();
-    let media = match (&overrides.media, old.media) {
+    let media = match (&request.medium, old.media) {
         (Some(given), _) => {
             (*given != medium).then(|| Choice { given: place(&own, given), instead_of: medium.clone() })
         }
         (None, Some(old)) if old.instead_of == medium => {
-            note(format!(
-                "the medium is {}, as in the last `--media`; `--media {medium}` returns to lab.toml's",
-                old.given
-            ));
-            used.media = Some(old.given.clone());
+            reporter.note(&Note::MediumAsBefore { used: old.given.clone(), own: medium.clone() });
+            used.medium = Some(old.given.clone());
             Some(old)
         }
         (None, Some(old)) => {
-            note(format!(
-                "lab.toml has the medium {medium} now, not {}: the last `--media {}` is forgotten",
-                old.instead_of, old.given
-            ));
+            reporter.note(&Note::MediumForgotten { given: old.given, was: old.instead_of, own: medium.clone() });
             None
         }
         (None, None) => None,
     };
     let formats: Vec<String> = own.formats.iter().map(|f| f.word().to_owned()).collect();
     let format = match old.format {
-        _ if !overrides.format.is_empty() => {
-            (overrides.format != formats).then(|| Choice { given: overrides.format.clone(), instead_of: formats })
+        _ if !request.formats.is_empty() => {
+            (request.formats != formats).then(|| Choice { given: request.formats.clone(), instead_of: formats })
         }
         Some(old) if old.instead_of == formats => {
-            note(format!(
-                "the formats are {}, as in the last `--format`; `--format {}` returns to lab.toml's",
-                old.given.join(", "),
-                formats.join(",")
-            ));
-            used.format = old.given.clone();
+            reporter.note(&Note::FormatsAsBefore { used: old.given.clone(), own: formats });
+            used.formats = old.given.clone();
             Some(old)
         }
         Some(old) => {
-            note(format!(
-                "lab.toml has the formats {} now: the last `--format {}` is forgotten",
-                formats.join(", "),
-                old.given.join(",")
-            ));
+            reporter.note(&Note::FormatsForgotten { given: old.given, own: formats });
             None
         }
         None => None,
     };
     let (name, epoch) = (own.name.clone(), own.epoch);
-    let lab = setup::changed(own, &used)?;
+    let lab = used.change(own)?;
     if let Some(from) = lab.epoch_from {
-        note(format!(
-            "{from} is {} ({}): it replaces the lab's epoch, {epoch} ({})",
-            lab.epoch,
-            say::time(lab.epoch),
-            say::time(epoch)
-        ));
+        reporter.note(&Note::EpochReplaced { from, epoch: lab.epoch, own: epoch });
     }
     Ok((lab, Choices { lab: name, media, format, nodes: old.nodes }))
 }
@@ -145,12 +120,12 @@ impl Choices {
     /// When a build of `nodes` would do that.
     pub fn keep_real_images(
         &self,
-        overrides: &Overrides,
+        request: &LabRequest,
         lab: &Lab,
         nodes: &[&Node],
         there: Option<&Manifest>,
-    ) -> anyhow::Result<()> {
-        if overrides.media.is_some() || self.media.is_some() {
+    ) -> Result<(), BuildError> {
+        if request.medium.is_some() || self.media.is_some() {
             return Ok(());
         }
         let has_images = |node: &str| there.is_none_or(|m| m.artifacts.values().any(|a| a.node == node));
@@ -160,12 +135,11 @@ impl Choices {
             lost.extend(medium.filter(|m| m != SAMPLE).map(|medium| (node.name.as_str(), medium)));
         }
         let Some((_, medium)) = lost.first() else { return Ok(()) };
-        let names: Vec<&str> = lost.iter().map(|(name, _)| *name).collect();
-        bail!(
-            "The images of {} in {} are made from the medium {medium}, and this build would replace them by the embedded sample, which is not Plan 9: give `--media PATH` or `--media sample`",
-            say::names(&names),
-            lab.out.display()
-        );
+        Err(BuildError::RealImages {
+            nodes: lost.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            medium: medium.clone(),
+            out: lab.out.clone(),
+        })
     }
 
     /// Remembers the choices of a build of `nodes`. Returns what was remembered
@@ -173,7 +147,7 @@ impl Choices {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, folder: &Folder, lab: &Lab, nodes: &[&Node]) -> anyhow::Result<Option<Vec<u8>>> {
+    pub fn save(&self, folder: &Folder, lab: &Lab, nodes: &[&Node]) -> Result<Option<Vec<u8>>, BuildError> {
         let old = std::fs::read(folder.path().join(FILE)).ok();
         let mut new = self.clone();
         new.nodes.retain(|name, _| lab.nodes.iter().any(|n| n.name == *name));
@@ -181,7 +155,7 @@ impl Choices {
             new.nodes.insert(node.name.clone(), lab.medium_of(node).to_owned());
         }
         let plain = new.media.is_none() && new.format.is_none() && new.nodes.values().all(|medium| medium == SAMPLE);
-        let mut text = serde_json::to_vec_pretty(&new)?;
+        let mut text = serde_json::to_vec_pretty(&new).map_err(io::Error::from)?;
         text.push(b'\n');
         match (&old, plain) {
             (None, true) => {}
@@ -196,7 +170,7 @@ impl Choices {
     pub fn undo(folder: &Folder, old: Option<Vec<u8>>) {
         // The error of the build is the one to be told.
         let _ = match old {
-            Some(old) => folder.replace(FILE, &old).map_err(std::io::Error::other),
+            Some(old) => folder.replace(FILE, &old).map_err(io::Error::other),
             None => std::fs::remove_file(folder.path().join(FILE)),
         };
     }

@@ -4,23 +4,24 @@
 //! server knows everybody by the keys in `/adm/keys`. So the images themselves
 //! are asked, and no record is kept that could give away a password.
 
-use super::{image, say};
+use super::Note;
 use crate::artifact;
 use crate::auth::{DesKey, KeyFile, Nvram};
-use crate::disk::{DiskImage, open_disk};
-use crate::fs::FileSystem;
+use crate::disk::{DiskImage, PartInfo, open_disk};
+use crate::fs::{self, FileSystem};
 use crate::lab::Secrets;
 use crate::read_at::{ReadAt as _, SECTOR};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Bytes of a key file that are read: those of ten thousand users.
 const LARGEST: u64 = 1 << 20;
 
-/// Says which of the nodes with these images are of other secrets than the
-/// lab has now.
-pub fn tell<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets: &Secrets, owner: &str) {
-    let Some(password) = secrets.password(owner) else { return };
+/// Notes on the nodes with these images that were made with other secrets than
+/// the lab has now.
+pub fn notes<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets: &Secrets, owner: &str) -> Vec<Note> {
+    let Some(password) = secrets.password(owner) else { return Vec::new() };
     let key = DesKey::from_password(password);
     let mut names: Vec<&str> = Vec::new();
     // For each set of users whose passwords are others now, the nodes that know the old ones.
@@ -38,22 +39,16 @@ pub fn tell<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets: 
             }
         }
     }
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut notes = Vec::new();
     if !names.is_empty() {
-        say::note(&format!(
-            "built when {owner} had another password than secrets.toml has now: {}. They and the nodes built since refuse each other: `p9img build {}`",
-            names.join(", "),
-            names.join(" ")
-        ));
+        notes.push(Note::OtherOwner { owner: owner.to_owned(), nodes: owned(names) });
     }
-    for (users, nodes) in users {
-        say::note(&format!(
-            "built when {} had another password than secrets.toml has now: {}, which accepts only the old one: \
-             `p9img build {}`",
-            users.into_iter().collect::<Vec<_>>().join(", "),
-            nodes.join(", "),
-            nodes.join(" ")
-        ));
-    }
+    let others = users.into_iter();
+    notes.extend(
+        others.map(|(users, nodes)| Note::OtherUsers { users: users.into_iter().collect(), nodes: owned(nodes) }),
+    );
+    notes
 }
 
 /// The disk in an image, and its nvram; none where there is none that can be read.
@@ -68,8 +63,10 @@ fn nvram(image: &Path) -> Option<(DiskImage, Nvram)> {
 /// Users in the key file of a disk whose passwords are others now. The host
 /// owner's is judged by nvram.
 fn others(disk: &DiskImage, nvram: &Nvram, secrets: &Secrets, owner: &str) -> BTreeSet<String> {
-    let roots = disk.partitions().iter().filter(|p| !image::is_container(disk, p));
-    let files = roots.filter_map(|p| image::open_partition(disk, &p.name).ok());
+    let roots = disk.partitions().iter().filter(|p| !disk.has_parts(p));
+    let open =
+        |p: &PartInfo| fs::open(Arc::new(disk.partition(&p.name).ok()?), Some(p.lba()), &|name| disk.beside(name)).ok();
+    let files = roots.filter_map(open);
     let Some(file) = files.filter_map(|fs| key_file(&*fs, nvram)).next() else { return BTreeSet::new() };
     // 9front's key for dp9ik is of the same password.
     let other = |name: &str, key| secrets.password(name).is_some_and(|p| key != DesKey::from_password(p));

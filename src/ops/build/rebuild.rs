@@ -1,42 +1,71 @@
-//! `p9img build --rebuild`: the artifacts once more, elsewhere, and what
-//! differs from those that are there.
+//! Rebuilds: the artifacts once more, elsewhere, and what differs from those that
+//! are there.
 //!
 //! Nothing is written where the artifacts are. Equal ones are removed again;
-//! one that differs stays beside the output folder, for `p9img diff`.
+//! one that differs stays beside the output folder, for a closer look.
 
-use super::commands::build;
-use super::shared_args::{GlobalArgs, Overrides};
-use super::{Outcome, choices, say};
+use super::inputs::{Inputs, Purpose};
+use super::pass::{Assembly, Pass};
+use super::{BuildError, BuildRequest};
 use crate::artifact::manifest::{self, Manifest};
-use crate::artifact::{ArtifactReport, Folder, folder, sums};
+use crate::artifact::{ArtifactReport, Folder, Memory, Wait, folder, sums};
 use crate::count;
+use crate::lab::secrets::FILE;
 use crate::lab::{Format, Lab, Node, words};
 use crate::lock::{self, Taken};
-use anyhow::Context as _;
+use crate::ops::media::Record;
+use crate::ops::{LabRequest, Note, Reporter, choices};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// Names of the folders that rebuilds go to begin with this.
 const PREFIX: &str = ".p9img-rebuild-";
 /// Bytes compared at a time.
 const STEP: usize = 256 << 10;
 
-/// How an artifact that is there compares with what a build gives now.
+/// An artifact that is there, compared with what a build gives now.
 #[derive(Debug, Serialize)]
-struct Compared {
-    name: String,
-    path: PathBuf,
-    same: bool,
+pub struct Compared {
+    pub name: String,
+    pub path: PathBuf,
+    pub same: bool,
     /// Each a clause: what differs, where, found and expected.
-    differences: Vec<String>,
-    /// Where the new one is, when it differs.
-    rebuilt: Option<PathBuf>,
+    pub differences: Vec<String>,
+    /// Path of the new one, when it differs.
+    pub rebuilt: Option<PathBuf>,
 }
 
-/// What is written down about the artifacts in a folder.
+/// Builds nodes of a lab again as they were built, into a folder of its own, and
+/// compares each artifact, and the manifest, with the one that is there.
+///
+/// # Errors
+/// When an input is wrong, or a file cannot be read or written.
+pub fn rebuild(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Vec<Compared>, BuildError> {
+    let inputs = Inputs::read(request, Purpose::Rebuild, reporter)?;
+    let (media, firmware) = inputs.media(Record::No, reporter)?;
+    let variants = variants(&inputs, request);
+    let assembly = Assembly::new(&inputs, &media, firmware, variants)?;
+    if !inputs.secrets.complete && assembly.has_secrets() {
+        // Without them nothing can come out equal.
+        return Err(BuildError::NoSecrets { path: inputs.lab.dir.join(FILE) });
+    }
+    let stop = reporter.stop_flag().map_err(|source| BuildError::StopFlag { source })?;
+    let work = work(&inputs.lab.out)?;
+    let folder = Folder::lock(work.path(), Wait::Yes)?;
+    // A rebuild is to believe nothing.
+    let (memory, bases) = (Memory::none(), BTreeMap::new());
+    let mut pass = Pass::new(&inputs, &assembly, &folder, memory, bases, request.jobs, stop.clone())?;
+    let reports = pass.write(reporter)?;
+    let manifest = pass.manifest(&reports, Purpose::Rebuild)?;
+    manifest.save(&folder)?;
+    compare(&inputs.lab.out, work, &reports, &manifest, &|| stop.load(Ordering::Relaxed))
+}
+
+/// Records of the artifacts in a folder.
 struct Written {
     sums: BTreeMap<String, String>,
     manifest: Option<Manifest>,
@@ -48,14 +77,14 @@ struct Written {
 ///
 /// # Errors
 /// When none can be made.
-pub fn work(out: &Path) -> anyhow::Result<tempfile::TempDir> {
+fn work(out: &Path) -> Result<tempfile::TempDir, BuildError> {
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sweep(parent);
     let name = |b: &mut tempfile::Builder<'_, '_>| b.prefix(PREFIX).tempdir_in(parent);
     // A lab in a folder that is only for reading is rebuilt elsewhere.
     name(&mut tempfile::Builder::new())
         .or_else(|_| tempfile::tempdir())
-        .with_context(|| format!("Cannot make a folder for the rebuild in {}", parent.display()))
+        .map_err(|source| BuildError::WorkFolder { parent: parent.to_owned(), source })
 }
 
 /// Removes what killed rebuilds left beside the output folder. A folder that is
@@ -77,20 +106,18 @@ fn sweep(parent: &Path) {
     }
 }
 
-/// The lab as it was when what is there was built, as far as the command line
-/// shaped it and says nothing else now.
-pub fn as_built(cli: &GlobalArgs, lab: Lab, overrides: &Overrides, there: Option<&Manifest>) -> Lab {
+/// The lab as it was when what is there was built, as far as a request shaped it
+/// and this one says nothing else.
+pub fn as_built(lab: Lab, request: &LabRequest, there: Option<&Manifest>, reporter: &dyn Reporter) -> Lab {
     let Some(there) = there else { return lab };
-    let formats = choices::formats_then(there).filter(|formats| overrides.format.is_empty() && !formats.is_empty());
+    let formats = choices::formats_then(there).filter(|formats| request.formats.is_empty() && !formats.is_empty());
     let lab = match formats {
         Some(formats) => lab.with_formats(&formats),
         None => lab,
     };
     match &there.epoch_from {
         Some(from) if lab.epoch_from.is_none() && lab.epoch != there.epoch => {
-            if !cli.quiet {
-                say::note(&format!("the epoch is {}, which the last build had from {from}", there.epoch));
-            }
+            reporter.note(&Note::EpochAsBuilt { from: from.clone(), epoch: there.epoch });
             lab.with_epoch(there.epoch)
         }
         _ => lab,
@@ -98,8 +125,9 @@ pub fn as_built(cli: &GlobalArgs, lab: Lab, overrides: &Overrides, there: Option
 }
 
 /// Nodes with the formats in which there are images of them; without any, or when
-/// the command line names formats, those that a build makes.
-pub fn variants(lab: &Lab, nodes: &[&Node], args: &build::Args, there: Option<&Manifest>) -> Vec<(Node, Vec<Format>)> {
+/// the request names formats, those that a build makes.
+fn variants(inputs: &Inputs, request: &BuildRequest) -> Vec<(Node, Vec<Format>)> {
+    let (lab, nodes, there) = (&inputs.lab, inputs.nodes(), inputs.previous.as_ref());
     let made = |node: &str| -> Vec<Format> {
         let all = there.iter().flat_map(|m| m.artifacts.values()).filter(|a| !a.stale && a.node == node);
         all.filter_map(|a| words::parse(&a.format).ok()).collect()
@@ -107,7 +135,7 @@ pub fn variants(lab: &Lab, nodes: &[&Node], args: &build::Args, there: Option<&M
     let any = nodes.iter().any(|n| !made(&n.name).is_empty());
     let variants = |node: &Node| {
         let made = made(&node.name);
-        if !args.overrides.format.is_empty() || !any || (made.is_empty() && !args.nodes.is_empty()) {
+        if !request.lab.formats.is_empty() || !any || (made.is_empty() && !request.nodes.is_empty()) {
             return lab.variants(node);
         }
         let formats: Vec<Format> = lab.formats.iter().copied().chain(made.iter().copied()).collect();
@@ -118,23 +146,20 @@ pub fn variants(lab: &Lab, nodes: &[&Node], args: &build::Args, there: Option<&M
         };
         all.filter_map(of).collect()
     };
-    nodes.iter().flat_map(|node| variants(node)).collect()
+    nodes.into_iter().flat_map(variants).collect()
 }
 
-/// Compares what was built in `work` with what is in `out`, says so, and keeps
-/// what differs.
+/// Compares what was built in `work` with what is in `out`, and keeps what differs.
 ///
 /// # Errors
 /// When a file that is there cannot be read.
-pub fn compare(
-    cli: &GlobalArgs,
-    args: &build::Args,
+fn compare(
     out: &Path,
     work: tempfile::TempDir,
     reports: &[ArtifactReport],
     manifest: &Manifest,
     stopped: &dyn Fn() -> bool,
-) -> anyhow::Result<Outcome> {
+) -> Result<Vec<Compared>, BuildError> {
     // A build that is under way ends first.
     let _held = Folder::hold(out, stopped)?;
     let written = Written::load(out)?;
@@ -149,21 +174,19 @@ pub fn compare(
     let (name, same) = (manifest::FILE.to_owned(), differences.is_empty());
     compared.push(Compared { path: out.join(&name), name, same, differences, rebuilt: None });
 
-    let all_same = compared.iter().all(|c| c.same);
-    if !all_same {
+    if !compared.iter().all(|c| c.same) {
         keep(work, &mut compared)?;
     }
-    show(cli, args, &compared)?;
-    Ok(if all_same { Outcome::Good } else { Outcome::Differs })
+    Ok(compared)
 }
 
 impl Written {
-    fn load(out: &Path) -> anyhow::Result<Self> {
+    fn load(out: &Path) -> Result<Self, BuildError> {
         let path = out.join(manifest::FILE);
         let manifest_text = match std::fs::read(&path) {
             Ok(text) => Some(text),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(e).with_context(|| format!("Cannot read {}", path.display())),
+            Err(source) => return Err(BuildError::Read { path, source }),
         };
         // One that cannot be understood differs in its bytes, too.
         let manifest = Manifest::load(out).ok().flatten();
@@ -176,10 +199,10 @@ impl Written {
         name: &str,
         new: &ArtifactReport,
         stopped: &dyn Fn() -> bool,
-    ) -> anyhow::Result<Vec<String>> {
+    ) -> Result<Vec<String>, BuildError> {
         let path = out.join(name);
         let mut differences = Vec::new();
-        let read = |e| anyhow::Error::new(e).context(format!("Cannot read {}", path.display()));
+        let read = |source| BuildError::Read { path: path.clone(), source };
         match File::open(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => differences.push("it is missing".to_owned()),
             Err(e) => return Err(read(e)),
@@ -193,7 +216,8 @@ impl Written {
                         len = count::of(len, "byte")
                     ));
                 }
-                let rebuilt = File::open(&new.path).with_context(|| format!("Cannot read {}", new.path.display()))?;
+                let rebuilt =
+                    File::open(&new.path).map_err(|source| BuildError::Read { path: new.path.clone(), source })?;
                 if let Some((at, old, new)) = first_difference(old, rebuilt, stopped).map_err(read)? {
                     differences.push(format!("byte {at} is {old:02x}, rebuilt it is {new:02x}"));
                 }
@@ -216,7 +240,7 @@ impl Written {
         Ok(differences)
     }
 
-    fn manifest(&self, new: &Manifest) -> anyhow::Result<Vec<String>> {
+    fn manifest(&self, new: &Manifest) -> Result<Vec<String>, BuildError> {
         let Some(old) = &self.manifest_text else { return Ok(vec!["it is missing".into()]) };
         let new = new.text()?;
         let line = |text: &[u8], n: usize| {
@@ -266,41 +290,17 @@ fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Leaves the artifacts that differ, and the manifest if it does, in `work`.
-fn keep(work: tempfile::TempDir, compared: &mut [Compared]) -> anyhow::Result<()> {
+fn keep(work: tempfile::TempDir, compared: &mut [Compared]) -> Result<(), BuildError> {
     let work = work.keep();
     // This one is to stay: what has no lock file is not swept.
     let _ = std::fs::remove_file(work.join(folder::LOCK));
     for c in compared {
         let new = work.join(&c.name);
         if c.same {
-            std::fs::remove_file(&new).with_context(|| format!("Cannot remove {}", new.display()))?;
+            std::fs::remove_file(&new).map_err(|source| BuildError::Remove { path: new, source })?;
         } else {
             c.rebuilt = Some(new);
         }
-    }
-    Ok(())
-}
-
-fn show(cli: &GlobalArgs, args: &build::Args, compared: &[Compared]) -> anyhow::Result<()> {
-    if args.json {
-        return Ok(say::json(compared)?);
-    }
-    for c in compared {
-        match &c.differences[..] {
-            [] if cli.quiet => {}
-            [] => say::line(format_args!("same     {}", c.path.display()))?,
-            all => say::line(format_args!("differs  {}: {}", c.path.display(), all.join("; ")))?,
-        }
-    }
-    let differing = compared.iter().filter_map(|c| Some((c, c.rebuilt.as_ref()?)));
-    for (c, rebuilt) in differing.filter(|(c, _)| c.path.exists()) {
-        say::note(&format!("how it differs: p9img diff {} {}", c.path.display(), rebuilt.display()));
-    }
-    if let Some(kept) = compared.iter().find_map(|c| c.rebuilt.as_ref()?.parent()) {
-        say::note(&format!(
-            "the rebuilt files that differ are in {}: remove the folder when you do not need it any more",
-            kept.display()
-        ));
     }
     Ok(())
 }

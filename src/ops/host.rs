@@ -1,14 +1,23 @@
-//! Where the store is on this machine, and how the network is reached.
+//! This machine's store of media, and its way to the network.
 
 use crate::media::Digest;
 use crate::media::fetch::{Proxies, Settings};
-use crate::media::store::{Name, Store};
-use anyhow::Context as _;
+use crate::media::store::{Name, Store, StoreError};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Replaces the platform's cache folder.
 pub const VARIABLE: &str = "P9IMG_CACHE";
+
+/// Why this machine has no store, or no way to the network.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("There is no home folder for the cache of media: set {VARIABLE} to a folder for it")]
+    NoHome,
+    #[error("Cannot read {} (SSL_CERT_FILE)", path.display())]
+    Certificates { path: PathBuf, source: io::Error },
+}
 
 impl Store {
     /// The store in `P9IMG_CACHE`, else in the platform's cache folder
@@ -16,11 +25,8 @@ impl Store {
     ///
     /// # Errors
     /// When neither says where that is.
-    pub fn platform() -> anyhow::Result<Self> {
-        let folder = folder().ok_or_else(|| {
-            anyhow::anyhow!("There is no home folder for the cache of media: set {VARIABLE} to a folder for it")
-        })?;
-        Ok(Self::at(folder))
+    pub fn platform() -> Result<Self, HostError> {
+        Ok(Self::at(folder().ok_or(HostError::NoHome)?))
     }
 }
 
@@ -37,7 +43,7 @@ fn folder() -> Option<PathBuf> {
 ///
 /// # Errors
 /// When the store cannot be read or written.
-pub fn forget(store: &Store, digest: Digest) -> anyhow::Result<u64> {
+pub fn forget(store: &Store, digest: Digest) -> Result<u64, StoreError> {
     let mut freed = 0;
     for entry in store.entries()? {
         let made_of = matches!(&entry.name, Name::Derived(key) if key.contains(&digest.to_string()));
@@ -48,9 +54,12 @@ pub fn forget(store: &Store, digest: Digest) -> anyhow::Result<u64> {
     Ok(freed)
 }
 
-/// How to reach the network: proxies and certificates are the user's.
+/// Settings of the network: proxies and certificates are the user's.
+///
+/// # Errors
+/// When the file of certificates cannot be read.
 #[expect(clippy::disallowed_methods, reason = "how the network is reached; what comes from it is verified")]
-pub fn network() -> anyhow::Result<Settings> {
+pub fn network() -> Result<Settings, HostError> {
     // Programs that follow no convention look for capitals only, others for small letters only.
     let variable = |name: &str| {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
@@ -67,9 +76,9 @@ pub fn network() -> anyhow::Result<Settings> {
         ..Settings::default()
     };
     if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
         let read = std::fs::read(&path);
-        let pem = read.with_context(|| format!("Cannot read {} (SSL_CERT_FILE)", PathBuf::from(&path).display()))?;
-        settings.roots = Some(pem);
+        settings.roots = Some(read.map_err(|source| HostError::Certificates { path, source })?);
     }
     if let Some(millis) = variable("p9img_http_timeout_ms").and_then(|text| text.parse().ok()) {
         // For tests, which have no time to wait.

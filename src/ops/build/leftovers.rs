@@ -4,12 +4,12 @@
 //! Only what the manifest says p9img made counts, and it is removed only when it
 //! still is what was made.
 
-use super::shared_args::GlobalArgs;
-use super::{grid, say};
+use super::BuildError;
 use crate::artifact::manifest::Manifest;
+use crate::artifact::output::digest;
 use crate::artifact::{Folder, Memory, sums};
 use crate::guest::grid::Grid;
-use anyhow::Context as _;
+use crate::ops::{Note, Reporter};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
@@ -26,16 +26,10 @@ pub fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
-/// Says which leftovers there are.
-pub fn note(cli: &GlobalArgs, out: &Path, manifest: &Manifest) {
-    let names = names(out, manifest);
-    if !names.is_empty() && !cli.quiet {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        say::note(&format!(
-            "{}: left by an earlier build and not made any more; `p9img build --all --prune` removes such files",
-            say::names(&names)
-        ));
-    }
+/// Note on the leftovers, if there are any.
+pub fn note(out: &Path, manifest: &Manifest) -> Option<Note> {
+    let files = names(out, manifest);
+    (!files.is_empty()).then_some(Note::Leftovers { files })
 }
 
 /// Removes the leftovers: their sums, themselves, and what the manifest says of
@@ -43,31 +37,35 @@ pub fn note(cli: &GlobalArgs, out: &Path, manifest: &Manifest) {
 ///
 /// # Errors
 /// When a file cannot be read or removed.
-pub fn prune(cli: &GlobalArgs, folder: &Folder, manifest: &mut Manifest, memory: &mut Memory) -> anyhow::Result<()> {
+pub fn prune(
+    folder: &Folder,
+    manifest: &mut Manifest,
+    memory: &mut Memory,
+    reporter: &dyn Reporter,
+) -> Result<(), BuildError> {
     let out = folder.path();
     let mut removed = Vec::new();
     for name in names(out, manifest) {
         let path = out.join(&name);
         let Some(artifact) = manifest.artifacts.get(&name) else { continue };
-        let stays = |why: &str| say::note(&format!("{} stays: {why}", path.display()));
         if Grid::new(out).node(&artifact.node).is_running() {
-            stays(&format!("{} is running; stop it with `p9img down` first", artifact.node));
+            reporter.note(&Note::LeftoverRuns { path, node: artifact.node.clone() });
             continue;
         }
-        let found =
-            File::open(&path).and_then(grid::digest).with_context(|| format!("Cannot read {}", path.display()))?;
+        let found = File::open(&path).and_then(digest::of);
+        let found = found.map_err(|source| BuildError::Read { path: path.clone(), source })?;
         if found != artifact.sha256 {
-            stays("it was changed after p9img made it; remove it yourself if you do not need it");
+            reporter.note(&Note::LeftoverChanged { path });
             continue;
         }
         sums::forget(folder, &BTreeSet::from([name.as_str()]))?;
-        std::fs::remove_file(&path).with_context(|| format!("Cannot remove {}", path.display()))?;
+        std::fs::remove_file(&path).map_err(|source| BuildError::Remove { path: path.clone(), source })?;
         manifest.artifacts.remove(&name);
         memory.artifacts.remove(&name);
-        removed.push(path.display().to_string());
+        removed.push(path);
     }
-    if !removed.is_empty() && !cli.quiet {
-        say::note(&format!("removed {}", removed.join(", ")));
+    if !removed.is_empty() {
+        reporter.note(&Note::LeftoversRemoved { paths: removed });
     }
     Ok(())
 }

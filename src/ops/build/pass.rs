@@ -1,0 +1,214 @@
+//! One pass over assembled nodes: from their disks to artifacts and a manifest.
+
+use super::inputs::{Inputs, Purpose, load};
+use super::{BuildError, leftovers};
+use crate::artifact::manifest::{MEDIA, MEDIUM, Manifest};
+use crate::artifact::{self, ArtifactReport, Folder, Job, Machine, Memory, Recorded, Settings};
+use crate::assemble::{Assembled, Assembler};
+use crate::lab::{Format, Lab, Node, Secrets};
+use crate::media::Medium;
+use crate::media::firmware::Firmware;
+use crate::ops::{Reporter, Watched};
+use crate::page;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Nodes with their disks. Nothing is written yet.
+pub struct Assembly<'a> {
+    pub assembler: Assembler<'a>,
+    /// How many media the lab's nodes are built from.
+    media: usize,
+    variants: Vec<(Node, Vec<Format>)>,
+    nodes: Vec<Assembled>,
+}
+
+impl<'a> Assembly<'a> {
+    /// Assembles nodes with the secrets that there are, or stand-ins.
+    ///
+    /// # Errors
+    /// When a node cannot be made, or there is none.
+    pub fn new(
+        inputs: &'a Inputs,
+        media: &'a [Medium],
+        firmware: Option<Firmware>,
+        variants: Vec<(Node, Vec<Format>)>,
+    ) -> Result<Self, BuildError> {
+        let assembler = Assembler::new(&inputs.lab, media, &inputs.catalog, &inputs.secrets.value)?;
+        let assembler = assembler.with_firmware(firmware);
+        if variants.is_empty() {
+            return Err(BuildError::NoneFits);
+        }
+        let nodes = assembler.nodes(&variants)?;
+        Ok(Self { assembler, media: media.len(), variants, nodes })
+    }
+
+    /// The same nodes with other secrets.
+    ///
+    /// # Errors
+    /// When a node cannot be made.
+    pub fn with_secrets(self, secrets: &'a Secrets) -> Result<Self, BuildError> {
+        let assembler = self.assembler.with_secrets(secrets);
+        let nodes = assembler.nodes(&self.variants)?;
+        Ok(Self { assembler, media: self.media, variants: self.variants, nodes })
+    }
+
+    /// Whether a disk holds passwords or keys.
+    pub fn has_secrets(&self) -> bool {
+        self.nodes.iter().any(|node| node.secret)
+    }
+
+    fn jobs(&self, lab: &Lab) -> Vec<Job> {
+        let key = self.assembler.key();
+        let nodes = self.variants.iter().zip(&self.nodes);
+        nodes.map(|((node, formats), assembled)| job(lab, node, formats, assembled, key)).collect()
+    }
+}
+
+/// One pass over the nodes of an assembly, into a folder.
+pub struct Pass<'a> {
+    inputs: &'a Inputs,
+    assembly: &'a Assembly<'a>,
+    folder: &'a Folder,
+    pub memory: Memory,
+    pub jobs: Vec<Job>,
+    settings: Settings,
+    /// Digests of the media, or why one cannot be read.
+    media: io::Result<Vec<String>>,
+}
+
+impl<'a> Pass<'a> {
+    /// Prepares it. Nothing is replaced yet.
+    ///
+    /// # Errors
+    /// When a template makes no sense, or `stop` became true.
+    pub fn new(
+        inputs: &'a Inputs,
+        assembly: &'a Assembly<'a>,
+        folder: &'a Folder,
+        memory: Memory,
+        bases: BTreeMap<u64, [u8; 32]>,
+        jobs: Option<NonZeroUsize>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, BuildError> {
+        let (lab, catalog) = (&inputs.lab, &inputs.catalog);
+        // A mistake in a template shows before anything is written.
+        page::render(lab, catalog, &Manifest::new(&lab.name, lab.epoch))?;
+        let mut settings = Settings {
+            epoch: lab.epoch,
+            ovf_template: catalog.template("templates/lab/node.ovf")?.1.to_owned(),
+            recorded: recorded(lab, folder),
+            bases,
+            stop,
+            ..Settings::default()
+        };
+        if let Some(jobs) = jobs {
+            settings.jobs = jobs;
+        }
+        // All of the medium is read for these: before anything is replaced, so that an
+        // interrupt leaves everything as it was.
+        let known = memory.media(&settings.bases).filter(|digests| digests.len() == assembly.media);
+        let media = known.map_or_else(|| assembly.assembler.digests(settings.jobs), Ok);
+        if settings.stop.load(Ordering::Relaxed) {
+            return Err(artifact::Error::Interrupted.into());
+        }
+        Ok(Self { inputs, assembly, folder, memory, jobs: assembly.jobs(lab), settings, media })
+    }
+
+    /// Writes the artifacts.
+    ///
+    /// # Errors
+    /// When one cannot be written, or the user interrupts. Then all are as they were.
+    pub fn write(&mut self, reporter: &dyn Reporter) -> Result<Vec<ArtifactReport>, artifact::Error> {
+        let watched = Watched::new(reporter, self.settings.stop.clone());
+        artifact::build_from(self.folder, &self.jobs, &self.settings, &mut self.memory, &watched)
+    }
+
+    /// Adds what was written to what the manifest of the lab's folder says of other
+    /// nodes.
+    ///
+    /// # Errors
+    /// When a medium cannot be read.
+    pub fn manifest(&mut self, reports: &[ArtifactReport], purpose: Purpose) -> Result<Manifest, BuildError> {
+        let none = Ok(Vec::new());
+        // A medium that cannot be read has failed by now, but for what no image holds.
+        let digests = std::mem::replace(&mut self.media, none).map_err(|source| BuildError::Digests { source })?;
+        self.memory.remember_media(&self.settings.bases, &digests);
+        Ok(manifest(&self.inputs.lab, self.assembly, reports, &digests, purpose).map_err(io::Error::from)?)
+    }
+}
+
+/// The manifest's records of this lab's artifacts in the folder. One that cannot
+/// be read says nothing: then everything is written.
+fn recorded(lab: &Lab, folder: &Folder) -> BTreeMap<String, Recorded> {
+    let manifest = load(lab, folder.path());
+    let artifacts = manifest.into_iter().flat_map(|m| m.artifacts);
+    artifacts.map(|(name, a)| (name, Recorded { len: a.len, sha256: a.sha256, mark: a.mark, image: a.image })).collect()
+}
+
+fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled, key: [u8; 32]) -> Job {
+    let identity = Machine {
+        lab: lab.name.clone(),
+        name: node.name.clone(),
+        annotation: format!("Plan 9 node {} of the lab {}: {}", node.name, lab.name, node.roles.join(", ")),
+        arch: node.arch,
+        cpus: node.cpus,
+        memory: node.memory,
+        mac: node.mac,
+        nic: node.nic,
+        controller: node.controller,
+        firmware: node.firmware,
+        network: lab.network.name.clone(),
+    };
+    let outputs = formats.iter().map(|f| (*f, format!("{}.{}", node.name, f.spec().extension))).collect();
+    Job { node: identity, disk: assembled.disk.clone(), outputs, key: assembled.secret.then_some(key) }
+}
+
+fn manifest(
+    lab: &Lab,
+    assembly: &Assembly<'_>,
+    reports: &[ArtifactReport],
+    digests: &[String],
+    purpose: Purpose,
+) -> serde_json::Result<Manifest> {
+    let plan = assembly.assembler.plan(&assembly.nodes);
+    let mut manifest = Manifest::new(&lab.name, lab.epoch);
+    manifest.epoch_from = lab.epoch_from.map(str::to_owned);
+    if let Some(old) = load(lab, &lab.out) {
+        manifest.nodes = old.nodes;
+        let there = |name: &String| leftovers::is_plain(name) && lab.out.join(name).exists();
+        manifest.artifacts = old.artifacts.into_iter().filter(|(name, _)| there(name)).collect();
+        let known = |node: &str| lab.nodes.iter().any(|n| n.name == node);
+        let built = |node: &str| plan.nodes.iter().any(|n| n.name == node);
+        // What is not made again, though its node is built or gone, is a leftover. A
+        // rebuild only looks.
+        for artifact in manifest.artifacts.values_mut().filter(|_| purpose == Purpose::Build) {
+            artifact.stale |= !known(&artifact.node) || built(&artifact.node);
+        }
+    }
+    let mut media = BTreeMap::new();
+    for (medium, digest) in plan.media().zip(digests) {
+        let mut value = serde_json::to_value(medium)?;
+        value["sha256"] = json!(digest);
+        media.insert(medium.name.clone(), value);
+    }
+    match plan.medium {
+        Some(_) => manifest.inputs.extend(media.into_values().map(|medium| (MEDIUM.to_owned(), medium))),
+        None => drop(manifest.inputs.insert(MEDIA.into(), json!(media))),
+    }
+    manifest.inputs.insert("lab".into(), serde_json::to_value(lab)?);
+    manifest.nodes.retain(|name, _| lab.nodes.iter().any(|n| Some(n.name.as_str()) == name.split('@').next()));
+    let built = |name: &String| plan.nodes.iter().any(|n| n.name == *name.split('@').next().unwrap_or(name));
+    manifest.nodes.retain(|name, _| !built(name));
+    for node in &plan.nodes {
+        // A node with several controllers has several plans: the first has its name alone.
+        let taken = manifest.nodes.contains_key(&node.name);
+        let name = if taken { format!("{}@{}", node.name, node.device) } else { node.name.clone() };
+        manifest.nodes.insert(name, serde_json::to_value(node)?);
+    }
+    manifest.add(reports);
+    Ok(manifest)
+}

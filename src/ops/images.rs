@@ -1,0 +1,232 @@
+//! A lab to run: what was built from it, and the folder of the run.
+
+use super::{LabError, LabRequest, Note, Reporter, lab, stale};
+use crate::artifact;
+use crate::artifact::manifest::Manifest;
+use crate::artifact::output::digest;
+use crate::guest::DiskFormat;
+use crate::guest::grid::{Grid, GridSpec, NodeSpec, regular};
+use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
+use crate::render::{Catalog, Kernel, RenderError, Systems};
+use crate::stop::{self, INTERRUPTED};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why nodes cannot be run from what is in the output folder.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    #[error("No images in {}", out.display())]
+    NothingBuilt { out: PathBuf },
+    #[error("The images in {} are of the lab {found:?}, not of {lab:?}", out.display())]
+    OtherLab { out: PathBuf, found: String, lab: String },
+    #[error("{key} in lab.toml changed since the images in {} were built", out.display())]
+    Changed { out: PathBuf, key: &'static str },
+    /// Images of `nodes`, or of all if it is empty.
+    #[error(
+        "The {} in {} are built from the embedded sample, which is not Plan 9: their nodes print a line and power off",
+        if nodes.is_empty() { "images".to_owned() } else { format!("images of {}", nodes.join(", ")) },
+        out.display()
+    )]
+    Sample { out: PathBuf, nodes: Vec<String> },
+    #[error("No image of {node} is built that QEMU starts from")]
+    NoImage { node: String },
+    #[error("No image of {node} is built in {}", out.display())]
+    NoCard { node: String, out: PathBuf },
+    #[error("Cannot read the image of {node}")]
+    Image { node: String, source: io::Error },
+    #[error("Cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} has SHA-256 {found}, but manifest.json says {expected}: build {node} again", path.display())]
+    Differs { path: PathBuf, found: String, expected: String, node: String },
+    #[error("{INTERRUPTED}; nothing was started")]
+    Interrupted,
+    #[error("{node} is a PC and cannot boot from a card: give it a `board` in the lab")]
+    NoBoard { node: String },
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    #[error(transparent)]
+    Role(#[from] RenderError),
+    #[error(transparent)]
+    Manifest(#[from] artifact::Error),
+}
+
+/// A lab that can be run.
+pub struct Runnable {
+    pub lab: Lab,
+    pub catalog: Catalog,
+    pub spec: GridSpec,
+    pub grid: Grid,
+    pub systems: Systems,
+}
+
+/// Reads the lab and makes sure that what lies in its output folder was built
+/// from it. `program` is p9img, which runs as the network's switch.
+///
+/// # Errors
+/// When the lab has mistakes, nothing was built, or something else was.
+pub fn load(request: &LabRequest, program: PathBuf, reporter: &dyn Reporter) -> Result<Runnable, ImagesError> {
+    let catalog = lab::catalog(&request.file, reporter)?;
+    let lab = request.lab(&catalog, reporter)?;
+    let Some(manifest) = Manifest::load(&lab.out)? else {
+        return Err(ImagesError::NothingBuilt { out: lab.out });
+    };
+    same_lab(&lab, &manifest)?;
+    let systems = manifest.systems();
+    let sample: Vec<_> = lab.nodes.iter().filter(|n| systems.of(n) == SAMPLE).map(|n| n.name.clone()).collect();
+    if !sample.is_empty() {
+        let nodes = if sample.len() < lab.nodes.len() { sample } else { Vec::new() };
+        return Err(ImagesError::Sample { out: lab.out, nodes });
+    }
+    lab.nodes.iter().try_for_each(|node| catalog.agree(&systems, node))?;
+    let nodes =
+        lab.nodes.iter().map(|node| node_spec(&lab, &catalog, Some(&manifest), node)).collect::<Result<_, _>>()?;
+    let spec = GridSpec {
+        lab: lab.name.clone(),
+        file: request.file.clone(),
+        user: lab.users.first().map_or(&lab.hostowner, |u| &u.name).clone(),
+        base: lab.ports,
+        program,
+        subnet: lab.network.subnet,
+        gateway: lab.network.gateway,
+        nodes,
+    };
+    let grid = Grid::new(&lab.out);
+    Ok(Runnable { systems, lab, catalog, spec, grid })
+}
+
+/// The images must be those of the lab as it is described now, as far as
+/// running it goes: what the medium is called, and which formats there are,
+/// does not matter.
+fn same_lab(lab: &Lab, manifest: &Manifest) -> Result<(), ImagesError> {
+    let out = lab.out.clone();
+    if manifest.lab != lab.name {
+        return Err(ImagesError::OtherLab { out, found: manifest.lab.clone(), lab: lab.name.clone() });
+    }
+    let now =
+        serde_json::to_value(lab).map_err(|source| ImagesError::Read { path: out.clone(), source: source.into() })?;
+    let then = manifest.inputs.get("lab").cloned().unwrap_or_default();
+    let keys = ["network", "nodes", "users", "hostowner", "authdom", "timezone", "controllers"];
+    match keys.into_iter().find(|key| now[key] != then[key]) {
+        Some(key) => Err(ImagesError::Changed { out, key }),
+        None => Ok(()),
+    }
+}
+
+/// A node as it is run: what the lab says of it, and which image it starts
+/// from, if something was built.
+///
+/// # Errors
+/// When one of its roles is not known.
+pub fn node_spec(
+    lab: &Lab,
+    catalog: &Catalog,
+    manifest: Option<&Manifest>,
+    node: &Node,
+) -> Result<NodeSpec, RenderError> {
+    let systems = manifest.map(Manifest::systems).unwrap_or_default();
+    let found = manifest.and_then(|m| m.artifact_of(&node.name, &Format::to_run()));
+    let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
+    let (format, name, sha256) = match found {
+        Some((format, name, artifact)) => (format, name.to_owned(), artifact.sha256.clone()),
+        // Told when somebody wants to start it.
+        None => (Format::Qcow2, String::new(), String::new()),
+    };
+    Ok(NodeSpec {
+        name: node.name.clone(),
+        image: lab.out.join(name),
+        format: format.spec().run.and_then(|run| DiskFormat::named(run.driver)).unwrap_or(DiskFormat::Raw),
+        sha256,
+        board: node.board,
+        controller: lab.controller(node, format),
+        firmware: node.firmware,
+        nic: node.nic,
+        mac: node.mac,
+        ip: node.ip,
+        cpus: node.cpus,
+        memory: node.memory,
+        ready: if cpu { format!("\n{}# ", node.name) } else { "\ninit: starting /bin/rc".to_owned() },
+        shell: cpu,
+        // What a card in QEMU shows on its screen is not known.
+        screen: !cpu && !node.board.is_pi(),
+        // QEMU's Pi has no network.
+        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(&systems, node)? },
+    })
+}
+
+impl Runnable {
+    /// The nodes of these names, in their order; if there are none, all that QEMU
+    /// runs.
+    ///
+    /// # Errors
+    /// When a name is no node's.
+    pub fn names(&self, names: &[String], reporter: &dyn Reporter) -> Result<Vec<String>, LabError> {
+        lab::nodes(&self.lab, names)?;
+        if !names.is_empty() {
+            return Ok(names.to_vec());
+        }
+        let (can, cannot): (Vec<_>, Vec<_>) = self.spec.nodes.iter().partition(|n| n.board.is_emulated());
+        for node in cannot {
+            reporter.note(&Note::NotEmulated { node: node.name.clone(), board: node.board.name() });
+        }
+        Ok(can.into_iter().map(|n| n.name.clone()).collect())
+    }
+
+    /// Notes on the images that were made with other secrets than the lab has now.
+    pub fn stale(&self, secrets: &Secrets) -> Vec<Note> {
+        let images = self.spec.nodes.iter().filter(|n| !n.sha256.is_empty());
+        stale::notes(images.map(|n| (n.name.as_str(), n.image.as_path())), secrets, &self.lab.hostowner)
+    }
+
+    /// Makes sure that the images of the nodes are there and are what was built.
+    ///
+    /// # Errors
+    /// When one is missing or differs from the manifest.
+    pub fn verify(&self, names: &[String]) -> Result<(), ImagesError> {
+        lab::nodes(&self.lab, names)?;
+        for node in names.iter().filter_map(|name| self.spec.nodes.iter().find(|n| n.name == *name)) {
+            let name = &node.name;
+            if node.sha256.is_empty() {
+                return Err(ImagesError::NoImage { node: name.clone() });
+            }
+            let found = match regular(&node.image).and_then(digest::of) {
+                Err(_) if stop::asked() => return Err(ImagesError::Interrupted),
+                other => other.map_err(|source| ImagesError::Image { node: name.clone(), source })?,
+            };
+            same_digest(&node.image, found, &node.sha256, name)?;
+        }
+        Ok(())
+    }
+}
+
+fn same_digest(path: &Path, found: String, expected: &str, node: &str) -> Result<(), ImagesError> {
+    if found == expected {
+        return Ok(());
+    }
+    let (path, expected, node) = (path.to_owned(), expected.to_owned(), node.to_owned());
+    Err(ImagesError::Differs { path, found, expected, node })
+}
+
+/// Path of the image of a Raspberry Pi for its card, which is there and is what
+/// was built.
+///
+/// # Errors
+/// When the lab has mistakes, the node is none, or its image is missing or differs.
+pub fn card(request: &LabRequest, node: &str, reporter: &dyn Reporter) -> Result<PathBuf, ImagesError> {
+    let catalog = lab::catalog(&request.file, reporter)?;
+    let lab = request.lab(&catalog, reporter)?;
+    let name = node.to_owned();
+    if !lab::nodes(&lab, std::slice::from_ref(&name))?.iter().all(|n| n.board.is_pi()) {
+        return Err(ImagesError::NoBoard { node: name });
+    }
+    let mut manifest = Manifest::load(&lab.out)?.filter(|m| m.lab == lab.name);
+    if let Some(manifest) = &mut manifest {
+        manifest.artifacts.retain(|name, _| lab.out.join(name).exists());
+    }
+    let found = manifest.as_ref().and_then(|m| m.artifact_of(node, &Format::to_flash()));
+    let Some((_, file, artifact)) = found else { return Err(ImagesError::NoCard { node: name, out: lab.out }) };
+    let path = lab.out.join(file);
+    let found = regular(&path).and_then(digest::of);
+    let found = found.map_err(|source| ImagesError::Read { path: path.clone(), source })?;
+    same_digest(&path, found, &artifact.sha256, node)?;
+    Ok(path)
+}

@@ -1,0 +1,26 @@
+//! Use cases: what a program asks of the whole library, such as a build. They
+//! call the stages in order, and know the lab's folder, the output folder and
+//! where this machine keeps media. They print nothing: a [`Reporter`] hears of
+//! notes and progress. Their errors and notes state facts, without the words of
+//! a command line; [`crate::cli`] adds those.
+
+pub mod build;
+pub mod buildable;
+mod choices;
+pub mod host;
+pub mod images;
+pub mod lab;
+pub mod media;
+mod note;
+mod plan;
+mod reporter;
+mod stale;
+
+pub use build::{BuildError, BuildOutcome, BuildRequest, Compared, build, rebuild};
+pub use buildable::{Buildable, buildable};
+pub use images::ImagesError;
+pub use lab::{LabError, LabRequest};
+pub use media::MediaError;
+pub use note::{Note, few};
+pub use plan::plan;
+pub use reporter::{Reporter, Silent, Watched};
