@@ -59,7 +59,7 @@ pub fn size(text: &str) -> Result<u64, Problem> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sectors {
     pub bytes: u64,
-    /// What was rounded, as a note to whoever wrote the size.
+    /// Note on the rounding, for the author of the size.
     pub rounded: Option<String>,
 }
 
