@@ -88,10 +88,10 @@ fn check_media(draft: &Draft, notes: &Notes<'_>) {
     }
 }
 
-/// `known` are the lab's media; the releases that p9img knows are no mistake
-/// either, but so many that only a likely one is named: one that is spelled
-/// alike, or the newest of the system that has this name. `otherwise` is the
-/// help where there is none.
+/// Problem of a medium that does not exist. `known` are the lab's media; the names
+/// of p9img's releases are right, too, but they are so many that only a likely one
+/// is suggested: one with a similar spelling, or the newest of the system that has
+/// this name. `otherwise` is the help if there is none.
 pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<String>) -> Problem {
     let problem = Problem::new(Kind::UnknownName, format!("Unknown medium {}", quote(name))).expected(choice(known));
     let releases = || releases::all().iter().map(|r| r.name.as_str());
