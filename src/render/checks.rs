@@ -1,10 +1,10 @@
-//! The checks that roles bring along: what `p9img test` types on a node's
-//! console, or runs on this machine, and what must come back.
+//! Checks of roles: the commands that `p9img test` types on a node's console, or
+//! runs on this machine, and the output that they must have.
 //!
-//! A check belongs to a role's folder (or to the distribution, for what every
-//! node must do) and is rendered once for each node with the role and each
-//! place where it is tried. Passwords are known to `answers` alone, which are
-//! typed when a program asks for them and are never printed.
+//! A check belongs to a role's folder (or to the distribution, for facts that hold
+//! on every node) and is rendered once for each node with the role and each node or
+//! host that it is tried on. Only `answers` has passwords; they are typed when a
+//! program asks for them, and never printed.
 
 use super::RenderError;
 use super::catalog::Catalog;

@@ -154,7 +154,7 @@ mod tests {
         let mistakes = catalog.wrong_nodes(&lab, &Secrets::stand_in("bootes", &[] as &[&str]));
         let said = |mistake| Mistakes { file: "lab.toml".into(), mistakes: vec![mistake], left_off: 0 }.render(false);
         let short = |text: String| text.replace(&format!("{}/", dir.path().display()), "");
-        // What is refused there, a build refuses, too.
+        // A build refuses the same nodes.
         let systems = Systems::from("9legacy");
         let built = render(&lab, &lab.nodes[0], &catalog, &systems, &Secrets::stand_in("bootes", &["glenda"]));
         assert!(mistakes.is_empty() || built.is_err() || text.contains("medium"), "{mistakes:?}");
