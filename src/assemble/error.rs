@@ -1,4 +1,4 @@
-//! What can keep a disk from being put together.
+//! Errors of assembling a disk.
 
 use crate::count;
 use crate::disk::DiskError;
@@ -10,7 +10,7 @@ use crate::partition::LayoutError;
 use crate::render::RenderError;
 use std::io;
 
-/// Why a node's disk cannot be put together.
+/// Reason why a node's disk cannot be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
     #[error(transparent)]

@@ -4,7 +4,7 @@
 //! offset.
 //!
 //! [`Assembler`] calls the stages in their order; `boot` has the ways that nodes
-//! start, [`report`] what is said of the result. This folder may ask all that are
+//! start, [`report`] the report of the result. This folder may ask all that are
 //! before it (`lab`, `media`, `render`, `partition`, `root`, `disk`), and knows
 //! nothing of artifacts.
 
@@ -62,11 +62,11 @@ pub struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    /// Finds what the nodes have in common. `media` are those that nodes of
-    /// the lab are built from, each once, under its name in the lab.
+    /// Selects the common files of the nodes. `media` are those that nodes of the
+    /// lab are built from, each once, under its name in the lab.
     ///
     /// # Errors
-    /// When a pattern of the lab is not valid, or the medium of a node is not there.
+    /// Fails when a pattern of the lab is not valid, or `media` lacks the medium of a node.
     pub fn new(
         lab: &'a Lab,
         media: &'a [Medium],
@@ -89,17 +89,17 @@ impl<'a> Assembler<'a> {
         Ok(Self { lab, media, systems, catalog, secrets, firmware: None, trees, bases: Bases::default() })
     }
 
-    /// The same with firmware for the lab's Pis.
+    /// The same assembler with firmware for the lab's Pis.
     pub fn with_firmware(self, firmware: Option<Firmware>) -> Self {
         Self { firmware, ..self }
     }
 
-    /// The same with other secrets.
+    /// The same assembler with other secrets.
     pub fn with_secrets(self, secrets: &'a Secrets) -> Self {
         Self { secrets, ..self }
     }
 
-    /// For the marks of disks that hold secrets; see [`crate::artifact::Job`].
+    /// Key for the marks of disks that hold secrets; see [`crate::artifact::Job`].
     pub fn key(&self) -> [u8; 32] {
         self.secrets.derive("marks of artifacts")
     }
@@ -109,10 +109,10 @@ impl<'a> Assembler<'a> {
         Plan::new(self.lab, self.media, nodes.iter().map(|n| n.plan.clone()).collect())
     }
 
-    /// What the nodes' common parts are remembered by, by their numbers
-    /// ([`crate::read_at::Origin`]): digests of all that they are made of.
-    /// `seen` stands for the bytes of each medium's files, by its name, `program`
-    /// for this program. Nothing of a medium that is not in `seen`.
+    /// Digests that identify the nodes' common parts in later builds, by their
+    /// numbers ([`crate::read_at::Origin`]). `seen` has a fingerprint of each
+    /// medium's files, by its name, and `program` stands for this program. A medium
+    /// that is not in `seen` has none.
     pub fn bases(&self, seen: &BTreeMap<String, [u8; 32]>, program: &[u8]) -> BTreeMap<u64, [u8; 32]> {
         let key = |(number, _): &TreeKey, tree: &Tree, layout: &str| -> Option<[u8; 32]> {
             let mut hash = Sha256::new();
@@ -138,7 +138,7 @@ impl<'a> Assembler<'a> {
     /// hexadecimal; `jobs` threads compute it.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// Fails when a file of a medium cannot be read.
     pub fn digests(&self, jobs: NonZeroUsize) -> io::Result<Vec<String>> {
         let of = |number: usize| -> io::Result<String> {
             let own = self.trees.iter().filter(|((n, _), _)| *n == number);
@@ -173,8 +173,8 @@ impl<'a> Assembler<'a> {
     /// One node's disk, for `formats`.
     ///
     /// # Errors
-    /// When its roles cannot be rendered, the medium lacks a file, or the disk
-    /// is too small.
+    /// Fails when the node's roles cannot be rendered, the medium lacks a file, or
+    /// the disk is too small.
     pub fn node(&self, node: &Node, formats: &[Format]) -> Result<Assembled, AssembleError> {
         stop::go_on().map_err(AssembleError::Interrupted)?;
         let name = || node.name.clone();
@@ -227,7 +227,7 @@ impl<'a> Assembler<'a> {
         Ok(Assembled { plan, disk: Arc::new(disk), secret })
     }
 
-    /// What a node of the lab is built from.
+    /// Medium that a node of the lab is built from.
     fn medium(&self, node: &Node) -> &Medium {
         let Ok(number) = number(self.lab, self.media, node) else {
             unreachable!("the media of all nodes were looked for");
@@ -243,7 +243,8 @@ impl<'a> Assembler<'a> {
         Ok(Arc::new(Tree::overlay(base, &additions, &parent)))
     }
 
-    /// Refuses a tree without files of the medium that the node needs.
+    /// Refuses a tree from which patterns leave out files of the medium that the
+    /// node needs.
     fn complete(&self, node: &Node, tree: &Tree, rendered: &Rendered) -> Result<(), AssembleError> {
         let medium = &self.medium(node).tree;
         let left_out = |path: &str| tree.find(path.as_bytes()).is_none() && medium.find(path.as_bytes()).is_some();
@@ -289,7 +290,7 @@ fn systems(lab: &Lab, media: &[Medium]) -> Systems {
     Systems::new(distribution(&lab.medium), own.collect())
 }
 
-/// The number among `media` of what a node is built from.
+/// Number of a node's medium among `media`.
 fn number(lab: &Lab, media: &[Medium], node: &Node) -> Result<usize, AssembleError> {
     let name = lab.medium_of(node);
     let missing = || AssembleError::NoMedium { node: node.name.clone(), medium: name.to_owned() };

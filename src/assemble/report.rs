@@ -1,6 +1,6 @@
 //! The report of a build: every address, size, offset, id and time of every node.
 //!
-//! `p9img plan` shows it before a byte is written, and `manifest.json` keeps it.
+//! `p9img plan` shows it before a byte is written, and `manifest.json` records it.
 //! Two equal reports give equal artifacts.
 
 use crate::hex::hex;
@@ -13,16 +13,16 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// What a build makes.
+/// Plan of a build.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
-    /// Version of p9img, which decides the bytes with everything below.
+    /// Version of p9img, which decides the bytes together with all values below.
     pub p9img: &'static str,
     pub lab: Lab,
     /// The medium of all nodes, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub medium: Option<MediumPlan>,
-    /// Several.
+    /// The media of the nodes, if they are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediumPlan>,
     pub nodes: Vec<NodePlan>,
@@ -51,9 +51,9 @@ pub struct MediumPlan {
     pub distribution: &'static str,
     /// Files and directories on it.
     pub entries: usize,
-    /// Where owners, modes and times came from.
+    /// Source of the owners, modes and times.
     pub metadata: String,
-    /// What is on it and was not taken, because it is an old node's own.
+    /// Files and folders on it that were left out, because they are an old node's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }
@@ -76,7 +76,7 @@ pub struct NodePlan {
     pub name: String,
     /// Id of its machine, as in an OVA: derived from the lab's and the node's name.
     pub uuid: Uuid,
-    /// What it is built from, where that is not the same for all nodes.
+    /// Name of its medium, if the nodes of the lab are built from several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub medium: Option<String>,
     pub roles: Vec<String>,
@@ -91,10 +91,10 @@ pub struct NodePlan {
     pub layout: Layout,
     /// Files and directories in the root file system.
     pub entries: usize,
-    /// What the root is, and its partition.
+    /// File system of the root, and the partition that the kernel finds it by.
     pub fs: Fs,
     pub root: &'static str,
-    /// Bytes of the root partition's data that are used, and that there are.
+    /// Bytes of the root partition's data: those in use, and all.
     pub used: u64,
     pub capacity: u64,
     pub plan9_ini: String,
@@ -106,7 +106,7 @@ pub struct NodePlan {
     /// node's.
     #[serde(flatten)]
     pub root_config: BTreeMap<&'static str, String>,
-    /// What the roles add to the medium's tree.
+    /// Changes that the roles make to the medium's tree.
     pub files: Vec<FilePlan>,
 }
 
@@ -114,7 +114,7 @@ pub struct NodePlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FilePlan {
     pub path: String,
-    /// `file`, `folder`, `removed`, or what it is a copy of.
+    /// `file`, `folder`, `removed`, `listener`, or `copy of` and a path.
     pub what: String,
     /// As stat(5) has it, in octal; none: as the original's.
     pub mode: Option<String>,
@@ -122,9 +122,9 @@ pub struct FilePlan {
     pub gid: String,
     /// Bytes of a rendered file.
     pub len: Option<u64>,
-    /// SHA-256 of the bytes; none for what holds a secret.
+    /// SHA-256 of the bytes of a rendered file; none for one that contains a secret.
     pub sha256: Option<String>,
-    /// Which role or template it comes from.
+    /// Role or distribution that it comes from.
     pub from: String,
 }
 

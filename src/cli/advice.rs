@@ -1,5 +1,6 @@
 //! Words of the command line for errors and notes of the library, which name no
-//! command and no argument: the fact, and then which of them helps.
+//! command and no argument: each text has the fact, and then the command or
+//! argument that helps.
 
 use super::{Usage, say};
 use crate::artifact;
@@ -62,12 +63,12 @@ pub fn is_usage(error: &(dyn Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(BuildError::NoFormat | BuildError::NoneFits))
 }
 
-/// The mistakes of a lab file, if an error is that.
+/// The mistakes of a lab file, if the error has them.
 pub fn mistakes<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Mistakes> {
     innermost(error).downcast_ref()
 }
 
-/// The error that says something: not one that passes another one on.
+/// The error with the message: not one that passes another error on.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let inner: Option<&(dyn Error + 'static)> = if let Some(e) = error.downcast_ref::<LabError>() {
         match e {

@@ -21,23 +21,23 @@ pub enum Place {
     Whole {
         fs: Box<dyn FileSystem>,
         path: Option<String>,
-        /// Bytes of the image; of a medium without end.
+        /// Bytes of the image; [`u64::MAX`] for a medium.
         len: u64,
     },
 }
 
-/// Takes a disk out of what it is wrapped in.
+/// Takes a disk out of its container, such as a qcow2 image.
 pub type Unwrap<'a> = &'a mut dyn FnMut(Arc<dyn ReadAt>) -> std::io::Result<Arc<dyn ReadAt>>;
 
-/// Opens what `place` names.
+/// Opens the image or medium that `place` names.
 ///
 /// # Errors
-/// When there is no such image or it is none.
+/// Fails when there is no such file or folder, or it is neither an image nor a medium.
 pub fn open(place: &str) -> anyhow::Result<Place> {
     open_by(place, &mut crate::artifact::from)
 }
 
-/// As [`open`]; `unwrap` takes the disk out of what it is wrapped in.
+/// As [`open`]; `unwrap` takes the disk out of its container.
 ///
 /// # Errors
 /// As [`open`].
@@ -74,7 +74,7 @@ pub fn open_by(place: &str, unwrap: Unwrap<'_>) -> anyhow::Result<Place> {
     Ok(Place::Disk { disk, partition: partition.filter(|p| !p.is_empty()), path })
 }
 
-/// What has no partitions; who names one is told so.
+/// A file system without partitions; a place that names a partition of it is an error.
 fn whole(fs: Box<dyn FileSystem>, path: Option<String>, len: u64, image: &Path) -> anyhow::Result<Place> {
     if let Some(name) = path.as_deref().filter(|p| !p.is_empty() && !p.contains('/'))
         && fs.find(name.as_bytes()).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
@@ -96,7 +96,8 @@ fn after(place: &str, head: &str) -> Option<Option<String>> {
     }
 }
 
-/// File names may hold colons: the shortest prefix that exists is the image.
+/// Splits a place into the image and the rest. File names may have colons: the
+/// shortest prefix that exists is the image.
 pub fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
     let ends = place.match_indices(':').map(|(i, _)| i).chain([place.len()]);
     for end in ends {
@@ -113,7 +114,7 @@ pub fn split(place: &str) -> anyhow::Result<(&Path, Option<String>)> {
 /// (`%1B` for a control character), and its path in the file system.
 ///
 /// # Errors
-/// When there is none.
+/// Fails when there is no such file or directory.
 pub fn find(fs: &dyn FileSystem, path: &str) -> io::Result<(Vec<u8>, Node)> {
     let (plain, meant) = (path.as_bytes().to_vec(), shown::bytes(path));
     match fs.find(&plain) {
@@ -126,7 +127,7 @@ pub fn find(fs: &dyn FileSystem, path: &str) -> io::Result<(Vec<u8>, Node)> {
 /// Opens the file system of one partition.
 ///
 /// # Errors
-/// When there is no such partition or it holds no file system that is known.
+/// Fails when there is no such partition, or it has no file system that p9img reads.
 pub fn open_partition(disk: &DiskImage, name: &str) -> anyhow::Result<Box<dyn FileSystem>> {
     let lba = disk.find(name).map_err(|e| Usage(e.to_string()))?.lba();
     let beside = |name: &str| disk.beside(name);
@@ -135,7 +136,8 @@ pub fn open_partition(disk: &DiskImage, name: &str) -> anyhow::Result<Box<dyn Fi
     fs.with_context(|| format!("Cannot read the partition {name}"))
 }
 
-/// What there is instead of a file system that p9img knows, if that has a name.
+/// Error that names the format that is there instead of a file system, if p9img
+/// knows its name.
 fn better(e: fs::OpenError, bytes: &dyn ReadAt) -> anyhow::Error {
     match (&e, foreign::name(bytes)) {
         (fs::OpenError::Unknown { .. }, Ok(Some(found))) => found.into(),
@@ -146,7 +148,7 @@ fn better(e: fs::OpenError, bytes: &dyn ReadAt) -> anyhow::Error {
 /// The bytes of one partition.
 ///
 /// # Errors
-/// When there is none of that name.
+/// Fails when there is no partition of that name.
 pub fn partition(disk: &DiskImage, name: &str) -> anyhow::Result<Arc<dyn ReadAt>> {
     match disk.partition(name) {
         Ok(window) => Ok(Arc::new(window)),

@@ -14,7 +14,7 @@ const INTERRUPTED: i32 = 130;
 /// Returns a flag that becomes true when the user interrupts.
 ///
 /// # Errors
-/// When the signal handlers cannot be installed.
+/// Fails when the signal handlers cannot be installed.
 pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     listen().context("Cannot listen for interrupts")
 }
@@ -26,7 +26,7 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
 pub fn listen() -> io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // Registered first, so that it sees the flag as it was before this signal.
+        // Registered first: it acts on the flag as it was before this signal.
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, flag.clone())
             .and_then(|_| signal_hook::flag::register(signal, flag.clone()))?;
     }
@@ -35,9 +35,9 @@ pub fn listen() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// Lets a write past `ulimit -f` fail with an error of its own, instead of ending
-/// the program without a word. Caught rather than ignored: programs that are
-/// started from here get what is usual.
+/// the program without a message. The signal is caught rather than ignored:
+/// programs that are started from here get its usual action.
 pub fn outlive_file_limit() {
-    // Where it cannot be caught, everything is as it was.
+    // If it cannot be caught, the program behaves as usual.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
 }

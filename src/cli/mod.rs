@@ -1,7 +1,6 @@
 //! The command line: `commands` has one file for each subcommand, and this is the
-//! only place that prints. Results go to stdout, progress and messages to stderr.
-//! What a command does is a use case of [`crate::ops`], where it is more than
-//! asking and printing.
+//! only folder that prints. Results go to stdout, progress and messages to stderr.
+//! A command that does more than ask and print is a use case of [`crate::ops`].
 
 mod advice;
 mod commands;
@@ -18,13 +17,13 @@ use clap::Parser as _;
 use commands::Cli;
 use std::process::ExitCode;
 
-/// How a run ended, as an exit code.
+/// Result of a run, as an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Good = 0,
-    /// What was asked could not be done.
+    /// An error kept the command from its work.
     Failed = 1,
-    /// What was asked makes no sense.
+    /// The arguments are wrong.
     Usage = 2,
     /// A verification found a difference.
     Differs = 3,
@@ -35,7 +34,7 @@ pub enum Outcome {
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// Parses the arguments, runs the command, prints what went wrong.
+/// Parses the arguments, runs the command, and prints an error if it fails.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.global.color.apply();

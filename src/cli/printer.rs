@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Prints notes on stderr, and draws a bar there while something takes long.
+/// Prints notes on stderr, and draws a bar there during work that takes long.
 pub struct Printer {
     quiet: bool,
     bar: Mutex<Option<Progress>>,
@@ -30,7 +30,7 @@ impl Reporter for Printer {
 
     fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        // A bar that is always full, where nobody says how much is to come.
+        // If the total is not known, the bar is always full.
         bar.get_or_insert_with(|| Progress::new(self.quiet)).show(what, done, total.unwrap_or(done));
     }
 

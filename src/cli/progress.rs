@@ -1,4 +1,4 @@
-//! A progress bar on stderr for what takes more than a second.
+//! A progress bar on stderr for work that takes more than a second.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -39,8 +39,7 @@ impl Progress {
     }
 }
 
-/// A sign of life for work whose length is not known; drawn after a second,
-/// gone when dropped.
+/// Moving mark for work of unknown length; drawn after a second, gone when dropped.
 pub struct Spinner {
     done: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,

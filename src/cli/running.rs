@@ -1,5 +1,6 @@
-//! What status, console, screenshot and down begin with: what runs in the
-//! output folder, whatever became of the lab since, and how the two differ.
+//! The run in the output folder, for status, console, screenshot and down: the
+//! nodes that run, even if the lab has changed since, and the differences between
+//! the two.
 
 use super::commands::up;
 use super::printer::Printer;
@@ -19,16 +20,16 @@ use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a lab file that are looked at for its output folder.
+/// Bytes of a lab file that are read to find its output folder.
 const LARGEST: u64 = 1 << 20;
 
-/// A run, and the lab beside it.
+/// A run, and the lab of its nodes.
 pub struct Running {
     pub grid: Grid,
     pub state: Option<State>,
-    /// The lab as it is described now; else why it cannot be read.
+    /// The lab as it is described now, or the error of reading it.
     lab: Result<Lab, anyhow::Error>,
-    /// The lab's nodes, as far as they are known.
+    /// The lab's nodes; none if the lab cannot be read.
     pub known: Vec<NodeSpec>,
     /// The lab's nodes in its order, then others that run.
     pub nodes: Vec<Seen>,
@@ -47,11 +48,10 @@ pub struct Seen {
     in_lab: bool,
 }
 
-/// Looks at what runs.
+/// Finds the run of a lab, and the state of each node.
 ///
 /// # Errors
-/// Only when `--lab` and `--out` cannot be made sense of: a lab that cannot be
-/// read is noted.
+/// Never: a lab that cannot be read is noted.
 pub fn look(cli: &GlobalArgs, out: Option<&PathBuf>) -> anyhow::Result<Running> {
     let catalog = ops::lab::catalog(&cli.lab, &Printer::new(cli));
     let lab = match &catalog {
@@ -86,8 +86,8 @@ pub fn after_up(lab: &images::Runnable) -> Running {
     Running::of(Grid::new(&lab.lab.out), Ok(lab.lab.clone()), lab.spec.nodes.clone(), Vec::new())
 }
 
-/// The run in the output folder; where nothing runs there and nobody named it,
-/// another one that was started for the same lab file.
+/// The run in the output folder; if nothing runs there and the user did not name
+/// it, another one that was started for the same lab file.
 fn found(cli: &GlobalArgs, folder: &Path, named: bool, notes: &mut Vec<String>) -> Grid {
     let (grid, file) = (Grid::new(folder), real(&cli.lab));
     if named {
@@ -112,11 +112,11 @@ fn found(cli: &GlobalArgs, folder: &Path, named: bool, notes: &mut Vec<String>) 
     }
 }
 
-/// The output folder that a lab file names, be it right or wrong otherwise.
+/// The output folder that a lab file names, even if the file has mistakes.
 fn out_of(file: &Path) -> PathBuf {
     let dir = file.parent().unwrap_or(Path::new(""));
     let mut bytes = Vec::new();
-    // A pipe or a device would be waited for.
+    // Reading a pipe or a device would wait.
     if file.is_file()
         && let Ok(file) = std::fs::File::open(file)
     {
@@ -168,7 +168,7 @@ impl Running {
         Self { grid, state, lab, known, nodes, notes }
     }
 
-    /// Says what differs from the lab, on stderr.
+    /// Prints the differences from the lab on stderr.
     pub fn tell_notes(&self, cli: &GlobalArgs) {
         if !cli.quiet {
             self.notes.iter().for_each(|note| say::note(note));
@@ -179,10 +179,10 @@ impl Running {
         self.nodes.iter().any(|n| n.state != NodeState::Down) || !self.grid.running().is_empty()
     }
 
-    /// Why the lab cannot be read, when nothing runs that one could go by.
+    /// Passes the run on if something runs or the lab can be read.
     ///
     /// # Errors
-    /// That.
+    /// Error of reading the lab.
     pub fn lab_or_running(self) -> anyhow::Result<Self> {
         if self.anything_runs() || self.lab.is_ok() {
             return Ok(self);
@@ -198,7 +198,7 @@ impl Running {
     /// Makes sure that each name is that of a node which runs or is in the lab.
     ///
     /// # Errors
-    /// When one is neither.
+    /// Fails when a node of that name neither runs nor is in the lab.
     pub fn names(&self, names: &[String]) -> anyhow::Result<()> {
         let wrong = names.iter().find(|name| !self.nodes.iter().any(|n| n.name == **name));
         let Some(name) = wrong else { return Ok(()) };
@@ -210,13 +210,13 @@ impl Running {
     /// A node that runs, or is in the lab.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// Fails when there is no node of that name.
     pub fn node(&self, name: &str) -> anyhow::Result<&Seen> {
         self.names(&[name.to_owned()])?;
         self.nodes.iter().find(|n| n.name == name).context("There is no such node")
     }
 
-    /// For programs: each node, what it does, and its ports on this host.
+    /// Report for programs: each node, its state, and its ports on this host.
     pub fn report(&self) -> serde_json::Value {
         let installed = Installed::find();
         let ports = self.ports();
@@ -246,10 +246,10 @@ impl Running {
         })
     }
 
-    /// For people: the same.
+    /// Prints the same for people.
     ///
     /// # Errors
-    /// When stdout cannot be written.
+    /// Fails when stdout cannot be written.
     pub fn tell(&self) -> anyhow::Result<()> {
         let width = self.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
         for node in &self.nodes {
@@ -303,7 +303,7 @@ impl Running {
     }
 }
 
-/// How a node that runs differs from the lab, or from one that does its work.
+/// Differences of a node that runs from the lab, or from a node that works.
 fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
     let name = &node.name;
     let mut out = Vec::new();

@@ -1,5 +1,5 @@
-//! Printing for people. What comes from images, media, servers and guests may
-//! hold escape sequences: no text leaves here that a terminal would act on.
+//! Printing for people. Texts from images, media, servers and guests may contain
+//! escape sequences: no text leaves here that a terminal would act on.
 
 use super::advice;
 use crate::guest::check::Outcome;
@@ -11,8 +11,9 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Prints an error with its causes, one a line. What it quotes, such as the
-/// end of a console, does not steer the terminal; so with all that follows.
+/// Prints an error with its causes, one on each line. Text that it quotes, such as
+/// the end of a console, does not control the terminal; this holds for all
+/// functions here.
 pub fn error(e: &anyhow::Error) {
     if let Some(mistakes) = e.chain().find_map(advice::mistakes) {
         return report(&mistakes.render(colored()));
@@ -45,12 +46,12 @@ pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{NOTE}note{NOTE:#}: {}", visible(text));
 }
 
-/// Prints how far something is, on stderr.
+/// Prints the progress of some work on stderr.
 pub fn progress(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", visible(text));
 }
 
-/// Prints how a check ended.
+/// Prints the outcome of a check.
 ///
 /// # Errors
 /// As [`line`].
@@ -66,7 +67,7 @@ pub fn check(outcome: &Outcome, text: &str, seconds: f64) -> io::Result<()> {
 /// Prints one line of the result.
 ///
 /// # Errors
-/// When stdout cannot be written; a reader that has gone away is no error.
+/// Fails when stdout cannot be written; a reader that has gone away is no error.
 pub fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
     styled(format_args!("{}", visible(&text.to_string())))
 }
@@ -84,7 +85,7 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> io::Result<()> {
     styled(format_args!("{}", crate::visible::json(value)?))
 }
 
-/// Prints one of several results for programs, each a line.
+/// Prints one of several results for programs, on one line.
 ///
 /// # Errors
 /// As [`line`].
@@ -92,7 +93,7 @@ pub fn json_line(value: &(impl serde::Serialize + ?Sized)) -> io::Result<()> {
     styled(format_args!("{}", crate::visible::json_line(value)?))
 }
 
-/// A closed pipe ends the output, not the program in error.
+/// Ends the program without an error if the pipe is closed.
 pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

@@ -87,7 +87,8 @@ pub struct Fixed {
 
 const FREE: Fixed = Fixed { arch: None, cpus: None, memory: None, controller: None, nic: None };
 
-/// A Raspberry Pi with the firmware of the first ones, and what all have alike.
+/// Row of a Raspberry Pi, with the values that all of them have and the firmware of
+/// the first ones.
 const fn pi(board: Board, word: &'static str, of: &'static str, cpus: u32, memory: u64) -> BoardSpec {
     BoardSpec {
         board,

@@ -1,5 +1,5 @@
-//! Values judged against each other: what appears twice, who needs whom, which
-//! address is whose. Every function asks one question, and changes nothing.
+//! Checks of values against each other: duplicates, roles that need others,
+//! addresses of two nodes. Every function checks one rule, and changes nothing.
 
 use super::board::{Board, Boot, SizeKey};
 use super::draft::{Draft, NodeDraft, PORTS_MIN};
@@ -88,10 +88,10 @@ fn check_media(draft: &Draft, notes: &Notes<'_>) {
     }
 }
 
-/// `known` are the lab's media; the releases that p9img knows are no mistake
-/// either, but so many that only a likely one is named: one that is spelled
-/// alike, or the newest of the system that has this name. `otherwise` is the
-/// help where there is none.
+/// Problem of a medium that does not exist. `known` are the lab's media; the names
+/// of p9img's releases are right, too, but they are so many that only a likely one
+/// is suggested: one with a similar spelling, or the newest of the system that has
+/// this name. `otherwise` is the help if there is none.
 pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<String>) -> Problem {
     let problem = Problem::new(Kind::UnknownName, format!("Unknown medium {}", quote(name))).expected(choice(known));
     let releases = || releases::all().iter().map(|r| r.name.as_str());
@@ -107,7 +107,7 @@ pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<St
     }
 }
 
-/// How a medium of this name is given.
+/// Advice on how to add a medium of this name.
 fn section_of(name: &str) -> String {
     match names::label("", name) {
         Ok(_) => {
@@ -149,8 +149,8 @@ fn check_roles(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     }
 }
 
-/// A Pi is what it is: only its card can be chosen. QEMU's ARM machine has
-/// virtio devices alone.
+/// Checks the keys of a board: of a Pi's hardware, only the card can be chosen.
+/// QEMU's ARM machine has virtio devices alone.
 fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let board = node.board.as_ref().map_or(Board::default(), |b| b.value);
     let spec = board.spec();
@@ -183,7 +183,8 @@ fn check_board(node: &NodeDraft, facts: &[RoleFacts], notes: &Notes<'_>) {
 /// Bytes that Plan 9's kernels for the 386 can address: none uses PAE (9legacy
 /// `/sys/src/9/pc/memory.c`, MemMax; 9front `/sys/src/9/pc/memory.c`, ramscan).
 const MEMORY_386: u64 = 4 << 30;
-/// What a kernel for the node's architecture cannot use, and what cannot start it.
+/// Checks that the kernel for the node's architecture can use its processors and
+/// memory, and that its firmware can start it.
 fn check_machine(draft: &Draft, node: &NodeDraft, notes: &Notes<'_>) {
     let board = node.board.as_ref().map_or(Board::default(), |b| b.value);
     let (own, common) = (&node.hardware, &draft.defaults);
@@ -310,7 +311,7 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
     }
 }
 
-/// Ports of this machine must not come to an end before all nodes have theirs.
+/// Checks that the ports of this machine suffice for all nodes.
 fn check_local_ports(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     let Some(base) = &draft.ports else { return };
     let services = |node: &NodeDraft| {

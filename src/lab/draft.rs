@@ -24,7 +24,7 @@ pub const MEMORY_STEP: u64 = 4 << 20;
 pub const DISK_MIN: u64 = 64 << 20;
 /// An MBR counts sectors of 512 bytes in 32 bits.
 pub const DISK_MAX: u64 = 2 << 40;
-/// MAXMACH of Plan 9's pc kernels.
+/// Smallest MAXMACH of the kernels for PCs: 9front's with 32 bits.
 pub const CPUS_MAX: u32 = 32;
 /// The first port that needs no root.
 pub const PORTS_MIN: u16 = 1024;

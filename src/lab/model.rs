@@ -129,7 +129,7 @@ pub struct Network {
 pub struct Medium {
     #[serde(skip)]
     pub origin: Origin,
-    /// SHA-256 of the file as it is fetched, or lies there.
+    /// SHA-256 of the file, before it is decompressed.
     #[serde(skip)]
     pub sha256: Option<Digest>,
     /// Bytes of that file, where somebody has published it.

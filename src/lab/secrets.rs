@@ -230,7 +230,8 @@ impl Found {
         }
         let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
         let exposed = mode & 0o077 != 0;
-        // Where no file can be its owner's alone, there is nothing to be mended.
+        // On a file system that stores no modes, the user could not mend the file's, so
+        // it is accepted.
         if exposed && (linked.is_some() || modes::keeps(folder).unwrap_or(true)) {
             return Err(SecretsError::Readable { path: path.into(), mode });
         }

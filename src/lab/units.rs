@@ -55,11 +55,11 @@ pub fn size(text: &str) -> Result<u64, Problem> {
     u64::try_from(u128::from(whole) * u128::from(scale) + parts).map_err(|_| large())
 }
 
-/// A size of what lies on a disk: whole sectors.
+/// Size of a disk or partition: whole sectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sectors {
     pub bytes: u64,
-    /// What was rounded, as a note to whoever wrote the size.
+    /// Note on the rounding, for the author of the size.
     pub rounded: Option<String>,
 }
 

@@ -1,10 +1,10 @@
-//! TOML values that know where they stand, read without stopping at a mistake.
+//! TOML values with their positions, read without stopping at a mistake.
 //!
-//! serde's errors end a read, and the lab must hear of all its mistakes at
-//! once. So the spanned table is walked here: every accessor notes what is wrong
-//! and answers None, and the caller goes on. Which keys a section has is said in
-//! one place, [`KEYS`]: it finds unknown keys, makes suggestions, and tells when
-//! a key stands in the wrong section.
+//! serde's errors end a read, and the lab must report all of its mistakes at once.
+//! So the spanned table is walked here: every accessor notes a mistake and returns
+//! None, and the caller goes on. [`KEYS`] alone says which keys a section has: it
+//! finds unknown keys, makes suggestions, and recognizes a key in the wrong
+//! section.
 
 use super::mistakes::{Kind, Notes, Problem, capital, choice, quote, suggest};
 use std::collections::BTreeSet;

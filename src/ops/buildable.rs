@@ -1,4 +1,4 @@
-//! Nodes that can be built from a medium, and what stands in the way of others.
+//! Nodes that can be built from a medium, and the reasons why others cannot.
 
 use crate::lab::words::Word as _;
 use crate::lab::{Arch, Board, Fs};
@@ -10,13 +10,13 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub struct Buildable {
     pub architecture: &'static str,
-    /// PCs have none.
+    /// Board of the nodes; none for PCs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub board: Option<&'static str>,
     pub root: &'static str,
-    /// Roles that nodes of it can have.
+    /// Roles that these nodes can have.
     pub roles: Vec<String>,
-    /// Why some or all cannot, each a sentence.
+    /// Reasons why nodes with other roles, or any nodes, cannot be built, each a sentence.
     pub missing: Vec<String>,
 }
 
@@ -31,13 +31,13 @@ pub fn buildable(catalog: &Catalog, medium: &Medium, facts: &Facts) -> Vec<Build
 #[derive(Clone, Copy)]
 enum Machine {
     Pc(Arch),
-    /// QEMU's for 64-bit ARM.
+    /// QEMU's machine for 64-bit ARM.
     Virt,
     Pi(Board),
 }
 
-/// Why nodes with `roles` cannot be PCs of an architecture, each a sentence; none
-/// when they can.
+/// Reasons why nodes with `roles` cannot be PCs of an architecture, each a
+/// sentence; none if they can.
 pub fn missing(catalog: &Catalog, medium: &Medium, arch: Arch, roles: &[String]) -> Vec<String> {
     let build = build(catalog, medium, &Facts::of(medium, &[]), Machine::Pc(arch));
     if roles.iter().all(|role| build.roles.contains(role)) { Vec::new() } else { build.missing }

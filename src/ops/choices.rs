@@ -1,9 +1,9 @@
 //! Choices of requests that shaped the images of an output folder, its medium
 //! and formats, so that the next build makes the same again.
 //!
-//! They count as long as `lab.toml` says what it said when they were made, and
-//! nobody says others. They lie beside the artifacts and not in the manifest: a
-//! path of this machine has no place there.
+//! They count as long as `lab.toml` says what it said when they were made, and no
+//! request says otherwise. They are in a file next to the artifacts and not in the
+//! manifest, which names no path of this machine.
 
 use super::{BuildError, LabError, LabRequest, Note, Reporter, lab};
 use crate::artifact::Folder;
@@ -92,7 +92,7 @@ pub fn lab(request: &LabRequest, catalog: &Catalog, reporter: &dyn Reporter) -> 
     Ok((lab, Choices { lab: name, media, format, nodes: old.nodes }))
 }
 
-/// A medium as another working directory can name it, too.
+/// Name or path of a medium that is valid in other working directories, too.
 fn place(lab: &Lab, given: &str) -> String {
     let path = Path::new(given);
     let is_name = given == SAMPLE || lab.media.contains_key(given) || (!given.contains('/') && !path.exists());
@@ -117,7 +117,7 @@ impl Choices {
     /// are made from a real medium.
     ///
     /// # Errors
-    /// When a build of `nodes` would do that.
+    /// Fails when a build of `nodes` would do that.
     pub fn keep_real_images(
         &self,
         request: &LabRequest,
@@ -146,7 +146,7 @@ impl Choices {
     /// before, for [`Choices::undo`].
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails when the file cannot be written or removed.
     pub fn save(&self, folder: &Folder, lab: &Lab, nodes: &[&Node]) -> Result<Option<Vec<u8>>, BuildError> {
         let old = std::fs::read(folder.path().join(FILE)).ok();
         let mut new = self.clone();
@@ -166,9 +166,9 @@ impl Choices {
         Ok(old)
     }
 
-    /// Brings back what was remembered before a build that failed.
+    /// Restores the file as it was before a build that failed.
     pub fn undo(folder: &Folder, old: Option<Vec<u8>>) {
-        // The error of the build is the one to be told.
+        // The error of the build is the one to report.
         let _ = match old {
             Some(old) => folder.replace(FILE, &old).map_err(io::Error::other),
             None => std::fs::remove_file(folder.path().join(FILE)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Replaces the platform's cache folder.
 pub const VARIABLE: &str = "P9IMG_CACHE";
 
-/// Why this machine has no store, or no way to the network.
+/// Reason why this machine has no store, or no way to the network.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error("There is no home folder for the cache of media: set {VARIABLE} to a folder for it")]
@@ -24,7 +24,7 @@ impl Store {
     /// (`$XDG_CACHE_HOME`, `~/.cache`, `~/Library/Caches`).
     ///
     /// # Errors
-    /// When neither says where that is.
+    /// Fails when the user has neither the variable nor a home folder.
     pub fn platform() -> Result<Self, HostError> {
         Ok(Self::at(folder().ok_or(HostError::NoHome)?))
     }
@@ -39,10 +39,11 @@ fn folder() -> Option<PathBuf> {
     }
 }
 
-/// Removes a file by its digest, and what was made of it. Returns the bytes that are free now.
+/// Removes a file by its digest, and all files made from it. Returns the number of
+/// bytes freed.
 ///
 /// # Errors
-/// When the store cannot be read or written.
+/// Fails when the store cannot be read or written.
 pub fn forget(store: &Store, digest: Digest) -> Result<u64, StoreError> {
     let mut freed = 0;
     for entry in store.entries()? {
@@ -57,10 +58,10 @@ pub fn forget(store: &Store, digest: Digest) -> Result<u64, StoreError> {
 /// Settings of the network: proxies and certificates are the user's.
 ///
 /// # Errors
-/// When the file of certificates cannot be read.
+/// Fails when the file of certificates cannot be read.
 #[expect(clippy::disallowed_methods, reason = "how the network is reached; what comes from it is verified")]
 pub fn network() -> Result<Settings, HostError> {
-    // Programs that follow no convention look for capitals only, others for small letters only.
+    // Some programs read the names in capitals only, others in small letters only.
     let variable = |name: &str| {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         text(name).or_else(|| text(&name.to_uppercase()))
@@ -81,7 +82,7 @@ pub fn network() -> Result<Settings, HostError> {
         settings.roots = Some(read.map_err(|source| HostError::Certificates { path, source })?);
     }
     if let Some(millis) = variable("p9img_http_timeout_ms").and_then(|text| text.parse().ok()) {
-        // For tests, which have no time to wait.
+        // A variable for tests, which have no time to wait.
         let limit = Duration::from_millis(millis);
         (settings.connect, settings.idle, settings.pause) = (limit, limit, Duration::ZERO);
     }

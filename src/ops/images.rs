@@ -1,4 +1,4 @@
-//! A lab to run: what was built from it, and the folder of the run.
+//! A lab to run: its images, and the folder of the run.
 
 use super::{LabError, LabRequest, Note, Reporter, lab, stale};
 use crate::artifact;
@@ -12,7 +12,7 @@ use crate::stop::{self, INTERRUPTED};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why nodes cannot be run from what is in the output folder.
+/// Reason why nodes cannot be run from the images in the output folder.
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
     #[error("No images in {}", out.display())]
@@ -59,11 +59,12 @@ pub struct Runnable {
     pub systems: Systems,
 }
 
-/// Reads the lab and makes sure that what lies in its output folder was built
+/// Reads the lab and makes sure that the images in its output folder were built
 /// from it. `program` is p9img, which runs as the network's switch.
 ///
 /// # Errors
-/// When the lab has mistakes, nothing was built, or something else was.
+/// Fails when the lab has mistakes, it has no images, or they were built from
+/// another lab or the sample.
 pub fn load(request: &LabRequest, program: PathBuf, reporter: &dyn Reporter) -> Result<Runnable, ImagesError> {
     let catalog = lab::catalog(&request.file, reporter)?;
     let lab = request.lab(&catalog, reporter)?;
@@ -94,9 +95,9 @@ pub fn load(request: &LabRequest, program: PathBuf, reporter: &dyn Reporter) -> 
     Ok(Runnable { systems, lab, catalog, spec, grid })
 }
 
-/// The images must be those of the lab as it is described now, as far as
-/// running it goes: what the medium is called, and which formats there are,
-/// does not matter.
+/// Makes sure that the images are those of the lab as it is described now, as far
+/// as running it depends on that: the name of the medium and the formats do not
+/// matter.
 fn same_lab(lab: &Lab, manifest: &Manifest) -> Result<(), ImagesError> {
     let out = lab.out.clone();
     if manifest.lab != lab.name {
@@ -112,11 +113,11 @@ fn same_lab(lab: &Lab, manifest: &Manifest) -> Result<(), ImagesError> {
     }
 }
 
-/// A node as it is run: what the lab says of it, and which image it starts
-/// from, if something was built.
+/// A node to be run: its description in the lab, and the image that it starts from,
+/// if one was built.
 ///
 /// # Errors
-/// When one of its roles is not known.
+/// Fails when the catalog lacks one of its roles.
 pub fn node_spec(
     lab: &Lab,
     catalog: &Catalog,
@@ -128,7 +129,7 @@ pub fn node_spec(
     let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
     let (format, name, sha256) = match found {
         Some((format, name, artifact)) => (format, name.to_owned(), artifact.sha256.clone()),
-        // Told when somebody wants to start it.
+        // Reported when somebody wants to start it.
         None => (Format::Qcow2, String::new(), String::new()),
     };
     Ok(NodeSpec {
@@ -146,7 +147,7 @@ pub fn node_spec(
         memory: node.memory,
         ready: if cpu { format!("\n{}# ", node.name) } else { "\ninit: starting /bin/rc".to_owned() },
         shell: cpu,
-        // What a card in QEMU shows on its screen is not known.
+        // Nothing is known about the screen of a Pi in QEMU.
         screen: !cpu && !node.board.is_pi(),
         // QEMU's Pi has no network.
         ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(&systems, node)? },
@@ -158,7 +159,7 @@ impl Runnable {
     /// runs.
     ///
     /// # Errors
-    /// When a name is no node's.
+    /// Fails when no node has one of the names.
     pub fn names(&self, names: &[String], reporter: &dyn Reporter) -> Result<Vec<String>, LabError> {
         lab::nodes(&self.lab, names)?;
         if !names.is_empty() {
@@ -180,7 +181,8 @@ impl Runnable {
     /// Makes sure that the images of the nodes are there and are what was built.
     ///
     /// # Errors
-    /// When one is missing or differs from the manifest.
+    /// Fails when an image is missing or differs from the manifest, or a node does
+    /// not exist.
     pub fn verify(&self, names: &[String]) -> Result<(), ImagesError> {
         lab::nodes(&self.lab, names)?;
         for node in names.iter().filter_map(|name| self.spec.nodes.iter().find(|n| n.name == *name)) {
@@ -210,7 +212,8 @@ fn same_digest(path: &Path, found: String, expected: &str, node: &str) -> Result
 /// was built.
 ///
 /// # Errors
-/// When the lab has mistakes, the node is none, or its image is missing or differs.
+/// Fails when the lab has mistakes, the node is no Raspberry Pi, or its image is
+/// missing or differs.
 pub fn card(request: &LabRequest, node: &str, reporter: &dyn Reporter) -> Result<PathBuf, ImagesError> {
     let catalog = lab::catalog(&request.file, reporter)?;
     let lab = request.lab(&catalog, reporter)?;

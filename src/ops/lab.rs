@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A lab, and what replaces its own choices for one run.
 #[derive(Clone, Debug)]
 pub struct LabRequest {
-    /// Its file.
+    /// File of the lab.
     pub file: PathBuf,
     /// A medium of the lab, the path of one, or the name of a release.
     pub medium: Option<String>,
@@ -57,7 +57,7 @@ impl LabRequest {
     }
 }
 
-/// Why there is no lab to work with.
+/// Reason why a lab cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     #[error(transparent)]
@@ -79,7 +79,7 @@ pub enum LabError {
 /// The built-in roles and those in the folder of the lab file.
 ///
 /// # Errors
-/// When a role or template there makes no sense.
+/// Fails when a role or template there cannot be read or has a mistake.
 pub fn catalog(file: &Path, reporter: &dyn Reporter) -> Result<Catalog, RenderError> {
     let dir = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let catalog = Catalog::load(dir)?;
@@ -116,7 +116,7 @@ fn source_date_epoch() -> Result<Option<u32>, LabError> {
 /// The nodes of these names; all if there are none.
 ///
 /// # Errors
-/// When a name is no node's.
+/// Fails when no node has one of the names.
 pub fn nodes<'a>(lab: &'a Lab, names: &[String]) -> Result<Vec<&'a Node>, LabError> {
     for name in names {
         if !lab.nodes.iter().any(|n| n.name == *name) {
@@ -134,11 +134,11 @@ pub struct MaybeStandIn {
     pub complete: bool,
 }
 
-/// Reads the lab's secrets and writes nothing. When there are none yet, or a
-/// user was added since, all of them are stood in for.
+/// Reads the lab's secrets and writes nothing. If there are none yet, or a user was
+/// added since, all of them are stand-ins.
 ///
 /// # Errors
-/// When the file is there and cannot be used.
+/// Fails when the file exists and cannot be used.
 pub fn secrets(lab: &Lab, reporter: &dyn Reporter) -> Result<MaybeStandIn, SecretsError> {
     let users = users(lab);
     let path = || lab.dir.join(FILE);
@@ -155,10 +155,10 @@ pub fn secrets(lab: &Lab, reporter: &dyn Reporter) -> Result<MaybeStandIn, Secre
     })
 }
 
-/// Makes the secrets, or adds what they lack; with the note of that.
+/// Makes the secrets, or adds the missing ones; with a note that says so.
 ///
 /// # Errors
-/// When the file cannot be read or written, or makes no sense.
+/// Fails when the file cannot be read or written, or has a mistake.
 pub fn make_secrets(lab: &Lab) -> Result<(Secrets, Option<Note>), SecretsError> {
     let (secrets, written) = Secrets::load_or_create(&lab.dir, &lab.hostowner, &users(lab))?;
     let path = lab.dir.join(FILE);

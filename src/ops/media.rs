@@ -1,5 +1,5 @@
-//! From what the lab says of a medium to the medium: fetched if it has an
-//! address, and compared with the digests of the lab and of `p9img.lock`.
+//! Media as the lab describes them, opened: fetched if they have addresses, and
+//! compared with the digests of the lab and of `p9img.lock`.
 
 use super::host::{self, HostError, network};
 use super::note::Note;
@@ -43,7 +43,7 @@ impl fmt::Display for SaidBy {
     }
 }
 
-/// A medium that is not what it was.
+/// A medium whose digest is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
     pub name: String,
@@ -64,7 +64,7 @@ impl fmt::Display for Changed {
     }
 }
 
-/// Why a medium of a lab cannot be had.
+/// Reason why a medium of a lab cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
     #[error("The lab has no medium {name:?}")]
@@ -75,7 +75,7 @@ pub enum MediaError {
     Read { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Changed(Box<Changed>),
-    /// The file that the lock file names is no medium.
+    /// The file that `p9img.lock` names is no medium.
     #[error("The entry of p9img.lock for the medium {name} cannot be used")]
     Pinned { name: String, source: MediumError },
     #[error(transparent)]
@@ -92,21 +92,21 @@ pub enum MediaError {
     Firmware(#[from] FirmwareError),
 }
 
-/// Path of a medium on this machine, and what it is if it is one file.
+/// Path of a medium on this machine, and the file's digest if it is one file.
 pub struct Located {
     pub path: PathBuf,
-    /// What was fetched.
+    /// File of the store, if the medium was fetched.
     stored: Option<Arc<Stored>>,
-    /// Digest, length, and where it comes from.
+    /// Digest, length and source of the file.
     pub file: Option<Pin>,
-    /// The addresses of what was fetched with nothing to say what it must be.
+    /// Addresses that the medium was fetched from, if no digest was expected of it.
     unproved: Vec<String>,
-    /// Whether `p9img.lock` says what it must be.
+    /// Whether the expected digest is that of `p9img.lock`.
     pinned: bool,
 }
 
 impl Located {
-    /// What lies on this machine.
+    /// Medium that is on this machine.
     fn plain(path: &Path, file: Option<Pin>, pinned: bool) -> Self {
         Self { path: path.into(), stored: None, file, unproved: Vec::new(), pinned }
     }
@@ -114,7 +114,7 @@ impl Located {
     /// Opens it for a reader of media.
     ///
     /// # Errors
-    /// When it is not there or cannot be read.
+    /// Fails when the file or folder does not exist or cannot be read.
     pub fn source(&self) -> Result<Source, MediumError> {
         let store = Store::platform().ok();
         match &self.stored {
@@ -123,17 +123,17 @@ impl Located {
         }
     }
 
-    /// The error when it cannot be the medium `name`. If nothing but an address
-    /// says that it is, the cache does not keep it.
+    /// The error when it cannot be the medium `name`. If it was fetched and no
+    /// digest was expected of it, the cache removes it.
     pub fn unusable(&self, name: &str, why: MediumError) -> MediaError {
-        // This machine's fault, not the medium's.
+        // These are errors of this machine, not of the medium.
         if matches!(why, MediumError::Store(_) | MediumError::NoCache { .. } | MediumError::Read { .. }) {
             return why.into();
         }
         if let (Some(Pin::File { sha256, .. }), false) = (&self.file, self.unproved.is_empty())
             && let Ok(store) = Store::platform()
         {
-            // What stays in the cache is of no harm: the next use refuses it as well.
+            // A file that stays in the cache does no harm: the next use refuses it as well.
             let _ = self.forget(&store, *sha256);
         }
         match self.pinned {
@@ -148,11 +148,11 @@ impl Located {
     }
 }
 
-/// Whether what `p9img.lock` says is asked.
+/// Digests that a medium is compared with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     Lock,
-    /// What is there now is right; the lab's own `sha256` still counts.
+    /// All but that of `p9img.lock`: the medium as it is now replaces the entry there.
     Now,
 }
 
@@ -163,12 +163,12 @@ pub enum Record {
     No,
 }
 
-/// Opens every medium that nodes of the lab are built from, once. Those of nodes
-/// that are not to be built are needed, too: what a node is given depends on
-/// what the others are.
+/// Opens every medium that nodes of the lab are built from, once. Media of nodes
+/// that are not to be built are needed, too: the files of a node depend on the
+/// distributions of the others.
 ///
 /// # Errors
-/// When one is not there or holds no Plan 9.
+/// Fails when a medium cannot be opened or contains no Plan 9.
 pub fn all(lab: &Lab, record: Record, reporter: &dyn Reporter) -> Result<Vec<Medium>, MediaError> {
     let names = lab.media_in_use();
     let several = names.len() > 1;
@@ -178,12 +178,12 @@ pub fn all(lab: &Lab, record: Record, reporter: &dyn Reporter) -> Result<Vec<Med
 /// Opens a medium of the lab by its name, and tells its notes.
 ///
 /// # Errors
-/// When it is not there or holds no Plan 9.
+/// Fails when the medium cannot be opened or contains no Plan 9.
 pub fn one(lab: &Lab, name: &str, record: Record, reporter: &dyn Reporter) -> Result<Medium, MediaError> {
     named(lab, name, record, false, reporter)
 }
 
-/// As [`one`]; `said` has the notes begin with the name.
+/// As [`one`]; the notes begin with the name if `said` is true.
 fn named(lab: &Lab, name: &str, record: Record, said: bool, reporter: &dyn Reporter) -> Result<Medium, MediaError> {
     if name == SAMPLE {
         return Ok(Medium::sample());
@@ -198,7 +198,7 @@ fn named(lab: &Lab, name: &str, record: Record, said: bool, reporter: &dyn Repor
 /// The firmware of the lab's Pis, if one of `nodes` is one and the lab has any.
 ///
 /// # Errors
-/// When it is not there, is not what it was, or cannot be read.
+/// Fails when it cannot be found or read, or has another digest than the expected one.
 pub fn firmware(
     lab: &Lab,
     nodes: &[&Node],
@@ -217,7 +217,8 @@ pub fn firmware(
 /// Opens a medium of a lab and records it when it is used for the first time.
 ///
 /// # Errors
-/// When it cannot be had, is not what it was, or holds no Plan 9.
+/// Fails when it cannot be found or fetched, has another digest than the expected
+/// one, or contains no Plan 9.
 pub fn open(
     lab: &Lab,
     name: &str,
@@ -242,11 +243,11 @@ pub fn open(
     Ok(opened)
 }
 
-/// Opens what need not hold Plan 9, such as firmware, and records it as
-/// [`open`] does. A folder is as it is.
+/// Opens a medium that need not contain Plan 9, such as firmware, and records it as
+/// [`open`] does. A folder is neither recorded nor compared.
 ///
 /// # Errors
-/// When it cannot be had or is not what it was.
+/// Fails when it cannot be found or fetched, or has another digest than the expected one.
 fn plain(
     lab: &Lab,
     name: &str,
@@ -264,9 +265,9 @@ fn plain(
     Ok((located.path, source))
 }
 
-/// Fingerprint of a medium, made without reading its bytes: from the stamps of
-/// what lies at a path; for what was fetched, from the digest that it must have.
-/// None when they cannot be told from others.
+/// Fingerprint of a medium, made without reading its bytes: from the stamps of the
+/// files at a path; of a medium that is fetched, from the digest that it must have.
+/// None if the stamps cannot show a change, or no digest is expected.
 pub fn fingerprint(dir: &Path, name: &str, medium: &lab::Medium) -> Option<[u8; 32]> {
     if let Origin::Path(path) = &medium.origin {
         return crate::media::seen(path);
@@ -276,10 +277,10 @@ pub fn fingerprint(dir: &Path, name: &str, medium: &lab::Medium) -> Option<[u8; 
     Some(Sha256::digest(format!("file {}", sha256?)).into())
 }
 
-/// Records a medium, unless that would only say in other words what is recorded.
+/// Records a medium, unless the digest that is recorded already is the same.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// Fails when the file cannot be written.
 pub fn record(dir: &Path, name: &str, file: Pin, pin: Option<&Pin>) -> Result<(), PinsError> {
     let same = match (&file, pin) {
         (Pin::File { sha256: a, .. }, Some(Pin::File { sha256: b, .. })) => a == b,
@@ -292,17 +293,17 @@ pub fn record(dir: &Path, name: &str, file: Pin, pin: Option<&Pin>) -> Result<()
     Ok(())
 }
 
-/// A digest of all that is on a medium.
+/// Digest of all files of a medium.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// Fails when a file cannot be read.
 pub fn tree_digest(medium: &Medium) -> Result<Digest, MediaError> {
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let digest = medium.tree.digest(jobs, &stop::go_on).map_err(MediaError::Digest)?;
     digest.parse().map_err(|e| MediaError::Digest(io::Error::other(e)))
 }
 
-/// Digest that a medium must have, and who says so.
+/// Digest that a medium must have, and its source.
 fn expected(medium: &lab::Medium, pin: Option<&Pin>, trust: Trust) -> (Option<Digest>, SaidBy) {
     match (medium.sha256, medium.said, pin) {
         (Some(sha256), Said::Lab, _) => (Some(sha256), SaidBy::Lab),
@@ -312,11 +313,12 @@ fn expected(medium: &lab::Medium, pin: Option<&Pin>, trust: Trust) -> (Option<Di
     }
 }
 
-/// Finds the file or folder, fetches it if need be, and compares its digest
-/// with what is expected of it.
+/// Finds the file or folder, fetches it if it has addresses, and compares its
+/// digest with the expected one.
 ///
 /// # Errors
-/// When it is not there or is another.
+/// Fails when it cannot be read or fetched, or has another digest. A path at which
+/// there is no file is no error here.
 pub fn locate(
     dir: &Path,
     name: &str,
@@ -328,7 +330,7 @@ pub fn locate(
     let (sha256, said_by) = expected(medium, pin, trust);
     match &medium.origin {
         Origin::Path(path) => {
-            // What is no file, or not there, is for the readers to say.
+            // A folder, and a path at which nothing is, are left to the readers of media.
             if !path.is_file() {
                 if medium.sha256.is_some() && path.is_dir() {
                     return Err(MediaError::Folder { name: name.to_owned(), path: path.clone() });
@@ -368,8 +370,7 @@ pub fn locate(
     }
 }
 
-/// SHA-256 and length of a file, which is read when it has changed since the
-/// last time.
+/// SHA-256 and length of a file, which is read only if it has changed since the last time.
 fn digest(path: &Path) -> io::Result<(Digest, u64)> {
     let file = File::open(path)?;
     let meta = file.metadata()?;
@@ -377,7 +378,7 @@ fn digest(path: &Path) -> io::Result<(Digest, u64)> {
     Ok((known::digest(&store, path, &meta, &HostFile::new(file)?)?, meta.len()))
 }
 
-/// The error of a folder whose tree is not the one that the lock file has.
+/// Error for a folder whose tree is not the one that `p9img.lock` records.
 pub fn changed_tree(name: &str, path: &Path, found: Digest, expected: Digest) -> MediaError {
     let (name, place) = (name.to_owned(), path.display().to_string());
     let changed = Changed { name, place, found, expected, said_by: SaidBy::Lock, is_file: false };

@@ -1,8 +1,8 @@
-//! Use cases: what a program asks of the whole library, such as a build. They
-//! call the stages in order, and know the lab's folder, the output folder and
-//! where this machine keeps media. They print nothing: a [`Reporter`] hears of
-//! notes and progress. Their errors and notes state facts, without the words of
-//! a command line; [`crate::cli`] adds those.
+//! Use cases: tasks such as a build, for which a program needs the whole library.
+//! They call the stages in order, and know the lab's folder, the output folder and
+//! this machine's store of media. They print nothing: a [`Reporter`] gets notes and
+//! progress. Their errors and notes state facts, without the words of a command
+//! line; [`crate::cli`] adds those.
 
 pub mod build;
 pub mod buildable;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// A fact that the user should know. See each text.
+/// A fact that the user should know. The text of each variant explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// What a stage of the library noticed, in its own words.
+    /// Remark of a stage of the library, as a sentence.
     Noticed(String),
     ExposedSecrets {
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum Note {
     LeftoversRemoved {
         paths: Vec<PathBuf>,
     },
-    /// Nodes whose nvram has the key of another password of the host owner.
+    /// Nodes whose nvram has a key from another password of the host owner.
     OtherOwner {
         owner: String,
         nodes: Vec<String>,
@@ -98,8 +98,8 @@ pub enum Note {
 }
 
 impl Note {
-    /// Whether it tells of a danger, or of something asked for that is not done:
-    /// said even to users who want to hear of nothing but results.
+    /// Whether it warns of a danger, or of a request that is not carried out: such
+    /// notes are for users who want results only, too.
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,

@@ -21,7 +21,7 @@ pub trait Reporter: Sync {
     /// any moment, and nothing is half-written.
     ///
     /// # Errors
-    /// When the program cannot hear of that wish.
+    /// Fails when the program cannot learn of that wish.
     fn stop_flag(&self) -> io::Result<Arc<AtomicBool>> {
         Ok(Arc::default())
     }

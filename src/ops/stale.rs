@@ -1,8 +1,8 @@
 //! Nodes whose images were made with other passwords than the lab has now.
 //!
 //! Every node knows the host owner by its key in nvram, and the authentication
-//! server knows everybody by the keys in `/adm/keys`. So the images themselves
-//! are asked, and no record is kept that could give away a password.
+//! server knows all users by the keys in `/adm/keys`. So the images themselves are
+//! read, and there is no record that could give away a password.
 
 use super::Note;
 use crate::artifact;
@@ -24,7 +24,7 @@ pub fn notes<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets:
     let Some(password) = secrets.password(owner) else { return Vec::new() };
     let key = DesKey::from_password(password);
     let mut names: Vec<&str> = Vec::new();
-    // For each set of users whose passwords are others now, the nodes that know the old ones.
+    // For each set of users whose passwords have changed, the nodes that know the old ones.
     let mut users: BTreeMap<BTreeSet<String>, Vec<&str>> = BTreeMap::new();
     for (name, image) in images {
         let Some((disk, nvram)) = nvram(image) else { continue };
@@ -51,7 +51,7 @@ pub fn notes<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets:
     notes
 }
 
-/// The disk in an image, and its nvram; none where there is none that can be read.
+/// The disk in an image, and its nvram; none if either cannot be read.
 fn nvram(image: &Path) -> Option<(DiskImage, Nvram)> {
     let disk = open_disk(artifact::open(image).ok()?).ok()?;
     let nvram = disk.partition("nvram").ok()?;
@@ -60,8 +60,8 @@ fn nvram(image: &Path) -> Option<(DiskImage, Nvram)> {
     Nvram::parse(&sector).ok().map(|nvram| (disk, nvram))
 }
 
-/// Users in the key file of a disk whose passwords are others now. The host
-/// owner's is judged by nvram.
+/// Users in the key file of a disk whose passwords have changed. The host owner's
+/// password is compared by nvram.
 fn others(disk: &DiskImage, nvram: &Nvram, secrets: &Secrets, owner: &str) -> BTreeSet<String> {
     let roots = disk.partitions().iter().filter(|p| !disk.has_parts(p));
     let open =

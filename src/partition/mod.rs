@@ -1,4 +1,4 @@
-//! Where each partition of a node's disk begins and ends.
+//! Partitions of a node's disk: where each begins and ends.
 //!
 //! ```text
 //! 0        2048 sectors                                              end of disk
@@ -6,11 +6,11 @@
 //!          │ 9fat │ nvram │ root ………………………… │ swap │ arenas │ isect │ bloom │
 //! ```
 //!
-//! The root's partition is called `fossil` or, for hjfs and gefs, `fs`; that of
-//! cwfs64x is three, `fscache`, `fsworm` with the files, and `other`.
-//! The card of a Pi, as the disk of QEMU's ARM machine, has no 9fat, but a FAT partition of its own before Plan 9's,
-//! in which the board's firmware looks. A PC that starts from UEFI has such a
-//! partition too, `esp`, and 9fat only if it starts from BIOS as well:
+//! The root's partition is called `fossil` or, for hjfs and gefs, `fs`; cwfs64x has
+//! three: `fscache`, `fsworm` with the files, and `other`. The card of a Pi and the
+//! disk of QEMU's ARM machine have no 9fat, but a FAT partition of their own before
+//! Plan 9's, which the board's firmware reads. A PC that starts from UEFI has such
+//! a partition too, `esp`, and 9fat only if it starts from BIOS as well:
 //!
 //! ```text
 //! 0        2048         67584                                        end of card
@@ -18,14 +18,14 @@
 //!                       │ table │ nvram │ fossil ………………… │ swap │ arenas │ … │
 //! ```
 //!
-//! What every node has comes first and what a role asks for comes last, so the
+//! Partitions that every node has come first and those of roles come last, so the
 //! common part of two disks is at the same offsets. The root begins where its
-//! *data* falls on a cluster boundary: then the common files fill the same
-//! clusters even on nodes whose root is of another size, and a cluster is
-//! compressed once for all of them.
+//! *data* falls on a cluster boundary: then the common files fill the same clusters
+//! even on nodes whose root is of another size, and a cluster is compressed once
+//! for all of them.
 //!
-//! This folder knows names and sizes. It may ask [`crate::root`] what a root
-//! wants, and knows nothing of labs, roles and boards.
+//! This folder knows names and sizes. It may ask [`crate::root`] for the partitions
+//! of a root, and knows nothing of labs, roles and boards.
 
 mod shares;
 
@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use shares::Shares;
 use std::collections::BTreeMap;
 
-/// First sector of what comes after the MBR: 1 MiB, as partitioning tools align today.
+/// First sector of the first partition: 1 MiB, as partitioning tools align today.
 const FIRST: u64 = 2048;
 /// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
 pub const CLUSTER: u64 = 65536;
@@ -47,8 +47,8 @@ const NINEFAT: u64 = 32 << 20;
 /// Bytes of a FAT partition before Plan 9's: firmware or loader and a kernel,
 /// 8 MB at the most.
 const FAT: u64 = 32 << 20;
-/// Bytes at the start of a Plan 9 partition without 9fat: one sector nobody uses,
-/// and the table.
+/// Bytes at the start of a Plan 9 partition without 9fat: one sector that is not
+/// used, and the table.
 const TABLE: u64 = 2 * SECTOR;
 /// prep(8)'s maximum for swap.
 const SWAP_MAX: u64 = 512 << 20;
@@ -71,7 +71,7 @@ pub struct Part {
     pub name: String,
     pub start: u64,
     pub end: u64,
-    /// Left out of a plan for what every node has, and for zeros.
+    /// Left out of a plan for partitions that every node has, and for zeros.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holds: Option<Holds>,
 }
@@ -137,7 +137,7 @@ pub struct Request<'a> {
     pub root: &'a RootKind,
 }
 
-/// Why a disk cannot be partitioned.
+/// Reason why a disk cannot be partitioned.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LayoutError {
     #[error(
@@ -235,8 +235,8 @@ fn part(name: &str, start: u64, end: u64, holds: Option<Holds>) -> Part {
 /// Divides a disk.
 ///
 /// # Errors
-/// When the partitions beside the root fill the disk, or a size is for a partition
-/// that is not there.
+/// Fails when the partitions other than the root fill the disk, or a size is for a
+/// partition that the disk does not have.
 pub fn layout(request: &Request<'_>) -> Result<Layout, LayoutError> {
     let (fat, head) = (request.fat(), request.before_nvram());
     let base = FIRST * SECTOR + fat.map_or(0, |(_, len)| len);

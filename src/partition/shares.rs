@@ -4,8 +4,8 @@ use super::CLUSTER;
 use crate::root::Partitions;
 use std::collections::BTreeMap;
 
-/// Bytes that a root without other partitions is a multiple of: a fossil block,
-/// two of hjfs. gefs does without a part of one.
+/// Bytes that a root without other partitions is a multiple of: a fossil block, two
+/// of hjfs. gefs leaves a part of a block unused.
 const BLOCK: u64 = 8192;
 /// Divisor of the room for a cwfs64x: its cache and its plain device get one such
 /// part each, as prep(8) divides it.
@@ -15,7 +15,7 @@ pub(super) const LEAST: u64 = 16 * CLUSTER;
 
 /// Partitions of a root with their bytes.
 pub(super) struct Shares {
-    /// Those that have a share of the room, as the lab or prep(8) sizes them.
+    /// Partitions that have a share of the room, as the lab or prep(8) sizes them.
     pub beside: Vec<(&'static str, u64)>,
     /// Bytes of the data partition; none: there is no room for it.
     pub data: Option<u64>,
@@ -37,7 +37,7 @@ impl Shares {
         Self { data: data.map(|len| len / block * block), ..shares }
     }
 
-    /// Bytes of the partitions beside the data, in whole clusters.
+    /// Bytes of the partitions other than the data, in whole clusters.
     pub fn taken(&self) -> u64 {
         self.beside.iter().map(|(_, size)| size.next_multiple_of(CLUSTER)).sum()
     }

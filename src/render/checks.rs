@@ -1,10 +1,10 @@
-//! The checks that roles bring along: what `p9img test` types on a node's
-//! console, or runs on this machine, and what must come back.
+//! Checks of roles: the commands that `p9img test` types on a node's console, or
+//! runs on this machine, and the output that they must have.
 //!
-//! A check belongs to a role's folder (or to the distribution, for what every
-//! node must do) and is rendered once for each node with the role and each
-//! place where it is tried. Passwords are known to `answers` alone, which are
-//! typed when a program asks for them and are never printed.
+//! A check belongs to a role's folder (or to the distribution, for facts that hold
+//! on every node) and is rendered once for each node with the role and each node or
+//! host that it is tried on. Only `answers` has passwords; they are typed when a
+//! program asks for them, and never printed.
 
 use super::RenderError;
 use super::catalog::Catalog;
@@ -43,13 +43,13 @@ pub struct Check {
     pub network: bool,
     /// Smaller runs first.
     pub order: i64,
-    /// Why it cannot be tried, whatever runs.
+    /// Reason why it cannot be tried, whatever runs.
     pub left_out: Option<String>,
-    /// Why it is no check at all: a mistake of its author's.
+    /// Reason why it is no check at all: a mistake of its author's.
     pub broken: Option<String>,
 }
 
-/// Where a check runs.
+/// Console or shell that a check runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// On a node's console.
@@ -72,12 +72,12 @@ impl Check {
 pub type HostPorts = BTreeMap<String, BTreeMap<String, u16>>;
 
 impl Catalog {
-    /// Renders the checks of every node of a running lab, in the order to run
-    /// them. `ports` are those of the host. A check that names what there is not
-    /// says so in `broken`.
+    /// Renders the checks of every node of a running lab, in the order to run them.
+    /// `ports` are those of the host. A check whose templates have a mistake, such
+    /// as the name of a variable that does not exist, has it in `broken`.
     ///
     /// # Errors
-    /// When a role or the distribution is not known.
+    /// Fails when the catalog lacks a role of a node, or a distribution.
     pub fn checks(
         &self,
         lab: &Lab,
@@ -108,11 +108,11 @@ impl Catalog {
     }
 
     /// Mistakes in the templates of checks, each once: they are rendered for the
-    /// nodes that have them, with stand-ins for what is known only when the lab
-    /// runs. No medium is looked at, so what a distribution makes of a lab is
-    /// tried with every one that there is.
+    /// nodes that have them, with stand-ins for what exists only when the lab runs.
+    /// No medium is read, so the checks are rendered once for each distribution of
+    /// the catalog.
     pub fn wrong_checks(&self, lab: &Lab, secrets: &Secrets) -> Vec<Mistake> {
-        /// In a lab of more, the first node with each role stands for the others.
+        /// In a lab of more nodes, the first node with each role stands for the others.
         const ALL: usize = 32;
         let mut wrong: BTreeMap<(String, usize, String), Mistake> = BTreeMap::new();
         let mut seen: BTreeSet<&str> = BTreeSet::new();
@@ -167,7 +167,7 @@ impl Catalog {
         Ok(all.filter(|own| distribution.is_for(&own.check.only)).collect())
     }
 
-    /// Where a check of `node` is tried; never empty.
+    /// Nodes, or the host, that a check of `node` is tried on; never empty.
     fn places<'a>(&self, at: At, lab: &'a Lab, node: &'a Node) -> Result<Vec<Tried<'a>>, RenderError> {
         match at {
             At::Itself => Ok(vec![Tried::At(node)]),
@@ -185,11 +185,11 @@ impl Catalog {
     }
 }
 
-/// Where a check is tried.
+/// Node, or the host, that a check is tried on.
 enum Tried<'a> {
     At(&'a Node),
     Host,
-    /// It should be on others, and there are none.
+    /// The check is for other nodes, and the lab has none.
     Nowhere,
 }
 
@@ -215,7 +215,8 @@ struct CheckContext<'a> {
 }
 
 impl CheckContext<'_> {
-    /// A check of the node, tried at a place; none where it is for others.
+    /// A check of the node, tried at `at`; none if that is of another distribution
+    /// than `only_at`.
     fn render(&self, own: &OwnCheck<'_>, at: &Tried<'_>) -> Result<Option<Check>, Wrong> {
         let Self { catalog, lab, systems, secrets, ports, node, .. } = *self;
         let check = own.check;
@@ -315,7 +316,7 @@ impl Wrong {
         Mistake { kind, message: self.message, expected: None, help: None, place: Some(place), first: None }
     }
 
-    /// What stands for the check in a report.
+    /// Check that stands for the wrong one in a report.
     fn check(self, node: &Node, own: &OwnCheck<'_>, at: &Tried<'_>) -> Check {
         let name = own.check.name.get_ref().clone();
         Check { name, broken: Some(self.message), ..Check::empty(node, own, at) }

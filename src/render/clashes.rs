@@ -1,4 +1,4 @@
-//! What two roles of one node cannot both bring: one of them would be dropped.
+//! Clashes: values of two roles of one node, of which one would be dropped.
 //!
 //! Ports, partitions and users are judged here, for which the roles' TOML files
 //! are enough; two files at one path are found where paths are rendered.
@@ -21,7 +21,7 @@ pub(super) struct Clash<'a> {
     first: At<'a>,
 }
 
-/// Where a value stands.
+/// Position of a value in a TOML file.
 #[derive(Clone)]
 struct At<'a> {
     toml: &'a Source,
@@ -52,7 +52,7 @@ impl Clash<'_> {
     }
 }
 
-/// A value, who brings it, and where it stands.
+/// A value, the role or distribution that brings it, and its position.
 struct Brought<'a, T> {
     value: &'a T,
     whose: String,
@@ -64,7 +64,7 @@ impl<'a, T> Brought<'a, T> {
         Self { value: value.get_ref(), whose: whose.into(), at: At { toml, span: value.span() } }
     }
 
-    /// The first that does not go with one before it, and that one.
+    /// The first value that does not agree with one before it, and that one.
     fn clash(
         all: &[Self],
         help: &'static str,
@@ -79,7 +79,7 @@ impl<'a, T> Brought<'a, T> {
     }
 }
 
-/// Who brings both of two values, for a message.
+/// Beginning of a message about two values: the node, and the roles that bring them.
 fn both<T>(node: &Node, a: &Brought<'_, T>, b: &Brought<'_, T>) -> String {
     match a.whose == b.whose {
         true => format!("Node {}: The {} has twice", node.name, a.whose),
@@ -88,10 +88,10 @@ fn both<T>(node: &Node, a: &Brought<'_, T>, b: &Brought<'_, T>) -> String {
 }
 
 impl Catalog {
-    /// What the roles of `node` cannot all bring, where it is of a distribution.
+    /// Clashes between the values that the roles of `node` and its distribution bring.
     ///
     /// # Errors
-    /// When a role is not known.
+    /// Fails when the catalog lacks a role of the node.
     pub(super) fn clashes<'a>(
         &'a self,
         distribution: &Resolved<'a>,
@@ -123,7 +123,7 @@ impl Catalog {
                 (false, true) => {
                     Some(format!("{both} a [[port]] of tcp {}, {} and {}", a.tcp, quote(&a.name), quote(&b.name)))
                 }
-                // Two that say the same lose nothing when they are one.
+                // Two that say the same lose nothing when one of them is dropped.
                 _ => None,
             }
         });
@@ -138,17 +138,17 @@ impl Catalog {
         Ok(port.chain(partition).chain(user).collect())
     }
 
-    /// Refuses a node whose roles cannot all be had together.
+    /// Refuses a node whose roles bring values that clash.
     ///
     /// # Errors
-    /// What two of them do not agree about, or a role that is not known.
+    /// The first clash, or an unknown role or distribution.
     pub fn agree(&self, systems: &Systems, node: &Node) -> Result<(), RenderError> {
         let clashes = self.clashes(&self.distribution(systems.of(node))?, node)?;
         clashes.first().map_or(Ok(()), |clash| Err(clash.error()))
     }
 }
 
-/// What two entries of the file system's users do not agree about.
+/// Difference between two entries of the file system's users, if they clash.
 fn differ(a: &SystemUser, b: &SystemUser) -> Option<String> {
     match (a.id, b.id) {
         (Some(x), Some(y)) if a.name == b.name && x != y => {

@@ -1,4 +1,4 @@
-//! What templates can say: `lab`, `node`, `slots` and, in some places, `user`.
+//! Variables of templates: `lab`, `node`, `slots` and, in some places, `user`.
 //!
 //! Everything is present on every node, empty where there is nothing, so that
 //! strict templates need no tests for existence. Passwords and keys are not
@@ -11,8 +11,8 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// Groups of a host owner that the lab does not list as a user: who looks after
-/// a machine may change its system files.
+/// Groups of a host owner that the lab does not list as a user: they let the owner
+/// of a machine change its system files.
 const OWNER_GROUPS: [&str; 2] = ["adm", "sys"];
 
 /// Facts of one node.
@@ -21,7 +21,7 @@ pub(super) struct NodeView {
     pub name: String,
     /// Full DNS name.
     pub dom: String,
-    /// What it is built from, such as `9legacy`.
+    /// Distribution that it is built from, such as `9legacy`.
     pub distribution: String,
     pub roles: Vec<String>,
     /// Every role there is, true for those of the node.
@@ -70,8 +70,7 @@ pub(super) struct LabView {
     pub nodes: Vec<NodeView>,
     /// For every role there is, the nodes that have it.
     pub with: BTreeMap<String, Vec<NodeView>>,
-    /// The same of those that are built from the medium of the node that is
-    /// rendered.
+    /// The same of the nodes that are built from the medium of the node that is rendered.
     pub alike: BTreeMap<String, Vec<NodeView>>,
     pub network: NetworkView,
 }
@@ -100,7 +99,7 @@ pub(super) struct NetworkView {
 /// A line of the file system's list of users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Account {
-    /// The number that hjfs and cwfs64x store; fossil stores names.
+    /// The number that hjfs, cwfs64x and gefs store; fossil stores names.
     pub id: i16,
     pub name: String,
     pub leader: String,
@@ -108,7 +107,7 @@ pub(super) struct Account {
     pub members: String,
 }
 
-/// What a role adds to a node's view.
+/// Facts for a node's view that come from the catalog.
 pub(super) struct NodeFacts<'a> {
     pub distribution: &'a str,
     pub kind: Option<Kernel>,
@@ -206,11 +205,11 @@ fn reverse(addresses: impl Iterator<Item = Ipv4Addr>) -> Vec<String> {
 }
 
 /// The file system's users: those of the distribution and the roles, then the
-/// lab's. Whoever logs in leads a group of their own name; a group that only a
-/// user's `groups` names is made.
+/// lab's. A user who can log in leads a group of their own name; a group that only
+/// a user's `groups` names is made.
 ///
-/// Who has no number gets the next that is free, people from 3 on and groups
-/// from 10000 on, as newuser of hjfs(8) does.
+/// A user or group without a number gets the next that is free, users who can log
+/// in from 3 on and others from 10000 on, as newuser of hjfs(8) does.
 pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser> + Clone, lab: &LabView) -> Vec<Account> {
     let numbered = system.clone().filter_map(|u| Some((u.name.clone(), u.id?)));
     let mut ids: BTreeMap<String, i16> = numbered.collect();

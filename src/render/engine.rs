@@ -31,19 +31,19 @@ impl Scene {
     }
 }
 
-/// Way out for a file that is taken as a template and is none.
+/// Advice about a file that is read as a template and is none.
 const NO_TEMPLATE: &str = "; for a file that is not a template, write `template = false` next to its `source`";
 
 /// All templates, compiled once.
 pub(super) struct Engine {
     templates: Templates,
-    /// Where each template is, by its name: a file, or a line of a TOML file.
+    /// Place of each template by its name: a file, or a line of a TOML file.
     places: BTreeMap<String, Place>,
 }
 
 struct Place {
     name: String,
-    /// Way out, where the author may have meant no template at all.
+    /// Advice, where the author may have meant no template at all.
     help: &'static str,
 }
 

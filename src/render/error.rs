@@ -1,8 +1,8 @@
-//! What can be wrong with roles and templates.
+//! Errors of roles and templates.
 
 use thiserror::Error;
 
-/// Why roles could not be read or a node's files not be rendered.
+/// Reason why roles cannot be read or a node's files not be rendered.
 #[derive(Debug, Error)]
 pub enum RenderError {
     /// A mistake in a role.toml, distribution.toml or template; `place` is

@@ -1,14 +1,14 @@
-//! What Plan 9's loader can take of a plan9.ini.
+//! Limits of Plan 9's loader on a plan9.ini.
 //!
-//! 9load holds the file in about 3,008 bytes and the kernels take 64
+//! 9load has a buffer of about 3,008 bytes for the file and the kernels take 64
 //! variables, some of which the loader adds itself (/sys/src/9/pcboot/conf.c,
-//! /sys/src/9/pc/main.c); so a margin is kept.
+//! /sys/src/9/pc/main.c); so there is a margin.
 
 use crate::count;
 
-/// Most bytes of a plan9.ini.
+/// Bytes that a plan9.ini must stay below.
 const LONGEST: usize = 3000;
-/// Most variables in it.
+/// Number of variables in it that it must stay below.
 const MOST: usize = 60;
 
 /// Says what is wrong with a plan9.ini, with the line (from 1; 0 for all of it).

@@ -6,7 +6,7 @@ use super::schema::Role;
 use crate::lab::Lab;
 use serde::Serialize;
 
-/// What one node of a lab does with another.
+/// Relation of one node of a lab to another: `from` `does` `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Link {
     pub from: String,
@@ -15,8 +15,8 @@ pub struct Link {
 }
 
 impl Catalog {
-    /// Every link between nodes of `lab`, in the order of its nodes. Where
-    /// several nodes could be dealt with, it is the first.
+    /// Every link between nodes of `lab`, in the order of its nodes. If several
+    /// nodes have the other role, the link leads to the first.
     pub fn links(&self, lab: &Lab) -> Vec<Link> {
         let first = |role: &str| lab.nodes.iter().find(|n| n.roles.iter().any(|r| r == role));
         let mut out: Vec<Link> = Vec::new();

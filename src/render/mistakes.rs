@@ -1,5 +1,5 @@
-//! What `p9img check` asks of roles: nodes are rendered without a medium, and what
-//! a build would refuse is a mistake.
+//! Mistakes of roles, for `p9img check`: nodes are rendered without a medium, and
+//! whatever a build would refuse is a mistake.
 
 use super::RenderError;
 use super::catalog::Catalog;
@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALL: usize = 32;
 
 impl Catalog {
-    /// Files that patterns leave out though nodes of the lab cannot do without
-    /// them, whichever distribution the medium holds; each with who says so. What
-    /// the nodes' own roles bring is not missing.
+    /// Files that patterns leave out though nodes of the lab need them, whichever
+    /// distribution the medium has; each with the role or distribution that needs
+    /// it. A file that the node's own roles write is not missing.
     pub fn left_out(&self, lab: &Lab, secrets: &Secrets, takes: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let mut common: Option<BTreeMap<String, String>> = None;
         for d in self.own_distributions() {
@@ -54,9 +54,10 @@ impl Catalog {
         common.unwrap_or_default().into_iter().collect()
     }
 
-    /// Mistakes of roles that a build of the lab's nodes would be refused for,
-    /// as far as they can be known without the medium. Where the distribution
-    /// is not known, that is what is wrong with every one that there is.
+    /// Mistakes of roles that a build of the lab's nodes would be refused for, as
+    /// far as they can be found without the medium. The medium alone says which
+    /// distribution a node is of, so a node is wrong only if it is wrong for every
+    /// distribution that its medium could have.
     pub fn wrong_nodes(&self, lab: &Lab, secrets: &Secrets) -> Vec<Mistake> {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let mut judged: BTreeSet<(&[String], bool)> = BTreeSet::new();
@@ -92,7 +93,7 @@ impl Catalog {
         out
     }
 
-    /// What a node of one distribution is refused for; rendered with `secrets`.
+    /// Mistakes of a node of one distribution; it is rendered if there are `secrets`.
     fn wrong_node(&self, lab: &Lab, node: &Node, system: &str, secrets: Option<&Secrets>) -> Vec<Mistake> {
         let systems = Systems::from(system);
         let found = self.distribution(system).and_then(|d| self.clashes(&d, node));
@@ -138,7 +139,7 @@ mod tests {
     use crate::lab::mistakes::Mistakes;
     use std::path::Path;
 
-    /// What `check` says of a node that has the roles `a` and `b`.
+    /// Messages of `check` about a node that has the roles `a` and `b`.
     fn wrong(a: &str, b: &str, lab: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [("a", a), ("b", b)] {
@@ -153,7 +154,7 @@ mod tests {
         let mistakes = catalog.wrong_nodes(&lab, &Secrets::stand_in("bootes", &[] as &[&str]));
         let said = |mistake| Mistakes { file: "lab.toml".into(), mistakes: vec![mistake], left_off: 0 }.render(false);
         let short = |text: String| text.replace(&format!("{}/", dir.path().display()), "");
-        // What is refused there, a build refuses, too.
+        // A build refuses the same nodes.
         let systems = Systems::from("9legacy");
         let built = render(&lab, &lab.nodes[0], &catalog, &systems, &Secrets::stand_in("bootes", &["glenda"]));
         assert!(mistakes.is_empty() || built.is_err() || text.contains("medium"), "{mistakes:?}");

@@ -21,14 +21,14 @@ use std::collections::BTreeMap;
 const LINES: &str = "Its lines end as on Windows, with CR and LF, and Plan 9 does not run or read such a file: save it \
      with LF alone (git: `core.autocrlf false`)";
 
-/// Renders everything that `node` of `lab` gets, when the lab's media hold what
-/// `systems` says.
+/// Renders everything that `node` of `lab` gets. `systems` has the distributions of
+/// the lab's media.
 ///
 /// # Errors
-/// When a role or distribution is not known, no role says which kernel runs, a
-/// role needs another on the same medium, a template names a variable that does
-/// not exist, a path or plan9.ini would not work in Plan 9, or a password that
-/// the node needs is missing.
+/// Fails when a role or distribution is unknown, no role names a kernel, a role
+/// needs another on the same medium, a template names a variable that does not
+/// exist, a path or plan9.ini would not work in Plan 9, or a password that the node
+/// needs is missing.
 pub fn render(
     lab: &Lab,
     node: &Node,
@@ -157,12 +157,12 @@ impl<'a> Renderer<'a> {
         name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene))
     }
 
-    /// Files that the node cannot do without, and who says so.
+    /// Files that the node needs, each with the role or distribution that says so.
     fn needs(&self) -> Result<Vec<(String, String)>, RenderError> {
         needs(self.catalog, self.distribution, self.roles, &self.scene)
     }
 
-    /// What U-Boot is to do.
+    /// Script for U-Boot.
     fn boot_script(&self) -> Result<String, RenderError> {
         let script = self.distribution.boot_script().ok_or_else(|| {
             RenderError::Node(format!(
@@ -189,8 +189,7 @@ impl<'a> Renderer<'a> {
         Ok(PiFiles { config_txt: self.whole_file(Some(config))?, cmdline_txt })
     }
 
-    /// The fragments of every slot, each with a line end between it and the
-    /// next, none at the end.
+    /// Fragments of every slot, joined by line ends.
     fn slots(&self) -> Result<serde_json::Map<String, Value>, RenderError> {
         let mut out = serde_json::Map::new();
         let mut scene = self.scene.clone();
@@ -283,7 +282,7 @@ impl<'a> Renderer<'a> {
         Ok(out.into_values().collect())
     }
 
-    /// What one entry of a role.toml or distribution.toml comes to.
+    /// Rendered files of one entry of a role.toml or distribution.toml.
     fn file(
         &self,
         file: &File,
@@ -374,7 +373,9 @@ impl<'a> Renderer<'a> {
         block.to_bytes().map_err(|source| RenderError::Nvram { node: self.node.name.clone(), source })
     }
 
-    /// The key file; the host owner comes last, as nobody's secret may.
+    /// Key file: a record for each user, that of the host owner last. 9legacy's
+    /// reader spoils the end of the last record's secret (`doc/auth.md`), and no
+    /// record here has one.
     fn keys(&self) -> Result<Vec<u8>, RenderError> {
         if !self.may(Secret::Keys) {
             return Err(RenderError::Node(format!(
@@ -405,11 +406,11 @@ impl<'a> Renderer<'a> {
     }
 }
 
-/// A path that is no folder, and one below it that is to be there: laid over a
-/// tree, the first takes the second away.
+/// A path that is no folder, and a path below it that is not removed: the first,
+/// laid over a tree, would remove the second.
 fn below_a_file(files: &BTreeMap<String, RenderedFile>) -> Option<(&str, &str)> {
     files.iter().filter(|(_, f)| f.what != What::Folder).find_map(|(path, _)| {
-        // What comes behind the slash comes behind everything below.
+        // `0` is the byte after the slash: the range has exactly the paths below.
         let within = files.range(format!("{path}/")..format!("{path}0"));
         let below = within.filter(|(_, f)| f.what != What::Remove).map(|(below, _)| below.as_str()).next();
         below.map(|below| (path.as_str(), below))

@@ -1,4 +1,4 @@
-//! What rendering a node gives.
+//! Result of rendering a node.
 
 use super::RenderError;
 use super::schema::{Listeners, Partition};
@@ -8,7 +8,7 @@ use crate::tree::{Addition, Content, DMDIR, Kind, Meta, Mode, Tree, What as Chan
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of a file that is compared with a release's.
+/// Largest file that is compared with a release's.
 const SMALL: u64 = 64 << 10;
 
 /// Everything that a node's roles give it.
@@ -18,21 +18,21 @@ pub struct Rendered {
     pub files: Vec<RenderedFile>,
     /// For 9fat.
     pub plan9_ini: String,
-    /// What the root is.
+    /// File system of the root.
     pub fs: Fs,
-    /// Configuration that the root keeps itself; empty where it has none.
+    /// Configuration that the root stores itself; empty where it has none.
     pub root_config: String,
     /// For the start of the nvram partition; empty when no role needs it.
     /// Secret.
     pub nvram: Vec<u8>,
     pub boot: BootFiles,
-    /// What a Pi's firmware reads; none for a PC.
+    /// Texts for a Pi's firmware; none for a PC.
     pub pi: Option<PiFiles>,
     /// The script that U-Boot runs; none where something else starts the node.
     pub boot_script: Option<String>,
-    /// Partitions that the roles want behind those that every node has.
+    /// Partitions that the roles want after those that every node has.
     pub partitions: Vec<Partition>,
-    /// Paths of files that the node cannot do without, and who says so.
+    /// Paths of files that the node needs, each with the role or distribution that says so.
     pub needs: Vec<(String, String)>,
 }
 
@@ -42,7 +42,7 @@ pub struct BootFiles {
     pub mbr: String,
     pub pbs: String,
     pub loader: String,
-    /// For UEFI, where the node starts from that.
+    /// The loader for UEFI, if the node starts from UEFI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub efi: Option<String>,
     /// `None` when the distribution has no kernels.
@@ -57,7 +57,7 @@ pub struct PiFiles {
     pub cmdline_txt: String,
 }
 
-/// What happens at one path of the medium's tree.
+/// Change at one path of the medium's tree.
 #[derive(Clone, Debug)]
 pub struct RenderedFile {
     /// From the root, without leading slash.
@@ -68,13 +68,13 @@ pub struct RenderedFile {
     pub mode: Option<u32>,
     pub uid: String,
     pub gid: String,
-    /// Do nothing when the medium has something there.
+    /// Whether a file or folder that the medium has at the path stays.
     pub keep: bool,
-    /// SHA-256, in hexadecimal, of a file that is not kept: a release's own.
+    /// SHA-256, in hexadecimal, of files that do not stay: those of releases.
     pub unless: Vec<String>,
-    /// The bytes must not be shown.
+    /// Whether the bytes must not be shown.
     pub secret: bool,
-    /// Who wants it, such as `role cpu: service`.
+    /// Role or distribution that the change comes from, such as `role cpu: services`.
     pub from: String,
 }
 
@@ -95,7 +95,7 @@ pub enum What {
 }
 
 impl std::fmt::Debug for What {
-    /// Without the bytes, which may be secret.
+    /// Shows no bytes, which may be secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bytes(b) => write!(f, "Bytes({})", b.len()),
@@ -108,8 +108,8 @@ impl std::fmt::Debug for What {
 }
 
 impl Rendered {
-    /// Files that go into the image: all but those in whose place the medium's
-    /// own stay.
+    /// Changes that go into the image: all but those at whose paths the medium's
+    /// own files stay.
     pub fn changed<'a>(&'a self, medium: &'a Tree) -> impl Iterator<Item = &'a RenderedFile> {
         self.files.iter().filter(|f| !f.is_kept(medium))
     }
@@ -117,7 +117,8 @@ impl Rendered {
     /// The files as changes to a medium's tree; `epoch` is their time.
     ///
     /// # Errors
-    /// When the medium lacks a file that should be copied.
+    /// Fails when the medium lacks a file that is to be copied, or a listener that
+    /// is required.
     pub fn additions(&self, medium: &Tree, epoch: u32) -> Result<Vec<Addition>, RenderError> {
         let mut out = Vec::with_capacity(self.files.len());
         for f in self.changed(medium) {
@@ -143,7 +144,8 @@ impl Rendered {
                         }
                         continue;
                     };
-                    // What it sees, where the distribution says that of each.
+                    // The listener's namespace file, where the distribution has one
+                    // for each listener.
                     let namespace = format!("{}.namespace", f.path);
                     if let Some((mode, content)) = file(&namespace).or_else(|| file(&format!("{off}.namespace"))) {
                         let what = Change::File(meta(mode), content);
@@ -165,8 +167,8 @@ impl Rendered {
     }
 }
 
-/// SHA-256 of a small file, in hexadecimal; empty for anything else. One that
-/// cannot be read is found out where its bytes are needed.
+/// SHA-256 of a small file, in hexadecimal; empty for anything else. An error of
+/// reading is reported where the bytes are needed.
 fn small_digest(kind: &Kind) -> String {
     match kind {
         Kind::File(content) if content.len() <= SMALL => {

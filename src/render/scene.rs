@@ -29,7 +29,7 @@ pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems
     Ok(Scene::new(serde_json::json!({ "lab": lab_view, "node": node, "accounts": accounts })))
 }
 
-/// What templates see of a node; lenient about mistakes in other nodes, which
+/// View that templates have of a node; lenient about mistakes in other nodes, which
 /// the lab's own check reports.
 pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<NodeView, RenderError> {
     let d = catalog.distribution(systems.of(node))?;
@@ -49,8 +49,8 @@ pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems)
     ))
 }
 
-/// Files that a node of a distribution with these roles cannot do without, and
-/// who says so.
+/// Files that a node of a distribution with these roles needs, each with the role
+/// or distribution that says so.
 pub(super) fn needs(
     catalog: &Catalog,
     distribution: &Resolved<'_>,

@@ -17,7 +17,7 @@ use std::path::Path;
 static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// Largest file that may be a role's: they are held in memory.
+/// Largest file that may be a role's: all of them are in memory.
 const LARGEST: u64 = 16 << 20;
 
 /// One file with the place to name in messages.
@@ -65,7 +65,7 @@ pub(super) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 /// Every file by its relative name.
 pub(super) type Sources = BTreeMap<String, Source>;
 
-/// What the binary carries.
+/// Files in the binary.
 pub(super) fn embedded() -> Sources {
     let mut out = Sources::new();
     add_embedded("roles", &ROLES, &mut out);
@@ -136,8 +136,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    /// What is said of a lab with a role that has one file, made by `make` in
-    /// the role's folder.
+    /// Message about a lab with a role that has one file, which `make` makes in the
+    /// role's folder.
     fn said(file: &str, make: impl FnOnce(&std::path::Path)) -> String {
         let dir = tempfile::tempdir().unwrap();
         let role = dir.path().join("lab/roles/x");

@@ -1,14 +1,14 @@
-//! Which distribution each node of a lab is.
+//! Distribution of each node of a lab.
 
 use crate::lab::Node;
 use std::collections::BTreeMap;
 
-/// The distributions of a lab's media, by the nodes that are built from them.
+/// The distributions of a lab's media, for the nodes that are built from them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Systems {
     /// Of nodes that name no medium of their own.
     common: String,
-    /// Of those that do, by the medium's name in the lab.
+    /// Of the others, by the medium's name in the lab.
     own: BTreeMap<String, String>,
 }
 
@@ -19,8 +19,8 @@ impl Systems {
         Self { common: common.into(), own }
     }
 
-    /// The distribution of a node, such as `9legacy`. A medium that is not known
-    /// holds what the lab's holds.
+    /// The distribution of a node, such as `9legacy`. For a medium that is not in
+    /// `own`, it is that of the lab's medium.
     pub fn of(&self, node: &Node) -> &str {
         node.medium.as_ref().and_then(|name| self.own.get(name)).unwrap_or(&self.common)
     }

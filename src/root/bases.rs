@@ -12,9 +12,8 @@ type Slot = Arc<Mutex<Option<Arc<dyn Any + Send + Sync>>>>;
 /// A medium's tree, by its address, and all else that a base depends on.
 type Key = (usize, String);
 
-/// Bases of one build. Each is made when the first node needs it: only then are
-/// Bases of one build. Each is made when the first node needs it: only then are
-/// its users determined.
+/// Bases of one build. Each is made when the first node needs it: only then are its
+/// users determined.
 #[derive(Default)]
 pub struct Bases {
     slots: Mutex<BTreeMap<Key, Slot>>,
@@ -26,8 +25,8 @@ fn key(tree: &Arc<Tree>, layout: &str) -> Key {
 }
 
 impl Bases {
-    /// Result of `make` for `tree`, made once for each `layout`, which has in
-    /// words everything that it depends on besides the tree.
+    /// Result of `make` for `tree`, made once for each `layout`, which names
+    /// everything that it depends on besides the tree.
     ///
     /// # Errors
     /// Error of `make`.
@@ -94,7 +93,7 @@ mod tests {
         assert_eq!(*bases.once(&other, "c", make(5)).unwrap(), 5);
         assert_eq!(bases.of(&one), [("a".to_owned(), 1), ("b".to_owned(), 3)]);
         assert_eq!(bases.of(&other), [("a".to_owned(), 4)]);
-        // What failed is tried again.
+        // A failed `make` is tried again.
         assert_eq!(bases.once(&one, "d", || Err::<u64, _>("no")).unwrap_err(), "no");
         assert_eq!(*bases.once(&one, "d", make(6)).unwrap(), 6);
     }

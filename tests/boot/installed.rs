@@ -81,7 +81,7 @@ fn what_plan9_installed_is_a_medium_and_the_folders_files() {
     let facts = Facts::of(&image, &[]);
     assert!(["386/9load", "386/9pccpuf", "386/mbr"].iter().all(|p| facts.has(p)), "{facts:?}");
 
-    // What the running node's roles rendered, and the file that fossil made.
+    // Files that the running node's roles rendered, and the file that fossil made.
     let rendered = |name: &str| {
         name == "adm/users" || node.files.iter().any(|f| f["path"].as_str().unwrap().trim_matches('/') == name)
     };

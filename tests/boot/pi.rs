@@ -107,7 +107,7 @@ fn a_card_comes_up_unattended_with_its_root_on_it() {
     assert_eq!(run("echo $cputype $service").trim_end(), "arm cpu");
     assert_eq!(run("cat '#ec/roles'; echo").trim_end(), "cpu");
     assert!(run("ls -d /dev/sdM0/^(dos plan9 nvram fossil swap)").contains("/dev/sdM0/swap"));
-    // What is written is on the card's fossil, and stays there.
+    // A file that is written is on the card's fossil, and stays there.
     run("echo written by the Pi >/usr/bootes/pi");
     assert_eq!(run("cat /usr/bootes/pi").trim_end(), "written by the Pi");
     sh.send("fshalt").unwrap();

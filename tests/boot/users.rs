@@ -200,7 +200,8 @@ const TERMINAL: (&str, &str) = ("node.term1", "[\"terminal\"]");
 #[ignore = "some minutes: cargo test --test boot -- --ignored"]
 fn a_terminal_comes_to_rio() {
     let Some(lab) = Running::build_with("a_terminal_comes_to_rio", &[TERMINAL]) else { return };
-    // What glenda's own profile opens: acme's yellow and a window's white.
+    // Colours of the windows that glenda's own profile opens: acme's yellow and a
+    // window's white.
     rio(&lab, &[(BACKGROUND, 0.05), ([0xFF, 0xFF, 0xEF], 0.2), ([0xFF; 3], 0.1)], "term1.png");
 }
 

@@ -88,7 +88,7 @@ fn secrets_that_a_build_refuses_are_mistakes_for_check_too() {
         refused(&String::from_utf8_lossy(bytes), words);
         assert_eq!(fs::read(&file).unwrap(), *bytes, "it stays as it was");
     }
-    // What cannot be read at all, each with the reason.
+    // Files that cannot be read at all, each with the reason.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     refused("a folder", "It is a folder, not a regular file");

@@ -138,7 +138,7 @@ fn compressed_cards_open_everywhere_and_are_listed_for_the_imager() {
         (&entry["image_download_size"], &entry["image_download_sha256"]),
         (&zip.len().into(), &sum(&zip).into())
     );
-    // What the schema asks for, each of its type.
+    // Keys that the schema requires, each of its type.
     for key in ["name", "description", "icon", "url", "extract_sha256", "release_date", "init_format"] {
         assert!(entry[key].is_string(), "{key}: {entry}");
     }
@@ -239,7 +239,8 @@ fn a_zip_that_does_not_fit_names_the_folder_the_need_and_the_way_out() {
     let (small, file) = (lab.path("small"), lab.path("lab.toml"));
     fs::create_dir(&small).unwrap();
     let below_a_file = file.join("cache");
-    // Where the zip is unpacked: the cache's folder, or TMPDIR where there cannot be one.
+    // Folders that the zip is unpacked into: the cache's, or TMPDIR if there can be
+    // no cache.
     let places = [("P9IMG_CACHE", &small), ("TMPDIR", &below_a_file)];
     let refused = |shell: &[&str], script: &str, words: &dyn Fn(&str) -> String| {
         for (variable, cache) in places {
@@ -263,7 +264,7 @@ fn a_zip_that_does_not_fit_names_the_folder_the_need_and_the_way_out() {
         let or = format!("`ulimit -f` if there is one, or set {variable} to a folder of another file system");
         format!("No file in {shown} can hold the 96000000 bytes that are unpacked: raise the limit {or}")
     });
-    // A file system of 64 KiB, which is seen in this namespace alone.
+    // A file system of 64 KiB, which exists in this namespace alone.
     let own = ["unshare", "--map-root-user", "--mount"];
     if !Command::new(own[0]).args(&own[1..]).arg("true").output().is_ok_and(|out| out.status.success()) {
         return skipped("a full file system: no namespace of one's own can be made here");

@@ -346,7 +346,7 @@ fn a_tree_without_what_nodes_start_with_is_refused_by_check_and_build() {
         lab.refuses(&["check"], 1, &["lib/namespace"]);
         lab.refuses(&["build", "n2"], 1, &["lib/namespace"]);
         assert!(!lab.path("output/n2.img").exists());
-        // What a role of every node brings is not missing.
+        // A file that a role of every node writes is not missing.
         let role = lab.path("roles/own");
         fs::create_dir_all(&role).unwrap();
         fs::write(role.join("namespace"), "mount -a #s/boot /\n").unwrap();

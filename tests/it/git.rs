@@ -156,7 +156,7 @@ fn no_command_of_a_repository_is_run() {
                 .current_dir(lab.path())
                 .env("PATH", path)
                 .env("P9IMG_CACHE", lab.path().join("cache"))
-                // What the user has set does not lead git elsewhere, either.
+                // Variables of the user do not lead git elsewhere, either.
                 .env("GIT_DIR", dir.join("work/.git"))
                 .env("GIT_CONFIG_COUNT", "1")
                 .env("GIT_CONFIG_KEY_0", "core.pager")

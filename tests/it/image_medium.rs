@@ -71,7 +71,7 @@ fn the_old_labs_own_stays_there() {
     };
     assert!(cat(&image, "nvram") != cat(&built, "nvram"));
     assert!(cat(&image, "fossil:/adm/keys") != cat(&built, "fossil:/adm/keys"));
-    // What is the release's has come through with all that belongs to it.
+    // Files of the release have come through with all of their metadata.
     for place in ["fossil:/386", "fossil:/rc/bin/hello", "fossil:/sys/doc"] {
         let (a, b) = (format!("{}:{place}", image.display()), format!("{}:{place}", built.display()));
         let out = new.run(&["diff", &a, &b]);

@@ -160,7 +160,7 @@ fn the_sample_is_the_same_in_every_form() {
     let out = lab.good(&["plan", "--media", "mine"].map(OsStr::new));
     assert!(out.contains("plan9.db (1 record)"), "{out:?}");
 
-    // What is no medium says what was looked for, and where.
+    // The error for a file that is no medium lists the formats that were looked for.
     fs::write(lab.path("text"), "hello").unwrap();
     let out = lab.run(&["plan", "--media", "./text"].map(OsStr::new));
     let said = String::from_utf8_lossy(&out.stderr).into_owned();

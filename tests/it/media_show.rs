@@ -51,7 +51,7 @@ fn what_is_missing_is_named_and_what_is_there_can_be_built() {
     );
     assert!(text.contains("builds    nothing for pi1\n"), "{text}");
 
-    // What it says is what a build says.
+    // A build gives the same answer.
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/lab.toml"), dir.path().join("lab.toml")).unwrap();
     let built = run(dir.path(), &["plan", "plan9n1", "--media", "tree"]);
     let err = String::from_utf8_lossy(&built.stderr).into_owned();

@@ -96,11 +96,11 @@ fn acts(c: char) -> bool {
     c != '\n' && c != '\t' && c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c)
 }
 
-/// Makes an image with others of as many bytes in the place of some names;
-/// how many places there were.
+/// Makes an image in which some names are replaced by others of the same length,
+/// and returns the number of replacements.
 fn forge(from: &Path, to: &Path, names: &[(&[u8], &[u8])]) -> usize {
     const STEP: usize = 64 << 10;
-    // What a piece has more, so that no name is cut.
+    // Bytes by which pieces overlap, so that no name is cut.
     const MORE: usize = 64;
     let source = File::open(from).unwrap();
     let len = source.metadata().unwrap().len() as usize;

@@ -180,7 +180,7 @@ fn a_build_makes_again_what_the_command_line_chose_last_time() {
     assert!(elsewhere.status.success(), "{}", said(&elsewhere));
     assert_eq!(manifest(&lab)["inputs"]["lab"]["medium"], "real");
 
-    // What lab.toml says afterwards counts more than what was said before.
+    // A later change of lab.toml takes precedence over earlier options.
     lab.set("lab.formats", vec!["qcow2"]);
     let edited = lab.run(&build);
     assert!(edited.status.success() && said(&edited).contains("the last `--format raw` is forgotten"), "{edited:?}");

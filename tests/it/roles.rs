@@ -206,7 +206,7 @@ fn what_cannot_be_between_two_distributions_is_left_out_and_says_why() {
     assert!(
         of("A user cannot read", "plan9n1", "plan9n4").left_out.as_deref().unwrap().starts_with("It logs in with cpu")
     );
-    // What is tried is what the node at which it is typed has.
+    // The check is typed as the node needs that it is typed on.
     let passwd = of("passwd changes", "plan9n1", "plan9n2");
     assert_eq!((passwd.run.as_str(), passwd.answers[0].0.as_str()), ("passwd -1 bootes", "Password:"));
     let mount = of("9fs mounts the file server", "plan9n2", "plan9n1");
@@ -217,7 +217,7 @@ fn what_cannot_be_between_two_distributions_is_left_out_and_says_why() {
     let checks = catalog().checks(&lab, &systems, &secrets(), &Default::default()).unwrap();
     let passwd: Vec<_> = checks.iter().filter(|c| c.name.starts_with("passwd")).map(|c| c.run.as_str()).collect();
     assert_eq!(passwd, ["passwd bootes"; 3]);
-    // Nothing is left out where all are alike.
+    // Nothing is left out if all nodes are of one distribution.
     let (lab, systems) = mixed("9front", "9front");
     let checks = catalog().checks(&lab, &systems, &secrets(), &Default::default()).unwrap();
     assert!(checks.iter().all(|c| c.left_out.is_none()));

@@ -1,5 +1,5 @@
-//! A lab of cards: a medium of a few files, firmware that is none, and nodes
-//! that are Raspberry Pis.
+//! A lab of cards: a medium of a few files, a stand-in for firmware, and nodes that
+//! are Raspberry Pis.
 
 use crate::Lab;
 use std::path::Path;
@@ -18,8 +18,9 @@ const MEDIUM: [&str; 9] = [
     "arm/9pi4cpu",
 ];
 
-/// The text of a lab. `formats` and `card` are as it has them; of each node,
-/// which is n1, n2 and so on, the roles and the board, none for a PC.
+/// The text of a lab. `formats` and `card` are the values of these keys; `nodes`
+/// has the roles and the board of each node, none for a PC. The nodes are called
+/// n1, n2 and so on.
 pub fn text(formats: &str, card: &str, nodes: &[(&str, Option<&str>)]) -> String {
     let mut text = format!(
         "[lab]\nname = \"cards\"\nmedium = \"tiny\"\nformats = [{formats}]\n\n\

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-/// Secrets that are none: every password is the user's name and `-secret`.
+/// Secrets for tests: every password is the user's name and `-secret`.
 pub fn secrets() -> Secrets {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secrets.toml");

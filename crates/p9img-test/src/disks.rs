@@ -79,7 +79,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Bytes that do.
+/// Bytes that compress.
 pub fn text(seed: u64, len: usize) -> Vec<u8> {
     noise(seed, len).iter().map(|b| b"abcdefgh \n"[usize::from(*b) % 10]).collect()
 }

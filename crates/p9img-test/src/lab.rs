@@ -77,7 +77,7 @@ impl Lab {
     /// Removes a key of `lab.toml`.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics when there is no such key.
     pub fn unset(&self, key: &str) {
         let path = self.path("lab.toml");
         fs::write(&path, unset(&fs::read_to_string(&path).unwrap(), key)).unwrap();
@@ -170,7 +170,7 @@ pub fn said(out: &Output) -> String {
 /// roles.
 ///
 /// # Panics
-/// When there is no such node.
+/// Panics when there is no such table or node.
 pub fn set(text: &str, key: &str, value: impl Into<toml::Value>) -> String {
     let mut lab: toml::Table = toml::from_str(text).unwrap();
     change(&mut lab, key, |table, name| drop(table.insert(name.into(), value.into())));
@@ -180,7 +180,7 @@ pub fn set(text: &str, key: &str, value: impl Into<toml::Value>) -> String {
 /// The text of a lab without a key.
 ///
 /// # Panics
-/// When there is none.
+/// Panics when there is no such key.
 pub fn unset(text: &str, key: &str) -> String {
     let mut lab: toml::Table = toml::from_str(text).unwrap();
     change(&mut lab, key, |table, name| drop(table.remove(name).unwrap_or_else(|| panic!("lab.toml has no {key}"))));

@@ -33,7 +33,7 @@ pub fn repository(path: &str) -> PathBuf {
 /// The program that cargo built for the test that runs.
 ///
 /// # Panics
-/// When it is not beside the test, as cargo puts it.
+/// Panics when it is not in the folder above the test's own, as cargo puts it.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join("p9img");

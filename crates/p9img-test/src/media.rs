@@ -1,9 +1,9 @@
 //! Real media of this machine: folders `9legacy` and `9front` below
 //! `P9IMG_TEST_MEDIA`, or else below `~/.cache/p9img-test-media`.
 //!
-//! A machine may have no media, or one of them: what needs another says
-//! SKIPPED. `P9IMG_TEST_MEDIA` has to name a folder, and at least one of them
-//! must be there.
+//! A machine may have no media, or one of them: a test that needs another says
+//! SKIPPED. If `P9IMG_TEST_MEDIA` is set, it has to name a folder with at least one
+//! of them.
 
 use crate::skip::skipped;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ const NAMES: [&str; 2] = ["9legacy", "9front"];
 /// Folder of the media.
 ///
 /// # Panics
-/// When one is named that holds no medium.
+/// Panics when `P9IMG_TEST_MEDIA` names a folder that contains no medium.
 fn folder() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let Some(named) = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from) else {
@@ -32,7 +32,7 @@ fn folder() -> PathBuf {
 /// Folder of a medium, if it is there.
 ///
 /// # Panics
-/// When `P9IMG_TEST_MEDIA` names a folder without any.
+/// Panics when `P9IMG_TEST_MEDIA` names a folder that contains no medium.
 pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
     let medium = folder().join(name);
     if medium.is_dir() {
@@ -58,7 +58,7 @@ pub fn file(test: &str, name: &str, path: &str) -> Option<PathBuf> {
 /// Debian's package of the Raspberry Pi's firmware, if it is there.
 ///
 /// # Panics
-/// When `P9IMG_TEST_FIRMWARE` names none.
+/// Panics when `P9IMG_TEST_FIRMWARE` names a file that does not exist.
 pub fn firmware() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("P9IMG_TEST_FIRMWARE").map(PathBuf::from) {
         assert!(named.exists(), "P9IMG_TEST_FIRMWARE is set, but {} is missing", named.display());

@@ -14,7 +14,7 @@ pub fn required() -> bool {
 /// Whether all of `tools` can be run.
 ///
 /// # Panics
-/// When one is missing and they are required.
+/// Panics when one is missing and a missing tool is a failure.
 pub fn have(test: &str, tools: &[&str]) -> bool {
     let runs = |tool: &str| {
         let quiet = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -32,7 +32,7 @@ pub fn have(test: &str, tools: &[&str]) -> bool {
 /// Text that a tool prints; none when it is not installed.
 ///
 /// # Panics
-/// When it fails, or is missing and required.
+/// Panics when the tool fails, or is missing and a missing tool is a failure.
 pub fn tool(name: &str, args: &[&str]) -> Option<String> {
     run(name, args, None)
 }
@@ -50,7 +50,7 @@ pub fn run(name: &str, args: &[&str], dir: Option<&Path>) -> Option<String> {
 /// # Panics
 /// As [`tool`].
 pub fn output(name: &str, args: &[&str], dir: Option<&Path>) -> Option<Vec<u8>> {
-    // Tools of the administrator, which is not every user's.
+    // Folders of tools for administrators, which not every user has in PATH.
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new(name);
     command.args(args).env("PATH", path).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");

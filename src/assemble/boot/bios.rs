@@ -7,8 +7,8 @@ use crate::fs::fat::{self, Fat};
 
 pub(super) const KIND: BootKind = BootKind { name: "9fat", in_mbr: None, lay_out, mbr_code: Some(mbr_code) };
 
-/// The loader first, as it must be; plan9.ini last, so that what differs
-/// between nodes comes after what does not.
+/// Lays out the files with the loader first, as it must be, and plan9.ini last, so
+/// that bytes that differ between nodes come after those that do not.
 fn lay_out(job: &BootJob<'_>, at: Sectors) -> Result<Fat, AssembleError> {
     let boot = &job.rendered.boot;
     let mut files = vec![job.file(&boot.loader)?];

@@ -1,4 +1,4 @@
-//! What a way to start is, and what it can ask.
+//! A way to start a node from its disk, and the facts and files that it can ask for.
 
 use super::super::error::AssembleError;
 use crate::fs::fat::{self, Fat, FatFile};
@@ -53,7 +53,8 @@ impl Sectors {
 pub(in crate::assemble) struct BootJob<'a> {
     pub node: &'a Node,
     pub rendered: &'a Rendered,
-    /// The whole medium: boot files come from it, whatever goes into the images.
+    /// The whole medium: boot files come from it, even if the lab's patterns leave
+    /// them out.
     pub medium: &'a Medium,
     pub catalog: &'a Catalog,
     /// Firmware for the lab's Pis.

@@ -9,7 +9,8 @@ use crate::media::firmware::FirmwareError;
 pub(super) const KIND: BootKind =
     BootKind { name: "dos", in_mbr: Some(InMbr { kind: TYPE_FAT_LBA, active: true }), lay_out, mbr_code: None };
 
-/// What ROM, firmware and kernel read. What differs between nodes comes last.
+/// Lays out the files for ROM, firmware and kernel. Those that differ between nodes
+/// come last.
 fn lay_out(job: &BootJob<'_>, at: Sectors) -> Result<Fat, AssembleError> {
     let firmware = job.firmware.ok_or_else(|| FirmwareError::None { node: job.node_name() })?;
     let own = firmware.files(job.node.board)?;

@@ -10,7 +10,8 @@ use crate::tree::Content;
 pub(super) const KIND: BootKind =
     BootKind { name: "dos", in_mbr: Some(InMbr { kind: TYPE_FAT_LBA, active: true }), lay_out, mbr_code: None };
 
-/// The script that U-Boot looks for, and what the script loads.
+/// Lays out the script that U-Boot looks for, and the kernel and plan9.ini that the
+/// script loads.
 fn lay_out(job: &BootJob<'_>, at: Sectors) -> Result<Fat, AssembleError> {
     let script = job.rendered.boot_script.as_deref().unwrap_or_default();
     let mut files = vec![FatFile::new("boot.scr", Content::bytes(uimage::script(script, job.epoch)), job.epoch)];

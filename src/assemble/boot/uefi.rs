@@ -9,7 +9,8 @@ use crate::lab::ESP;
 pub(super) const KIND: BootKind =
     BootKind { name: ESP, in_mbr: Some(InMbr { kind: TYPE_EFI, active: false }), lay_out, mbr_code: None };
 
-/// The loader by the name that UEFI looks for, and what the loader does.
+/// Lays out the loader under the name that UEFI looks for, and the kernel and
+/// plan9.ini that the loader reads.
 fn lay_out(job: &BootJob<'_>, at: Sectors) -> Result<Fat, AssembleError> {
     let mut files = Vec::new();
     if let Some(efi) = &job.rendered.boot.efi {

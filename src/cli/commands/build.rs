@@ -96,7 +96,7 @@ fn report(cli: &GlobalArgs, args: &Args, outcome: &BuildOutcome) -> anyhow::Resu
     Ok(())
 }
 
-/// Prints how the rebuilt artifacts compare with those that are there.
+/// Prints the comparison of the rebuilt artifacts with those that are there.
 fn show(cli: &GlobalArgs, args: &Args, compared: &[Compared]) -> anyhow::Result<()> {
     if args.json {
         return Ok(say::json(compared)?);

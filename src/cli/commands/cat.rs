@@ -1,4 +1,4 @@
-//! `p9img cat`: one file's bytes, or a partition's that holds no file system.
+//! `p9img cat`: the bytes of a file, or of a partition without a file system.
 
 use crate::cli::image::{self, Place};
 use crate::cli::{Outcome, Usage, say};
@@ -38,7 +38,7 @@ fn file(fs: &dyn FileSystem, path: &str) -> anyhow::Result<()> {
 /// Writes all of a file's bytes to `out`.
 ///
 /// # Errors
-/// When the image cannot be read or `out` not written.
+/// Fails when the image cannot be read or `out` cannot be written.
 pub fn copy(fs: &dyn FileSystem, node: &crate::fs::Node, out: &mut dyn io::Write) -> io::Result<()> {
     let mut buf = vec![0; CHUNK];
     let mut at = 0;

@@ -49,8 +49,8 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     }
 }
 
-/// What a build or a test would refuse beside the lab file: its secrets, where
-/// there are any, and what its roles bring and check.
+/// Refuses secrets, roles, checks and a `[tree]` that a build or a test would
+/// refuse, although the lab file itself is right.
 fn rest(file: String, lab: &Lab, catalog: &Catalog, printer: &Printer) -> Result<(), Mistakes> {
     let known = ops::lab::secrets(lab, printer).map_err(|error| {
         let what = match &error {
@@ -77,11 +77,12 @@ fn rest(file: String, lab: &Lab, catalog: &Catalog, printer: &Printer) -> Result
     tree(file, lab, catalog, &known.value)
 }
 
-/// What `[tree]` leaves out, as far as no medium is needed to know.
+/// Refuses a `[tree]` that leaves out files that nodes need, as far as that can be
+/// found without a medium.
 fn tree(file: String, lab: &Lab, catalog: &Catalog, secrets: &Secrets) -> Result<(), Mistakes> {
-    // What goes in by default is the distribution's.
+    // The default of `include` depends on the distribution.
     let include = lab.tree.include.clone().unwrap_or_else(|| vec!["**".into()]);
-    // A pattern that is none is the lab file's own mistake.
+    // A malformed pattern is a mistake of the lab file, reported there.
     let Ok(selection) = Selection::new(&include, &lab.tree.exclude) else { return Ok(()) };
     let missing = catalog.left_out(lab, secrets, |path| selection.takes(path));
     if missing.is_empty() {

@@ -43,7 +43,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let _raw = RawMode::new().context("Cannot switch the terminal to raw mode")?;
     let mut to_node = line.stream.try_clone()?;
     std::thread::spawn(move || {
-        // A node that has gone ends the other direction, too.
+        // If the node has gone, the other direction ends, too.
         let _ = type_all(&mut to_node);
         let _ = to_node.shutdown(Shutdown::Both);
     });
@@ -51,7 +51,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// Types the lines of a pipe, each when the node wants one.
+/// Types the lines of a pipe, each when the node waits for one.
 fn piped(node: &Seen, process: &Process, line: &Line) -> anyhow::Result<Outcome> {
     let prompt = node.shell.then(|| format!("{}# ", node.name));
     let before = std::fs::read(process.log()).unwrap_or_default();
@@ -81,7 +81,7 @@ impl<W: io::Write> io::Write for Closable<W> {
     }
 }
 
-/// Prints the next piece of what the node says, and returns it; `None` when it
+/// Prints the next piece of the node's output, and returns it; `None` when the node
 /// has gone.
 fn hear(mut node: &UnixStream) -> io::Result<Option<Vec<u8>>> {
     let mut buf = [0; 4096];
@@ -91,7 +91,7 @@ fn hear(mut node: &UnixStream) -> io::Result<Option<Vec<u8>>> {
     Ok((n > 0).then(|| buf[..n].to_vec()))
 }
 
-/// Types what comes on standard input, until its end or the leaving key.
+/// Types the bytes of standard input, until its end or the leaving key.
 fn type_all(to: &mut impl io::Write) -> io::Result<()> {
     let mut buf = [0; 256];
     loop {
@@ -106,7 +106,7 @@ fn type_all(to: &mut impl io::Write) -> io::Result<()> {
     }
 }
 
-/// The terminal passes every key on as it is; restored when dropped.
+/// Mode in which the terminal passes every key on unchanged; restored when dropped.
 struct RawMode(Termios);
 
 impl RawMode {
@@ -121,7 +121,7 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // Nothing can be done when it fails.
+        // There is no remedy if it fails.
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }

@@ -1,5 +1,4 @@
-//! `p9img diff`: what differs between two images, media, manifests, or places
-//! in them.
+//! `p9img diff`: differences between two images, media, manifests, or places in them.
 
 use crate::cli::image::{self, Place};
 use crate::cli::shared_args::GlobalArgs;
@@ -13,10 +12,10 @@ use anyhow::Context as _;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Longest manifest that is read, bytes.
+/// Bytes of the longest manifest that is read.
 const MAX_MANIFEST: u64 = 64 << 20;
 
-/// What one side names.
+/// One of the two arguments, opened.
 enum Side {
     Image(Image),
     Manifest(Value),
@@ -28,12 +27,12 @@ enum Side {
 struct Files {
     fs: Box<dyn FileSystem>,
     path: String,
-    /// Bytes of what holds it.
+    /// Bytes of the image or partition that has the files.
     len: u64,
 }
 
 impl Files {
-    /// The path as it is in the file system; one that is not there, as it was given.
+    /// The path as it is in the file system; if it does not exist there, as it was given.
     fn meant(&self) -> Vec<u8> {
         image::find(&*self.fs, &self.path).map_or_else(|_| self.path.clone().into_bytes(), |(path, _)| path)
     }
@@ -49,7 +48,7 @@ impl Side {
         }
     }
 
-    /// A partition as what is in it.
+    /// Files of this side; the side itself if it has none.
     fn files(self) -> Result<Files, Self> {
         match self {
             Self::Files(files) => Ok(files),

@@ -42,7 +42,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let path = path.unwrap_or_default();
     let (_, node) = image::find(&*fs, &path).with_context(|| format!("Cannot extract {}", args.place))?;
     let parent = dest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Everything is written beside the destination and appears under its name at the end.
+    // All files are written next to the destination, and get its name at the end.
     let work = tempfile::Builder::new()
         .prefix(".p9img-extract-")
         .tempdir_in(parent)
@@ -77,11 +77,11 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
 struct Copy<'a> {
     fs: &'a dyn FileSystem,
     files: u64,
-    /// Names that are others on the host, and the first of them there.
+    /// Number of names that are different on the host, and the first of them there.
     renamed: Option<(u64, String)>,
     /// Bytes that may still be written.
     left: u64,
-    /// Files and folders whose mode the host's file system does not keep.
+    /// Files and folders whose mode the host's file system does not store.
     modeless: u64,
     /// Becomes true when the user interrupts.
     stop: Arc<AtomicBool>,
@@ -142,7 +142,7 @@ impl Copy<'_> {
     }
 }
 
-/// A name that would leave the folder is refused.
+/// Refuses a name that would leave the folder.
 fn check_name(name: &[u8]) -> anyhow::Result<()> {
     let escapes = name.is_empty() || name == b"." || name == b".." || name.iter().any(|b| matches!(b, 0 | b'/'));
     anyhow::ensure!(!escapes, "The image has a file named {:?}, which a folder cannot store", shown::name(name));
@@ -240,7 +240,7 @@ mod tests {
             let shown = shown::name(name);
             let path = format!("{shown}d/{shown}");
             assert_eq!(fs::read(dir.path().join("x").join(&path)).unwrap(), b"x");
-            // As it is shown, it can be asked for.
+            // The form that is shown is valid as an argument.
             let found = image::find(&fs, &path).unwrap();
             assert_eq!((&found.0, &*found.1.name), (&[name, b"d/", name].concat(), name));
         }

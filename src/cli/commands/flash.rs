@@ -31,7 +31,7 @@ pub struct Args {
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let printer = Printer::new(cli);
     let path = ops::images::card(&cli.request(args.out.as_ref()), &args.node, &printer)?;
-    // Refused before anything is unpacked.
+    // The card is refused before anything is unpacked.
     let card = Device::open(&args.device)?;
     let image: Arc<dyn ReadAt> = artifact::open(&path)?;
     if image.len() > card.facts.len {
@@ -88,7 +88,7 @@ fn show(card: &Facts) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks; anything but `yes` is no.
+/// Asks for confirmation; any answer but `yes` is no.
 fn agreed(card: &Facts) -> anyhow::Result<bool> {
     let mut err = anstream::stderr().lock();
     write!(err, "All data on {} will be lost. Type yes to write: ", card.path.display())?;

@@ -58,7 +58,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
                 });
                 match opened {
                     Ok((Ok(fs), _)) => run.file_system(&p.name, &*fs, disk.len())?,
-                    // swap, nvram and the like; and what nobody has formatted.
+                    // swap, nvram and the like; and partitions that are not formatted.
                     Ok((Err(OpenError::Unknown { .. }), bytes)) if !names_a_file_system(&p.name) || blank(&*bytes)? => {
                     }
                     Ok((Err(e), _)) => {
@@ -76,8 +76,8 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(if run.findings == 0 { Outcome::Good } else { Outcome::Differs })
 }
 
-/// Whether a partition begins with nothing but zeros, behind the place of the
-/// last magic that a file system has.
+/// Whether the first 512 KiB of a partition are zeros: the magic number of every
+/// file system would be there.
 fn blank(partition: &dyn ReadAt) -> anyhow::Result<bool> {
     let mut start = vec![0; partition.len().min(512 << 10) as usize];
     partition.read_at(0, &mut start).context("Cannot read a partition")?;
@@ -97,7 +97,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Checks what the disk is wrapped in, and reads it.
+    /// Checks the container of the disk, and reads it.
     fn container(&mut self, layers: &Layers, place: &Place) -> anyhow::Result<()> {
         let spinner = Spinner::new(self.cli.quiet, "Checking the image".into());
         let (mut found, mut read) = (Vec::new(), 0);
@@ -133,7 +133,8 @@ impl Run<'_> {
             }
         };
         let checked = fs.check(&mut |finding| report(self, &finding));
-        // What does not inflate, for one: there is more to look at.
+        // Data that does not inflate, for example, is a finding: more is left to be
+        // checked.
         match checked {
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 report(self, &Finding { kind: "unreadable", message: format!("The check did not end: {e}") });
@@ -156,7 +157,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// How much was read.
+    /// Prints the amounts of data that were read.
     fn said(&self) -> anyhow::Result<()> {
         if self.cli.quiet || self.args.json {
             return Ok(());

@@ -59,7 +59,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// The medium that the user names: what is at a path, or a known release.
+/// The medium that the user names: the one at a path, or a known release.
 fn choose(cli: &GlobalArgs, dir: &Path, name: &str) -> anyhow::Result<Choice> {
     let path = Path::new(name);
     if path.symlink_metadata().is_ok() {
@@ -92,7 +92,7 @@ fn choose(cli: &GlobalArgs, dir: &Path, name: &str) -> anyhow::Result<Choice> {
     Ok(Choice { name: release.name.clone(), path: None, arch })
 }
 
-/// What is at `path`, if the nodes of a new lab can be built from it.
+/// Medium at `path`, if the nodes of a new lab can be built from it.
 fn read(cli: &GlobalArgs, dir: &Path, path: &Path) -> anyhow::Result<Choice> {
     let medium = Medium::open("medium", path, crate::lab::EPOCH, Store::platform().ok().as_ref())?;
     if medium.distribution == Distribution::Sample {
@@ -122,15 +122,15 @@ fn read(cli: &GlobalArgs, dir: &Path, path: &Path) -> anyhow::Result<Choice> {
     bail!("No PC can be built from {}, which is {name}: {}", path.display(), missing.join("; "));
 }
 
-/// How `lab.toml` in `dir` says `path`: an absolute one as it is, a relative one
-/// from the lab's folder.
+/// Path of the medium for `lab.toml` in `dir`: an absolute one unchanged, a
+/// relative one from the lab's folder.
 fn place(dir: &Path, path: &Path) -> anyhow::Result<String> {
     let said = if path.is_absolute() { path.to_owned() } else { between(&real(dir)?, &real(path)?) };
     said.to_str().map(str::to_owned).with_context(|| format!("The path {} is not UTF-8", path.display()))
 }
 
-/// Absolute path to what need not exist yet, without links on the way there. The
-/// last name stays as it was typed, even if it is a link.
+/// Absolute path of a file or folder that need not exist yet, without links on the
+/// way there. The last name stays as it was typed, even if it is a link.
 fn real(path: &Path) -> anyhow::Result<PathBuf> {
     let path = std::path::absolute(path).with_context(|| format!("Cannot find {}", path.display()))?;
     let there = path.ancestors().skip(usize::from(path.is_symlink())).find_map(|p| Some((p, p.canonicalize().ok()?)));
@@ -140,7 +140,7 @@ fn real(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(if rest.as_os_str().is_empty() { found } else { found.join(rest) })
 }
 
-/// The way from the folder `from` to `to`, both absolute and without links.
+/// Relative path from the folder `from` to `to`, both absolute and without links.
 fn between(from: &Path, to: &Path) -> PathBuf {
     let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(shared).map(|_| Component::ParentDir);

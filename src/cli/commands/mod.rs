@@ -1,6 +1,6 @@
-//! The commands: one file for each, with its arguments and what it prints; a
-//! folder where it has subcommands. They ask the rest of the library, and of
-//! each other as little as can be.
+//! The commands: one file for each, with its arguments and the texts that it
+//! prints; a folder if it has subcommands. They use the rest of the library, and
+//! each other as little as possible.
 
 pub mod build;
 mod cat;
@@ -174,7 +174,7 @@ pub enum Command {
 /// Runs the command that was asked for.
 ///
 /// # Errors
-/// Whatever kept it from being done.
+/// The error that kept the command from its work.
 pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     let global = &cli.global;
     match &cli.command {

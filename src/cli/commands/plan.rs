@@ -1,4 +1,4 @@
-//! `p9img plan`: what a build would make.
+//! `p9img plan`: the plan of a build.
 
 use crate::assemble::{NodePlan, Plan};
 use crate::cli::printer::Printer;

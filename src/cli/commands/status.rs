@@ -1,4 +1,4 @@
-//! `p9img status`: what runs.
+//! `p9img status`: the nodes that run.
 
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, running, say};

@@ -1,4 +1,4 @@
-//! `p9img test`: every role of the running lab does its job.
+//! `p9img test`: checks that every role of the running lab does its job.
 
 use crate::cli::commands::up::{self, Teller};
 use crate::cli::printer::Printer;
@@ -126,7 +126,7 @@ fn run_all(
                 }
                 let failed = matches!(result.outcome, check::Outcome::Failed { .. });
                 results.push(result);
-                // A node that does nothing fails whatever asks it.
+                // A node that is paused would fail in every further check.
                 let nodes = lab.spec.nodes.iter().filter(|_| failed);
                 if let Some(paused) = nodes.filter_map(|n| lab.grid.node(&n.name).paused()).next() {
                     broken = Some(paused.into());
@@ -150,15 +150,15 @@ fn run_all(
     summary(cli, args, &lab.lab.name, &results, &files)
 }
 
-/// The node that a check would be typed on, and that has no shell there: a
-/// terminal has its person's on the screen.
+/// The node that a check would be typed on, if the console has no shell there: the
+/// shell of a terminal is on its screen.
 fn without_shell<'a>(lab: &Runnable, check: &'a Check) -> Option<&'a str> {
     let Place::Node(name) = &check.place else { return None };
     let typed = lab.spec.nodes.iter().any(|n| n.name == *name && n.shell);
     (!typed).then_some(name)
 }
 
-/// What keeps a check from being tried, in QEMU or at all.
+/// Reason why a check cannot be tried, in QEMU or at all.
 fn why_not(lab: &Runnable, check: &Check) -> Option<String> {
     if check.left_out.is_some() {
         return check.left_out.clone();

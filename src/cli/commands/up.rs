@@ -1,4 +1,4 @@
-//! `p9img up`: the lab runs.
+//! `p9img up`: starts the lab.
 
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
@@ -79,7 +79,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(if teller.deaf.load(Ordering::Relaxed) { Outcome::Failed } else { Outcome::Good })
 }
 
-/// What somebody who logs in for the first time asks next.
+/// Advice for a user who logs in for the first time.
 fn first_steps(lab: &Path, user: &str, logins: &[Login]) -> [String; 2] {
     let is_front = |login: &Login| matches!(login, Login::Rcpu(_));
     // The profile of 9front's users leaves them at a prompt.
@@ -98,7 +98,7 @@ fn first_steps(lab: &Path, user: &str, logins: &[Login]) -> [String; 2] {
     ]
 }
 
-/// A word for a shell.
+/// Text as one word of a shell.
 fn word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
@@ -111,11 +111,11 @@ pub fn firmware(word: Option<shared_args::Firmware>) -> Option<Firmware> {
     })
 }
 
-/// Says which of the nodes are not started by the firmware that the user
-/// wants, because their disks do not do it.
+/// Prints which of the nodes are not started by the firmware that the user wants,
+/// because their disks do not support it.
 ///
 /// # Errors
-/// When that is all of them.
+/// Fails when none of the nodes is started by it.
 pub fn started_by(lab: &Runnable, names: &[String], wanted: Option<Firmware>) -> anyhow::Result<()> {
     let Some(firmware) = wanted else { return Ok(()) };
     let named = lab.spec.nodes.iter().filter(|n| names.contains(&n.name));
@@ -149,11 +149,11 @@ fn settings(args: &Args) -> UpSettings {
     }
 }
 
-/// Says on stderr what nodes come to.
+/// Prints the events of nodes on stderr.
 pub struct Teller {
     quiet: bool,
     stop: Arc<AtomicBool>,
-    /// Some service did not answer.
+    /// Whether some service did not answer.
     deaf: AtomicBool,
 }
 
@@ -216,7 +216,7 @@ impl Watch for Teller {
     }
 }
 
-/// What logs in to a node from this host, and the server that knows who may.
+/// Way to log in to a node from this host, and the authentication server.
 pub fn login(ports: &HostPorts, node: &str) -> Option<(Login, Server)> {
     let own = ports.get(node)?;
     let login = match own.get("cpu") {

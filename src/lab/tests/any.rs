@@ -1,5 +1,5 @@
-//! Whatever the file holds, the answer is a lab or a report that is right about
-//! its places, never a panic.
+//! For any text of the file, the result is a lab, or a report with right positions,
+//! and never a panic.
 
 use super::{facts, parse};
 use crate::lab::{KEYS, Lab, template, units};

@@ -207,7 +207,7 @@ fn a_node_can_have_a_medium_of_its_own() {
     assert_eq!(other.media["medium"], Medium::at("/elsewhere/9front"));
     assert_eq!(other.media["9front"].origin, Origin::Path("dir/9front".into()));
     assert_eq!(lab.with_medium("sample").unwrap().media_in_use(), [SAMPLE, "9front-11554", "9front", "m"]);
-    // What [defaults] says is each node's own.
+    // The medium in [defaults] counts as each node's own.
     let lab = parse(&format!("{head}[defaults]\nmedium = \"sample\"\n{nodes}")).unwrap();
     assert_eq!(of(&lab), [SAMPLE, "9front-11554", "9front", "m"]);
     assert_eq!(of(&lab.with_medium("/x").unwrap())[0], SAMPLE);
@@ -435,7 +435,7 @@ fn what_a_kernel_cannot_use_is_said() {
     assert!(with("firmware = \"uefi\"\n").contains("lab.toml:6:12: Node `a` is a 386"));
     assert_eq!(with("board = \"virt\"\ncpus = 16\nmemory = \"8 GiB\"\n"), "");
     assert!(with("board = \"virt\"\ncpus = 17\n").contains("runs on 16"));
-    // What the defaults say is about a node, too.
+    // A value in [defaults] is checked for each node, too.
     let text = "[lab]\nname = \"l\"\n[defaults]\nmemory = \"8 GiB\"\n[[node]]\nname = \"a\"\nroles = [\"cpu\"]\n";
     assert!(parse(text).unwrap_err().render(false).contains("lab.toml:5:1: Node `a` has 8 GiB of memory"));
 }

@@ -206,7 +206,7 @@ fn rotation_refuses_what_it_does_not_know_and_changes_nothing() {
     let error = Secrets::rotate(dir.path(), "eve", &["rob"], Which::Names(&names)).unwrap_err();
     assert_eq!(error.to_string(), "No password for \"kenn\"; there are passwords for eve, ken, rob");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
-    // What lines cannot be added to is written anew, with all that is in it.
+    // A file that no lines can be added to is written anew, with all of its values.
     let changed = Secrets::rotate(dir.path(), "eve", &["rob"], Which::Names(&names[..1])).unwrap();
     assert_eq!(changed, ["ken"]);
     let after = Secrets::load(dir.path(), "eve").unwrap().unwrap();

@@ -10,14 +10,14 @@ use crate::render::RenderError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a lab is not built, or not built again.
+/// Reason why a lab is not built or rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("No format to build")]
     NoFormat,
     #[error("None of these nodes is a Raspberry Pi, and none of the formats is for PCs")]
     NoneFits,
-    /// The sample, which nobody asked for, would replace what is there.
+    /// The sample, which the user did not ask for, would replace real images.
     #[error(
         "The images of {} in {} are made from the medium {medium}, and this build would replace them by the embedded sample, which is not Plan 9",
         super::super::few(nodes), out.display()
@@ -35,7 +35,7 @@ pub enum BuildError {
     Read { path: PathBuf, source: io::Error },
     #[error("Cannot remove {}", path.display())]
     Remove { path: PathBuf, source: io::Error },
-    /// A record that is kept with the artifacts cannot be written.
+    /// A record next to the artifacts cannot be written.
     #[error(transparent)]
     Record(#[from] io::Error),
     #[error(transparent)]

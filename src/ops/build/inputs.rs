@@ -19,11 +19,11 @@ use std::path::Path;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Build,
-    /// To compare with what is there, and to believe nothing of it.
+    /// To compare with the artifacts that are there, and to trust nothing of them.
     Rebuild,
 }
 
-/// Inputs of a build, but for its media.
+/// Inputs of a build, except its media.
 pub struct Inputs {
     pub catalog: Catalog,
     pub lab: Lab,
@@ -39,7 +39,7 @@ impl Inputs {
     /// Reads them, and writes nothing.
     ///
     /// # Errors
-    /// When one makes no sense, or images of a real medium would be lost.
+    /// Fails when an input has a mistake, or images of a real medium would be lost.
     pub fn read(request: &BuildRequest, purpose: Purpose, reporter: &dyn Reporter) -> Result<Self, BuildError> {
         let catalog = lab::catalog(&request.lab.file, reporter)?;
         let (mut lab, choices) = choices::lab(&request.lab, &catalog, reporter)?;
@@ -71,10 +71,10 @@ impl Inputs {
     }
 
     /// Opens the media of the lab's nodes, and the firmware of its Pis, and fetches
-    /// what is not there.
+    /// those that are not in the cache.
     ///
     /// # Errors
-    /// When one cannot be had or is not what it was.
+    /// Fails when a medium cannot be opened, or has another digest than the expected one.
     pub fn media(
         &self,
         record: Record,
@@ -89,10 +89,10 @@ impl Inputs {
         AllInputs::new(stamps, &self.lab, &self.names, &self.catalog, secrets)
     }
 
-    /// Makes the secrets or adds what they lack, and says so.
+    /// Makes the secrets, or adds the missing ones, and notes that.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails when the file cannot be read or written.
     pub fn make_secrets(&self, reporter: &dyn Reporter) -> Result<Secrets, BuildError> {
         let (secrets, note) = lab::make_secrets(&self.lab)?;
         note.iter().for_each(|note| reporter.note(note));
@@ -100,8 +100,7 @@ impl Inputs {
     }
 }
 
-/// The manifest of the lab in a folder. One that cannot be read, or is another
-/// lab's, says nothing of this one.
+/// Manifest of the lab in a folder; none if it cannot be read, or is another lab's.
 pub fn load(lab: &Lab, folder: &Path) -> Option<Manifest> {
     Manifest::load(folder).ok().flatten().filter(|m| m.lab == lab.name)
 }

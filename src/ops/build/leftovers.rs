@@ -1,8 +1,8 @@
-//! Images that an earlier build left in the output folder and this lab makes no
-//! more: of nodes that are gone, and in formats that are no longer asked for.
+//! Leftovers: images from an earlier build in the output folder that this lab makes
+//! no more, of nodes that are gone or in formats that are no longer asked for.
 //!
-//! Only what the manifest says p9img made counts, and it is removed only when it
-//! still is what was made.
+//! Only a file that the manifest lists counts, and it is removed only if its digest
+//! is still the one in the manifest.
 
 use super::BuildError;
 use crate::artifact::manifest::Manifest;
@@ -32,11 +32,10 @@ pub fn note(out: &Path, manifest: &Manifest) -> Option<Note> {
     (!files.is_empty()).then_some(Note::Leftovers { files })
 }
 
-/// Removes the leftovers: their sums, themselves, and what the manifest says of
-/// them.
+/// Removes the leftovers: the files, their sums, and their entries in the manifest.
 ///
 /// # Errors
-/// When a file cannot be read or removed.
+/// Fails when a file cannot be read or removed.
 pub fn prune(
     folder: &Folder,
     manifest: &mut Manifest,

@@ -58,15 +58,15 @@ pub struct BuildOutcome {
     pub notes: Vec<Note>,
 }
 
-/// An output folder, locked; with the memory that was read there, if it was.
+/// An output folder, locked, and its memory, if that was read.
 type Locked = (Folder, Option<Memory>);
 
-/// Builds nodes of a lab: writes their artifacts, unless they are there, into the
-/// output folder, with sums, manifest and the page.
+/// Builds nodes of a lab: writes those of their artifacts that are not there yet
+/// into the output folder, with sums, manifest and the page.
 ///
 /// # Errors
-/// When an input is wrong, or a file cannot be read or written. Then every
-/// artifact is as it was.
+/// Fails when an input has a mistake, or a file cannot be read or written. Then
+/// every artifact is as it was.
 pub fn build(request: &BuildRequest, reporter: &dyn Reporter) -> Result<BuildOutcome, BuildError> {
     let inputs = Inputs::read(request, Purpose::Build, reporter)?;
     let stamps = InputStamps::of(&inputs.lab);
@@ -81,13 +81,15 @@ pub fn build(request: &BuildRequest, reporter: &dyn Reporter) -> Result<BuildOut
     let variants = inputs.nodes().into_iter().flat_map(|n| inputs.lab.variants(n)).collect();
     let trial = Assembly::new(&inputs, &media, firmware, variants)?;
     // Until here, and while another build is waited for, an interrupt may end the
-    // program: what was fetched so far is kept, and nothing is half-written.
+    // program: files that were fetched stay in the cache, and nothing is
+    // half-written.
     let (folder, memory) = match locked {
         Some(locked) => locked,
         None => (Folder::lock(&inputs.lab.out, Wait::Yes)?, None),
     };
     let stop = reporter.stop_flag().map_err(|source| BuildError::StopFlag { source })?;
-    // Made when nothing else is wrong: a build that fails leaves no passwords behind.
+    // Secrets are made when nothing else is wrong: a build that fails leaves no
+    // passwords in the folder.
     let made = if inputs.secrets.complete { None } else { Some(inputs.make_secrets(reporter)?) };
     let (assembly, all) = match &made {
         Some(made) => (trial.with_secrets(made)?, of(made)),
@@ -98,7 +100,7 @@ pub fn build(request: &BuildRequest, reporter: &dyn Reporter) -> Result<BuildOut
 }
 
 /// The outcome of the last build, if nothing is to be done. Otherwise the folder,
-/// if that had to be locked to know.
+/// if it had to be locked to find out.
 fn up_to_date(
     request: &BuildRequest,
     inputs: &Inputs,
@@ -116,7 +118,7 @@ fn up_to_date(
     Ok(ControlFlow::Break(BuildOutcome { artifacts, from_sample: inputs.use_sample(), notes }))
 }
 
-/// Writes the artifacts and all that tells of them.
+/// Writes the artifacts, and the files that describe them.
 fn publish(
     request: &BuildRequest,
     inputs: &Inputs,
@@ -147,7 +149,7 @@ fn publish(
     let mut notes = open.after(folder, &artifacts);
     notes.extend(leftovers::note(&lab.out, &manifest));
     if let Ok(Some(secrets)) = Secrets::load(&lab.dir, &lab.hostowner) {
-        // Those that this build has written are right.
+        // The images that this build has written are not stale.
         let built = inputs.nodes();
         let others = manifest.artifacts.iter().filter(|(_, a)| !built.iter().any(|n| n.name == a.node));
         let images: Vec<_> = others.map(|(file, a)| (a.node.as_str(), lab.out.join(file))).collect();

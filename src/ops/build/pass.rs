@@ -20,17 +20,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Nodes with their disks. Nothing is written yet.
 pub struct Assembly<'a> {
     pub assembler: Assembler<'a>,
-    /// How many media the lab's nodes are built from.
+    /// Number of media that the lab's nodes are built from.
     media: usize,
     variants: Vec<(Node, Vec<Format>)>,
     nodes: Vec<Assembled>,
 }
 
 impl<'a> Assembly<'a> {
-    /// Assembles nodes with the secrets that there are, or stand-ins.
+    /// Assembles nodes with the secrets that exist, or stand-ins.
     ///
     /// # Errors
-    /// When a node cannot be made, or there is none.
+    /// Fails when a node cannot be assembled, or there is none.
     pub fn new(
         inputs: &'a Inputs,
         media: &'a [Medium],
@@ -49,7 +49,7 @@ impl<'a> Assembly<'a> {
     /// The same nodes with other secrets.
     ///
     /// # Errors
-    /// When a node cannot be made.
+    /// Fails when a node cannot be assembled.
     pub fn with_secrets(self, secrets: &'a Secrets) -> Result<Self, BuildError> {
         let assembler = self.assembler.with_secrets(secrets);
         let nodes = assembler.nodes(&self.variants)?;
@@ -76,15 +76,15 @@ pub struct Pass<'a> {
     pub memory: Memory,
     pub jobs: Vec<Job>,
     settings: Settings,
-    /// Digests of the media, or why one cannot be read.
+    /// Digests of the media, or the error of reading one.
     media: io::Result<Vec<String>>,
 }
 
 impl<'a> Pass<'a> {
-    /// Prepares it. Nothing is replaced yet.
+    /// Prepares the pass. Nothing is replaced yet.
     ///
     /// # Errors
-    /// When a template makes no sense, or `stop` became true.
+    /// Fails when a template has a mistake, or `stop` became true.
     pub fn new(
         inputs: &'a Inputs,
         assembly: &'a Assembly<'a>,
@@ -121,28 +121,29 @@ impl<'a> Pass<'a> {
     /// Writes the artifacts.
     ///
     /// # Errors
-    /// When one cannot be written, or the user interrupts. Then all are as they were.
+    /// Fails when an artifact cannot be written, or the user interrupts. Then all
+    /// are as they were.
     pub fn write(&mut self, reporter: &dyn Reporter) -> Result<Vec<ArtifactReport>, artifact::Error> {
         let watched = Watched::new(reporter, self.settings.stop.clone());
         artifact::build_from(self.folder, &self.jobs, &self.settings, &mut self.memory, &watched)
     }
 
-    /// Adds what was written to what the manifest of the lab's folder says of other
-    /// nodes.
+    /// Manifest of the artifacts that were written, and of those of other nodes
+    /// that the manifest in the lab's output folder lists.
     ///
     /// # Errors
-    /// When a medium cannot be read.
+    /// Fails when a medium cannot be read.
     pub fn manifest(&mut self, reports: &[ArtifactReport], purpose: Purpose) -> Result<Manifest, BuildError> {
         let none = Ok(Vec::new());
-        // A medium that cannot be read has failed by now, but for what no image holds.
+        // The error of a file that is in no image appears only here.
         let digests = std::mem::replace(&mut self.media, none).map_err(|source| BuildError::Digests { source })?;
         self.memory.remember_media(&self.settings.bases, &digests);
         Ok(manifest(&self.inputs.lab, self.assembly, reports, &digests, purpose).map_err(io::Error::from)?)
     }
 }
 
-/// The manifest's records of this lab's artifacts in the folder. One that cannot
-/// be read says nothing: then everything is written.
+/// The manifest's records of this lab's artifacts in the folder. If it cannot be
+/// read, there are none: then every artifact is written.
 fn recorded(lab: &Lab, folder: &Folder) -> BTreeMap<String, Recorded> {
     let manifest = load(lab, folder.path());
     let artifacts = manifest.into_iter().flat_map(|m| m.artifacts);
@@ -183,8 +184,8 @@ fn manifest(
         manifest.artifacts = old.artifacts.into_iter().filter(|(name, _)| there(name)).collect();
         let known = |node: &str| lab.nodes.iter().any(|n| n.name == node);
         let built = |node: &str| plan.nodes.iter().any(|n| n.name == node);
-        // What is not made again, though its node is built or gone, is a leftover. A
-        // rebuild only looks.
+        // An artifact that is not made again, though its node is built or gone, is
+        // a leftover. A rebuild only looks.
         for artifact in manifest.artifacts.values_mut().filter(|_| purpose == Purpose::Build) {
             artifact.stale |= !known(&artifact.node) || built(&artifact.node);
         }

@@ -1,8 +1,8 @@
-//! Rebuilds: the artifacts once more, elsewhere, and what differs from those that
+//! Rebuilds: the artifacts built once more, elsewhere, and compared with those that
 //! are there.
 //!
-//! Nothing is written where the artifacts are. Equal ones are removed again;
-//! one that differs stays beside the output folder, for a closer look.
+//! Nothing is written into the output folder. Equal artifacts are removed again;
+//! one that differs stays in a folder next to the output folder, for a closer look.
 
 use super::inputs::{Inputs, Purpose};
 use super::pass::{Assembly, Pass};
@@ -22,7 +22,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-/// Names of the folders that rebuilds go to begin with this.
+/// Beginning of the names of the folders that rebuilds write into.
 const PREFIX: &str = ".p9img-rebuild-";
 /// Bytes compared at a time.
 const STEP: usize = 256 << 10;
@@ -33,9 +33,9 @@ pub struct Compared {
     pub name: String,
     pub path: PathBuf,
     pub same: bool,
-    /// Each a clause: what differs, where, found and expected.
+    /// Differences, each a clause: subject, position, found and expected.
     pub differences: Vec<String>,
-    /// Path of the new one, when it differs.
+    /// Path of the new one, if it differs.
     pub rebuilt: Option<PathBuf>,
 }
 
@@ -43,20 +43,20 @@ pub struct Compared {
 /// compares each artifact, and the manifest, with the one that is there.
 ///
 /// # Errors
-/// When an input is wrong, or a file cannot be read or written.
+/// Fails when an input has a mistake, or a file cannot be read or written.
 pub fn rebuild(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Vec<Compared>, BuildError> {
     let inputs = Inputs::read(request, Purpose::Rebuild, reporter)?;
     let (media, firmware) = inputs.media(Record::No, reporter)?;
     let variants = variants(&inputs, request);
     let assembly = Assembly::new(&inputs, &media, firmware, variants)?;
     if !inputs.secrets.complete && assembly.has_secrets() {
-        // Without them nothing can come out equal.
+        // With stand-ins for secrets, nothing can be equal.
         return Err(BuildError::NoSecrets { path: inputs.lab.dir.join(FILE) });
     }
     let stop = reporter.stop_flag().map_err(|source| BuildError::StopFlag { source })?;
     let work = work(&inputs.lab.out)?;
     let folder = Folder::lock(work.path(), Wait::Yes)?;
-    // A rebuild is to believe nothing.
+    // A rebuild trusts no record.
     let (memory, bases) = (Memory::none(), BTreeMap::new());
     let mut pass = Pass::new(&inputs, &assembly, &folder, memory, bases, request.jobs, stop.clone())?;
     let reports = pass.write(reporter)?;
@@ -72,23 +72,25 @@ struct Written {
     manifest_text: Option<Vec<u8>>,
 }
 
-/// Where a rebuild goes: a folder of its own beside the output folder `out`,
-/// for its owner alone, because images hold keys.
+/// Folder for a rebuild: a new one next to the output folder `out`, or in the
+/// system's folder for temporary files; for its owner alone, because images hold
+/// keys.
 ///
 /// # Errors
-/// When none can be made.
+/// Fails when neither can be made.
 fn work(out: &Path) -> Result<tempfile::TempDir, BuildError> {
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sweep(parent);
     let name = |b: &mut tempfile::Builder<'_, '_>| b.prefix(PREFIX).tempdir_in(parent);
-    // A lab in a folder that is only for reading is rebuilt elsewhere.
+    // Next to a lab in a folder that is read-only, none can be made.
     name(&mut tempfile::Builder::new())
         .or_else(|_| tempfile::tempdir())
         .map_err(|source| BuildError::WorkFolder { parent: parent.to_owned(), source })
 }
 
-/// Removes what killed rebuilds left beside the output folder. A folder that is
-/// kept for a closer look has no lock file, and that of a living rebuild is locked.
+/// Removes the folders that killed rebuilds left next to the output folder. A
+/// folder that stays for a closer look has no lock file, and that of a running
+/// rebuild is locked.
 #[expect(clippy::disallowed_methods, reason = "the order of removal reaches nothing")]
 fn sweep(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -100,14 +102,14 @@ fn sweep(parent: &Path) {
         if let Ok(file) = File::options().write(true).open(&path)
             && lock::attempt(&path, &file).is_ok_and(|taken| taken == Taken::Held)
         {
-            // What cannot be removed is in nobody's way.
+            // A folder that cannot be removed disturbs nobody.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// The lab as it was when what is there was built, as far as a request shaped it
-/// and this one says nothing else.
+/// The lab with the choices of the request that its artifacts were built with,
+/// where this request makes none.
 pub fn as_built(lab: Lab, request: &LabRequest, there: Option<&Manifest>, reporter: &dyn Reporter) -> Lab {
     let Some(there) = there else { return lab };
     let formats = choices::formats_then(there).filter(|formats| request.formats.is_empty() && !formats.is_empty());
@@ -124,8 +126,9 @@ pub fn as_built(lab: Lab, request: &LabRequest, there: Option<&Manifest>, report
     }
 }
 
-/// Nodes with the formats in which there are images of them; without any, or when
-/// the request names formats, those that a build makes.
+/// Nodes with the formats in which they have images. Instead, they have those that
+/// a build makes if the request names formats, no node has images, or the request
+/// names a node that has none.
 fn variants(inputs: &Inputs, request: &BuildRequest) -> Vec<(Node, Vec<Format>)> {
     let (lab, nodes, there) = (&inputs.lab, inputs.nodes(), inputs.previous.as_ref());
     let made = |node: &str| -> Vec<Format> {
@@ -149,10 +152,10 @@ fn variants(inputs: &Inputs, request: &BuildRequest) -> Vec<(Node, Vec<Format>)>
     nodes.into_iter().flat_map(variants).collect()
 }
 
-/// Compares what was built in `work` with what is in `out`, and keeps what differs.
+/// Compares the artifacts in `work` with those in `out`; those that differ stay in `work`.
 ///
 /// # Errors
-/// When a file that is there cannot be read.
+/// Fails when a file in `out` cannot be read.
 fn compare(
     out: &Path,
     work: tempfile::TempDir,
@@ -188,7 +191,7 @@ impl Written {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(BuildError::Read { path, source }),
         };
-        // One that cannot be understood differs in its bytes, too.
+        // A manifest that cannot be read differs in its bytes, too.
         let manifest = Manifest::load(out).ok().flatten();
         Ok(Self { sums: sums::load_in(out)?, manifest, manifest_text })
     }
@@ -255,7 +258,7 @@ impl Written {
     }
 }
 
-/// Offset and both values of the first byte that differs, as far as both reach.
+/// Offset and both values of the first byte that differs, as far as both files reach.
 fn first_difference(mut a: File, mut b: File, stopped: &dyn Fn() -> bool) -> io::Result<Option<(u64, u8, u8)>> {
     let (mut left, mut right) = (vec![0; STEP], vec![0; STEP]);
     let mut at = 0u64;
@@ -292,7 +295,7 @@ fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
 /// Leaves the artifacts that differ, and the manifest if it does, in `work`.
 fn keep(work: tempfile::TempDir, compared: &mut [Compared]) -> Result<(), BuildError> {
     let work = work.keep();
-    // This one is to stay: what has no lock file is not swept.
+    // The folder is to stay: one without a lock file is not removed by later rebuilds.
     let _ = std::fs::remove_file(work.join(folder::LOCK));
     for c in compared {
         let new = work.join(&c.name);

@@ -1,11 +1,12 @@
-//! Memory of the build before: whether anything is to be done at all, and what
-//! need not be done again.
+//! Memory of the build before: it shows whether a build has anything to do, and
+//! which digests need not be computed again.
 //!
-//! Nothing is to be done when all inputs are those of the last build and its
-//! files are as it left them. The inputs are taken whole, not picked: the lab
-//! as checked, all roles and templates, all secrets, the stamps of all of the
-//! medium's files, and the stamp of this program's own file in place of its
-//! version. Whoever is in doubt deletes `.p9img.memory` from the folder.
+//! A build has nothing to do if all inputs are those of the last build and its
+//! files are as it left them. The inputs are complete, not a selection: the checked
+//! lab, all roles and templates, all secrets, the stamps of all files of the media
+//! and of the firmware, `p9img.lock`, and the version of this program with the
+//! stamp of its own file. To make a build compute everything, delete
+//! `.p9img.memory` from the folder.
 
 use crate::artifact::memory::{self, Last, Memory};
 use crate::artifact::{ArtifactReport, Folder, imager, manifest, sums};
@@ -21,10 +22,10 @@ use crate::stamp::{Moment, Stamp};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
-/// Files that a build writes beside the artifacts.
+/// Files that a build writes in addition to the artifacts.
 const LISTS: [&str; 4] = [manifest::FILE, sums::FILE, page::FILE, imager::FILE];
 
-/// Fingerprints of the inputs that are not read.
+/// Fingerprints of the inputs whose bytes are not read.
 pub struct InputStamps {
     /// Of the bytes of the files of each medium, by its name.
     media: BTreeMap<String, [u8; 32]>,
@@ -37,9 +38,9 @@ pub struct InputStamps {
 }
 
 impl InputStamps {
-    /// Looks at the media, before they are read, and at this program. Nothing
-    /// when one of them cannot be told from a changed one: then a build does
-    /// everything, and leaves nothing for the next one.
+    /// Takes the fingerprints of the media, before they are read, and of this
+    /// program. None if a later change of one of them might not show: then a build
+    /// does everything, and leaves nothing for the next one.
     pub fn of(lab: &Lab) -> Option<Self> {
         let taken = Moment::now();
         let stamp = Stamp::of(&std::env::current_exe().ok()?.metadata().ok()?);
@@ -51,7 +52,7 @@ impl InputStamps {
         };
         let media = lab.media_in_use().into_iter().map(|name| Some((name.to_owned(), look(name)?)));
         let media = media.collect::<Option<_>>()?;
-        // Of firmware, too, if there is any.
+        // The firmware's fingerprint, if the lab has firmware.
         let firmware = match lab.media.get(firmware::MEDIUM) {
             Some(medium) => Some(fingerprint(&lab.dir, firmware::MEDIUM, medium)?),
             None => None,
@@ -64,20 +65,20 @@ impl InputStamps {
 /// All inputs of a build.
 pub struct AllInputs<'a> {
     stamps: &'a InputStamps,
-    /// Of all inputs, in hexadecimal.
+    /// Digest of all inputs, in hexadecimal.
     inputs: String,
     key: [u8; 32],
 }
 
 impl<'a> AllInputs<'a> {
-    /// `nodes` are the names that the user gave.
+    /// All inputs; `nodes` are the names that the user gave.
     pub fn new(stamps: &'a InputStamps, lab: &Lab, nodes: &[String], catalog: &Catalog, secrets: &Secrets) -> Self {
         let key = secrets.derive("memory of an output folder");
         let mut hash = Sha256::new_with_prefix(key);
         let text = format!("{lab:?} {nodes:?}");
         let firmware = stamps.firmware.as_ref().map_or(&[][..], |f| f);
         let (catalog, secrets) = (catalog.digest(), secrets.fingerprint());
-        // Their names are in the lab.
+        // The names of the media are in the lab.
         let media: Vec<u8> = stamps.media.values().flatten().copied().collect();
         for part in [text.as_bytes(), &catalog, &secrets, &media, firmware, &stamps.pins, &stamps.program] {
             hash.update((part.len() as u64).to_le_bytes());
@@ -103,15 +104,16 @@ impl<'a> AllInputs<'a> {
         let reports: Vec<ArtifactReport> = serde_json::from_value(last.reports.clone()).ok()?;
         let name = |r: &ArtifactReport| r.path.file_name().map(|n| n.to_string_lossy().into_owned());
         let whole = reports.iter().all(|r| name(r).is_some_and(|n| memory.is_whole(&lab.out, &n, &r.sha256)));
-        // One that there is not, as without a Pi, was not remembered either.
+        // A file that does not exist, such as the list for the imager in a lab
+        // without a Pi, has no record either.
         let lists = LISTS.iter().all(|f| memory::list(&lab.out, f).as_ref() == last.lists.get(*f));
         (whole && lists).then_some(reports)
     }
 
-    /// Remembers a build that is complete.
+    /// Records a build that is complete in the memory.
     ///
     /// # Errors
-    /// When the folder's memory cannot be written.
+    /// Fails when the folder's memory cannot be written.
     pub fn remember(&self, folder: &Folder, memory: &mut Memory, reports: &[ArtifactReport]) -> Result<(), BuildError> {
         let kept =
             reports.iter().map(|r| ArtifactReport { kept: true, shared_clusters: 0, stored_bytes: 0, ..r.clone() });

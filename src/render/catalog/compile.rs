@@ -1,5 +1,5 @@
-//! What is checked of roles and distributions by themselves, whatever the lab:
-//! names of roles, and every template that some node could need.
+//! Checks of roles and distributions by themselves, whatever the lab: names of
+//! roles, and every template that some node could need.
 
 use super::Catalog;
 use crate::lab::Board;
@@ -13,7 +13,7 @@ use std::path::Path;
 use toml::Spanned;
 
 impl Catalog {
-    /// Roles name each other right.
+    /// Checks the names in role.toml files: of roles, boards, listeners and users.
     pub(super) fn check_roles(&self) -> Result<(), RenderError> {
         for role in self.roles.values() {
             let conflicts = role.conflicts.iter().map(|name| ("conflicts", name.as_str()));
@@ -149,7 +149,7 @@ impl Catalog {
     fn no_source(&self, toml: &Source, source: &Spanned<String>) -> RenderError {
         let name = source.get_ref().trim_end_matches('/');
         let part = format!("/{name}/");
-        // Which folder is looked in, the file's own place says.
+        // The place of the TOML file says which folder is searched.
         let folder = Path::new(&toml.place).parent().map(|p| p.display().to_string()).unwrap_or_default();
         let below = |s: &&Source| s.place.strip_prefix(&folder).is_some_and(|rest| rest.contains(&part));
         let message = match self.sources.values().filter(below).map(|s| &s.place).next() {

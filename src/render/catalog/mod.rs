@@ -36,10 +36,10 @@ impl Catalog {
         Self::new(source::embedded())
     }
 
-    /// The built-in roles with those beside a lab file in `folder` over them.
+    /// The built-in roles, with those in `folder`, which has the lab file, over them.
     ///
     /// # Errors
-    /// When a role or template there cannot be read or makes no sense.
+    /// Fails when a role or template in `folder` cannot be read or has a mistake.
     pub fn load(folder: &Path) -> Result<Self, RenderError> {
         let mut sources = source::embedded();
         source::add_folder(folder, &mut sources)?;
@@ -71,7 +71,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// What authors of roles should know, such as sizes that were rounded.
+    /// Notes for authors of roles, such as on sizes that were rounded.
     pub fn notes(&self) -> Vec<String> {
         let of = |role: &Role| {
             let notes = role.partitions.iter().filter_map(|p| p.get_ref().rounded.clone());
@@ -100,7 +100,7 @@ impl Catalog {
     /// `templates/lab/node.ovf`, and the place to name in messages.
     ///
     /// # Errors
-    /// When it is not text, or not there.
+    /// Fails when there is no such template, or it is not text.
     pub fn template(&self, name: &str) -> Result<(&str, &str), RenderError> {
         let missing = || RenderError::at(name, "There is no such template");
         let source = self.sources.get(name).ok_or_else(missing)?;
@@ -124,7 +124,7 @@ impl Catalog {
     /// The medium's files that start every node of a distribution.
     ///
     /// # Errors
-    /// When p9img does not know how to install the distribution.
+    /// Fails when the catalog lacks the distribution.
     pub fn boot_files(&self, distribution: &str) -> Result<Vec<String>, RenderError> {
         let boot = self.distribution(distribution)?.boot();
         Ok(boot.map(|b| vec![b.mbr.clone(), b.pbs.clone(), b.loader.clone()]).unwrap_or_default())
@@ -134,7 +134,8 @@ impl Catalog {
     /// `distribution`.
     ///
     /// # Errors
-    /// When the distribution is not known or cannot start from what the node names.
+    /// Fails when the catalog lacks the distribution, or the distribution cannot
+    /// start from the root that the node names.
     pub fn fs(&self, distribution: &str, node: &Node) -> Result<Fs, RenderError> {
         self.distribution(distribution)?.fs(node)
     }
@@ -142,7 +143,7 @@ impl Catalog {
     /// The root file system of a node that names none.
     ///
     /// # Errors
-    /// When the distribution is not known.
+    /// Fails when the catalog lacks the distribution.
     pub fn default_fs(&self, distribution: &str) -> Result<Fs, RenderError> {
         let d = self.distribution(distribution)?;
         Ok(d.first(|d| d.fs.as_ref()).and_then(|all| all.first()?.get_ref().parse().ok()).unwrap_or(Fs::DEFAULT))
@@ -151,7 +152,7 @@ impl Catalog {
     /// Architectures of a distribution's PCs, the usual one first.
     ///
     /// # Errors
-    /// When the distribution is not known.
+    /// Fails when the catalog lacks the distribution.
     pub fn architectures(&self, distribution: &str) -> Result<Vec<Arch>, RenderError> {
         let words = self.distribution(distribution)?.first(|d| d.arch.as_ref());
         Ok(words.into_iter().flatten().filter_map(|word| words::parse(word).ok()).collect())
@@ -161,13 +162,15 @@ impl Catalog {
     /// none at all.
     ///
     /// # Errors
-    /// When there are kernels, but not for this kind of node and architecture.
+    /// Fails when the distribution has kernels, but none of this kind for the
+    /// architecture, or when the catalog lacks the distribution.
     pub fn kernel_file(&self, distribution: &str, kind: Kernel, arch: &str) -> Result<Option<&str>, RenderError> {
         self.distribution(distribution)?.kernel(kind, arch)
     }
 
-    /// Whether everybody who holds the lab's keys knows dp9ik: an authentication
-    /// server that does not has no keys for it, and answers nobody who asks.
+    /// Whether every node with a key file is of a distribution with dp9ik: an
+    /// authentication server of another has no keys for it, and answers nobody who
+    /// asks.
     pub(in crate::render) fn servers_know_dp9ik(&self, lab: &Lab, systems: &Systems) -> Result<bool, RenderError> {
         for node in &lab.nodes {
             for role in &node.roles {
@@ -180,11 +183,11 @@ impl Catalog {
         Ok(true)
     }
 
-    /// The ports that a node's roles have, in the order of its roles. Roles that
-    /// do not agree about one are [`Self::wrong_nodes`].
+    /// The ports that a node's roles have, in the order of its roles. Roles that do
+    /// not agree about a port are mistakes of [`Self::wrong_nodes`].
     ///
     /// # Errors
-    /// When a role or the distribution is not known.
+    /// Fails when the catalog lacks the distribution or a role.
     pub fn ports(&self, systems: &Systems, node: &Node) -> Result<Vec<Port>, RenderError> {
         let distribution = self.distribution(systems.of(node))?;
         let mut out: Vec<Port> = Vec::new();
@@ -199,10 +202,10 @@ impl Catalog {
         Ok(out)
     }
 
-    /// Which kernel a node's roles want.
+    /// Kernel that a node's roles need: that of the first role which names one.
     ///
     /// # Errors
-    /// When a role is not known.
+    /// Fails when the catalog lacks a role.
     pub fn kernel(&self, node: &Node) -> Result<Option<Kernel>, RenderError> {
         for role in &node.roles {
             if let Some(kernel) = self.role(role)?.kernel {
@@ -212,7 +215,7 @@ impl Catalog {
         Ok(None)
     }
 
-    /// What `p9img check` needs to know, sorted by name.
+    /// Facts about roles for the checks of a lab file, sorted by name.
     pub fn facts(&self) -> Vec<RoleFacts> {
         let facts = |r: &Role| RoleFacts {
             name: r.name.clone(),

@@ -1,4 +1,4 @@
-//! A distribution with what it takes from others.
+//! A distribution with the values that it takes from others.
 
 use crate::lab::words::Word as _;
 use crate::lab::{Fs, Node};
@@ -27,7 +27,7 @@ impl<'a> Resolved<'a> {
     /// `machine` is the board of a Pi, or an architecture.
     ///
     /// # Errors
-    /// When it has kernels, but not this one.
+    /// Fails when the distribution has kernels, but not this one.
     pub fn kernel(&self, kind: Kernel, machine: &str) -> Result<Option<&'a str>, RenderError> {
         let Some(kernels) = self.first(|d| d.kernel.as_ref()).filter(|k| !k.is_empty()) else {
             return Ok(None);
@@ -51,7 +51,7 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    /// Whether something that is for `only` one distribution is for this.
+    /// Whether a value that is for `only` one distribution is for this.
     pub fn is_for(&self, only: &Option<String>) -> bool {
         only.as_ref().is_none_or(|only| self.chain.iter().any(|d| d.name == *only))
     }
@@ -59,7 +59,7 @@ impl<'a> Resolved<'a> {
     /// The root file system of `node`.
     ///
     /// # Errors
-    /// When it names one that the distribution cannot start from.
+    /// Fails when the node names a root that the distribution cannot start from.
     pub fn fs(&self, node: &Node) -> Result<Fs, RenderError> {
         let named = self.first(|d| d.fs.as_ref()).into_iter().flatten();
         let known: Vec<Fs> = named.filter_map(|f| f.get_ref().parse().ok()).collect();
@@ -99,7 +99,7 @@ impl<'a> Resolved<'a> {
         own.map(|(name, scope)| (name.as_str(), *scope)).collect()
     }
 
-    /// Files without which no node starts, and the distribution that says so.
+    /// Files that every node needs to start, and the distribution that says so.
     pub fn needs_files(&self) -> (&'a Distribution, &'a [Spanned<String>]) {
         let own = self.chain.iter().copied().find_map(|d| Some((d, d.needs_files.as_deref()?)));
         own.unwrap_or((self.chain[0], &[]))

@@ -1,4 +1,4 @@
-//! `[[check]]` of both.
+//! `[[check]]` of `role.toml` and `distribution.toml`.
 
 use super::middle;
 use crate::lab::Need;
@@ -9,11 +9,11 @@ use toml::Spanned;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::render) struct CheckToml {
-    /// What is proven, as a sentence.
+    /// Sentence that the check proves.
     pub name: Spanned<String>,
     #[serde(default)]
     pub at: At,
-    /// Template of what is typed.
+    /// Template of the command that is typed.
     pub run: Spanned<String>,
     /// Template of a text that must be in the output.
     pub expect: Option<Spanned<String>>,
@@ -24,28 +24,28 @@ pub(in crate::render) struct CheckToml {
     pub timeout: Option<u64>,
     #[serde(default = "middle")]
     pub order: i64,
-    /// It deals with other nodes, though it is typed on the node itself.
+    /// Whether it deals with other nodes, though it is typed on the node itself.
     #[serde(default)]
     pub network: bool,
     /// For nodes of this distribution alone, and those that are like it.
     pub only: Option<String>,
     /// Typed on nodes of this distribution alone, and those that are like it.
     pub only_at: Option<String>,
-    /// It needs two nodes of one distribution: why, as a template. Where they are
-    /// of two, the check is left out and says this.
+    /// Reason, as a template, why the check needs two nodes of one distribution. On
+    /// nodes of two distributions, the check is left out and says this.
     pub alike: Option<Spanned<String>>,
     /// Roles that some node of the lab must have. Where none has, the check is left
     /// out and says so.
     #[serde(default)]
     pub needs_in_lab: Vec<Spanned<Need>>,
-    /// What else it needs, as a template. Where that comes to nothing, the check
-    /// is left out and says `without`.
+    /// Template of another condition. If it renders to nothing, the check is left
+    /// out and says `without`.
     pub given: Option<Spanned<String>>,
-    /// Why it is left out where `given` comes to nothing: a template.
+    /// Template of the reason why the check is left out if `given` renders to nothing.
     pub without: Option<Spanned<String>>,
 }
 
-/// Where a check is tried.
+/// Nodes, or the host, that a check is tried on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::render) enum At {

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
-/// How one distribution is put together: `templates/NAME/distribution.toml`.
-/// What it leaves out comes from the one that it is `like`.
+/// Rules of one distribution: `templates/NAME/distribution.toml`. A value that it
+/// leaves out comes from the distribution that it is `like`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::render) struct Distribution {
@@ -23,25 +23,25 @@ pub(in crate::render) struct Distribution {
     pub kernel: Option<BTreeMap<Kernel, BTreeMap<String, String>>>,
     /// Source of plan9.ini.
     pub plan9_ini: Option<Spanned<String>>,
-    /// Sources of the configurations that file systems keep themselves.
+    /// Sources of the configurations that file systems store themselves.
     pub fossil_config: Option<Spanned<String>>,
     pub cwfs_config: Option<Spanned<String>>,
-    /// Whether keys for dp9ik stand beside those for p9sk1.
+    /// Whether nvram and key file have keys for dp9ik in addition to those for p9sk1.
     pub dp9ik: Option<bool>,
     /// The file systems that its kernels can have their root on; the first is
     /// that of a node that names none.
     pub fs: Option<Vec<Spanned<String>>>,
     /// Architectures of its PCs; the first that a medium has is that of a new lab.
     pub arch: Option<Vec<String>>,
-    /// Sources of what a Pi's firmware reads: config.txt, and the lines that
-    /// become the one of cmdline.txt.
+    /// Sources of a Pi's config.txt, and of the lines that become the one line of
+    /// cmdline.txt.
     pub config_txt: Option<Spanned<String>>,
     pub cmdline: Option<Spanned<String>>,
     /// Source of the script that U-Boot runs.
     pub boot_script: Option<Spanned<String>>,
     pub slots: Option<BTreeMap<String, Scope>>,
-    /// Files without which no node of it starts, as templates of their paths;
-    /// one that comes to nothing is none.
+    /// Templates of the paths of files that every node of it needs to start; a path
+    /// that renders to nothing is none.
     pub needs_files: Option<Vec<Spanned<String>>>,
     pub listeners: Option<Listeners>,
     #[serde(default, rename = "user")]
@@ -53,7 +53,7 @@ pub(in crate::render) struct Distribution {
 }
 
 impl Distribution {
-    /// Sources of the configurations that roots keep themselves, under
+    /// Sources of the configurations that roots store themselves, under
     /// [`RootKind::config`](crate::root::RootKind::config).
     pub fn root_configs(&self) -> [(&'static str, &Option<Spanned<String>>); 2] {
         [("fossil_config", &self.fossil_config), ("cwfs_config", &self.cwfs_config)]
@@ -72,7 +72,7 @@ pub(in crate::render) struct Boot {
     pub efi: BTreeMap<String, String>,
 }
 
-/// Whose fragments a slot gathers.
+/// Nodes whose fragments a slot collects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::render) enum Scope {
@@ -82,13 +82,13 @@ pub(in crate::render) enum Scope {
     Lab,
 }
 
-/// The distribution's listeners that are on unless they are taken away.
+/// The distribution's listeners that are on unless they are removed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::render) struct Listeners {
     pub folder: String,
     pub on: Vec<String>,
-    /// What comes before the name of a listener that the medium has switched off.
+    /// Prefix of the name of a listener that the medium has switched off.
     #[serde(default)]
     pub off: String,
     /// TCP ports that the distribution itself listens on.

@@ -1,17 +1,17 @@
-//! Files and fragments, which roles and distributions have alike.
+//! Files and fragments, which both roles and distributions have.
 
 use super::{middle, yes};
 use serde::Deserialize;
 use toml::Spanned;
 
 /// One file or folder of the node. Exactly one of `source`, `copy`, `make`,
-/// `folder` and `remove` says what it is.
+/// `folder` and `remove` says which of these it is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::render) struct File {
     /// Template of the path from the root.
     pub path: Spanned<String>,
-    /// File beside role.toml, rendered as a template.
+    /// File next to role.toml, rendered as a template.
     pub source: Option<Spanned<String>>,
     /// False: `source` is taken as it is.
     #[serde(default = "yes")]
@@ -31,10 +31,10 @@ pub(in crate::render) struct File {
     pub gid: Option<Spanned<String>>,
     /// Once for each of these, with one more variable.
     pub each: Option<Each>,
-    /// Leave a file that the medium has.
+    /// Whether a file that the medium has stays.
     #[serde(default)]
     pub keep: bool,
-    /// SHA-256, in hexadecimal, of files of releases that are not kept.
+    /// SHA-256, in hexadecimal, of files of releases that do not stay.
     #[serde(default)]
     pub unless: Vec<String>,
     /// For this distribution alone, and those that are like it.
@@ -48,7 +48,7 @@ pub(in crate::render) enum Make {
     Keys,
 }
 
-/// What a file entry is repeated for.
+/// Set that a file entry is repeated for, once for each member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::render) enum Each {
@@ -61,7 +61,7 @@ pub(in crate::render) enum Each {
 #[serde(deny_unknown_fields)]
 pub(in crate::render) struct Fragment {
     pub slot: Spanned<String>,
-    /// File beside role.toml, rendered as a template.
+    /// File next to role.toml, rendered as a template.
     pub source: Spanned<String>,
     /// Smaller comes first; among equals the node's order of roles counts.
     #[serde(default = "middle")]

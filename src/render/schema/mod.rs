@@ -1,9 +1,9 @@
 //! `role.toml` and `distribution.toml` as their authors write them; `doc/roles.md`
 //! explains every key.
 //!
-//! These are types of serde alone: what can be read, and with which defaults. What
-//! goes together, the catalog checks; what is made of it, the rest of `render`
-//! knows. This folder may use `lab` for words and units, and nothing of `render`.
+//! These are types of serde alone: the keys that can be read, and their defaults.
+//! The catalog checks that they go together, and the rest of `render` uses them.
+//! This folder may use `lab` for words and units, and nothing of `render`.
 
 mod check;
 mod distribution;

@@ -15,9 +15,9 @@ pub struct Role {
     /// The folder's name.
     #[serde(skip)]
     pub name: String,
-    /// What the role does, in one sentence.
+    /// Description of what the role does, in one sentence.
     pub description: String,
-    /// Which kernel the role needs; a node needs exactly one role that says it.
+    /// Kernel that the role needs; a node needs exactly one role that names one.
     pub kernel: Option<Kernel>,
     /// Roles that cannot be on the same node.
     #[serde(default)]
@@ -40,8 +40,8 @@ pub struct Role {
     /// Listeners of the distribution that are on, such as `tcp17010`.
     #[serde(default)]
     pub(in crate::render) services: Vec<Spanned<Service>>,
-    /// TCP ports that its programs listen on, beside `services` and `[[port]]`:
-    /// nobody outside is meant to call them.
+    /// TCP ports that its programs listen on, in addition to `services` and
+    /// `[[port]]`: nobody outside is meant to call them.
     #[serde(default)]
     pub listens: Vec<u16>,
     /// Files of the medium that its programs need, as templates of their paths.
@@ -97,7 +97,7 @@ impl Service {
     }
 }
 
-/// Which of a distribution's kernels runs.
+/// Kind of a kernel of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kernel {
@@ -126,16 +126,16 @@ pub enum Secret {
     Keys,
 }
 
-/// A partition that a role wants behind those that every node has.
+/// A partition that a role wants after those that every node has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "PartitionToml")]
 pub struct Partition {
     pub name: String,
     /// Bytes, unless the lab's file says otherwise; whole sectors.
     pub size: u64,
-    /// What was rounded of the size.
+    /// Note on the size, if it was rounded.
     pub rounded: Option<String>,
-    /// What to format it for; none: it stays all zeros.
+    /// Content that it is formatted for; none: it stays all zeros.
     pub holds: Option<Holds>,
 }
 
@@ -159,7 +159,7 @@ impl From<PartitionToml> for Partition {
 #[serde(deny_unknown_fields)]
 pub struct SystemUser {
     pub name: String,
-    /// Where the file system keeps numbers.
+    /// Number of the user, for file systems that store numbers.
     pub id: Option<i16>,
     #[serde(default)]
     pub leader: String,
@@ -172,27 +172,26 @@ pub struct SystemUser {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
-    /// What it is for, in a word: `cpu`, `9fs`.
+    /// Purpose of the port, in one word: `cpu`, `9fs`.
     pub name: String,
     pub tcp: u16,
     /// For this distribution alone, and those that are like it.
     pub only: Option<String>,
 }
 
-/// What a node with the role does with a node that has another role (`to`), or
-/// the other way round (`from`).
+/// Relation of a node with the role to a node that has another role (`to`), or the
+/// other way round (`from`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleLink {
     pub to: Option<String>,
     pub from: Option<String>,
-    /// With the first node's name before it and the second's behind it:
-    /// `authenticates with`.
+    /// Words between the first node's name and the second's: `authenticates with`.
     pub does: String,
 }
 
 impl RoleLink {
-    /// What is wrong with it, if anything.
+    /// Message about a mistake in the link, if there is one.
     pub(in crate::render) fn problem(&self, known: impl Fn(&str) -> bool) -> Option<String> {
         match (&self.to, &self.from) {
             (Some(role), None) | (None, Some(role)) if known(role) => None,

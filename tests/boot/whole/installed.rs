@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// The installer's `copydist`.
 const COPY: [&str; 3] = [
     ">/tmp/client.db",
-    // What is not in nodes cannot be copied; it says so at the end, for each.
+    // Files that nodes lack cannot be copied; applylog names each at the end.
     "replica/applylog -t -u -c / /tmp/client.db /n/newfs /n/idle \
      </n/idle/dist/replica/plan9.log >[2]/tmp/errors; wc -l /tmp/errors",
     "mkdir /n/newfs/dist/replica/client && cp /tmp/client.db /n/newfs/dist/replica/client/plan9.db",

@@ -141,7 +141,7 @@ fn a_medium_that_changes_is_refused() {
     assert!(lab.read("p9img.lock").contains(&one));
     lab.good(&["media", "add", "nine", "--update"]);
     assert!(lab.read("p9img.lock").contains(&two) && !lab.read("p9img.lock").contains(&one));
-    // What the lab itself says counts more.
+    // The digest in the lab itself takes precedence.
     let toml = lab.read("lab.toml") + &format!("sha256 = \"{one}\"\n");
     fs::write(lab.path("lab.toml"), toml).unwrap();
     lab.refuses(&["media", "verify"], 3, &["p9img.lock", &one]);
@@ -178,7 +178,7 @@ fn a_folder_is_recorded_on_request() {
     lab.good(&["extract", "sample", "tree"]);
     lab.good(&["media", "add", "mine", "tree"]);
     assert!(!lab.path("p9img.lock").exists());
-    // What `media show` notes of a medium is said here, too.
+    // Notes of `media show` on a medium are here, too.
     fs::write(lab.path("tree/.DS_Store"), "x").unwrap();
     let noted = |args: &[&str]| {
         let out = lab.run(args);
@@ -321,7 +321,7 @@ fn through_a_proxy() {
     let out = lab.command(&args).env("http_proxy", &proxy).output().unwrap();
     assert!(out.status.success(), "{}", said(&out));
     assert!(used.load(Ordering::SeqCst));
-    // Where no_proxy names the host, it is not used.
+    // The proxy is not used for a host that no_proxy names.
     let direct = ["media", "add", "ten", &web.url()];
     let out =
         lab.command(&direct).env("http_proxy", "http://127.0.0.1:9").env("no_proxy", "127.0.0.1").output().unwrap();

@@ -1,5 +1,5 @@
-//! Whatever becomes of a lab folder while its nodes run: they are seen, and
-//! they are stopped.
+//! Changes of a lab folder while its nodes run: the nodes are shown and stopped all
+//! the same.
 
 use super::Lab;
 use crate::run::prompt::{NODES, text};

@@ -38,7 +38,7 @@ impl Lab {
     fn new() -> Self {
         let lab = Self(p9img_test::Lab::at(tempfile::Builder::new().prefix("p9").tempdir().unwrap()));
         p9img_test::folder::copy_tree(&p9img_test::repository("media/sample"), &lab.path("medium"));
-        // What is left is a 9legacy without its sources.
+        // The rest is a 9legacy without its sources.
         fs::remove_file(lab.path("medium/sys/README.sample")).unwrap();
         fs::write(lab.path("medium/rc/bin/cpurc"), "#!/bin/rc\n").unwrap();
         fs::copy(p9img_test::repository("lab.toml"), lab.path("lab.toml")).unwrap();

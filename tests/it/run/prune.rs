@@ -48,7 +48,7 @@ fn images_of_a_node_that_runs_stay_until_it_is_stopped() {
     assert!(!image("other2").exists() && !image("plan9n4").exists(), "what does not run is removed: {said}");
     assert_eq!(written(), last, "the disk of a node that runs is its own");
 
-    // Its image taken away by hand, it is seen and stopped all the same.
+    // A node whose image was removed by hand is shown and stopped all the same.
     fs::remove_file(image("plan9n2")).unwrap();
     build("raw");
     let status = lab.status(&[]);

@@ -54,7 +54,7 @@ fn secrets_are_only_where_they_are_needed() {
     let mut needles = needles(&secrets, &seed);
     let owner = DesKey::from_password(secrets.password("bootes").unwrap());
 
-    // What must be there: else the search below would prove nothing.
+    // Keys that must be in the images: otherwise the search below would prove nothing.
     let cat = |node: &str, place: &str| {
         let image = format!("output/{node}.img:{place}");
         lab.run(&["cat", &image])

@@ -105,7 +105,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// An address, or a path that is there, as the lab will have it.
+/// Address, or path of an existing file or folder, as the lab will have it.
 fn origin(dir: &Path, source: &str) -> anyhow::Result<Origin> {
     if source.contains("://") {
         return Ok(Origin::Urls(vec![names::url(source).map_err(|p| Usage(p.to_string()))?]));
@@ -116,7 +116,8 @@ fn origin(dir: &Path, source: &str) -> anyhow::Result<Origin> {
         let help = problem.map_or_else(String::new, |help| format!("; for the web, {help}"));
         bail!("There is no file or folder {source}{help}");
     }
-    // The lab's paths begin at its own folder, those typed here where the user is.
+    // The paths of the lab begin at its own folder, those on the command line at
+    // the user's.
     let here = dir.as_os_str().is_empty() || dir == Path::new(".");
     let path = if here || path.is_absolute() {
         dir.join(path)
@@ -136,8 +137,8 @@ fn same_place(a: &Origin, b: &Origin) -> bool {
     }
 }
 
-/// Opens the medium as a build would, and says what is to be recorded of it.
-/// What can be neither a medium nor a board's firmware is refused.
+/// Opens the medium as a build would, and returns the entry for `p9img.lock`. A
+/// file that is neither a medium nor a board's firmware is an error.
 fn look(args: &Args, dir: &Path, chosen: &Medium, located: &Located, pin: Option<&Pin>) -> anyhow::Result<Option<Pin>> {
     let opened =
         located.source().and_then(|source| reading::Medium::read(&args.name, &located.path, source, crate::lab::EPOCH));
@@ -177,7 +178,7 @@ fn append(cli: &GlobalArgs, catalog: &Catalog, lab: &Lab, name: &str, medium: &M
     let fail = || format!("Cannot write {}", file.display());
     let here = if lab.dir.as_os_str().is_empty() { Path::new(".") } else { &lab.dir };
     let _lock = lock::folder(here).with_context(fail)?;
-    // Somebody else may have added the same meanwhile.
+    // Another process may have added the same meanwhile.
     let now = ops::lab::load(&cli.lab, catalog, &Printer::new(cli))?;
     if now.media.get(name).is_some_and(|there| there.origin == medium.origin) {
         return Ok(());
@@ -195,7 +196,7 @@ fn append(cli: &GlobalArgs, catalog: &Catalog, lab: &Lab, name: &str, medium: &M
     if let Some(digest) = medium.sha256 {
         section += &format!("sha256 = \"{digest}\"\n");
     }
-    // Lines end as the file's own do.
+    // The added lines end as those of the file.
     let windows = text.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r'));
     let added = if windows { format!("\r\n\r\n{}", section.replace('\n', "\r\n")) } else { format!("\n\n{section}") };
     let text = format!("{}{added}", text.trim_end());

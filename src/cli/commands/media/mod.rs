@@ -1,5 +1,5 @@
-//! `p9img media`: what is brought in, checked and forgotten. Each subcommand has
-//! a file; here is what several of them ask.
+//! `p9img media`: media are added, listed, shown, verified and removed. Each
+//! subcommand has a file; functions that several of them use are here.
 
 mod add;
 mod list;
@@ -59,7 +59,7 @@ pub fn find(lab: &Lab, name: &str) -> Option<Medium> {
     lab.media.get(name).cloned().or_else(|| releases::find(name).map(|r| r.medium()))
 }
 
-/// Names of the lab's media and of those that its lock file knows.
+/// Names of the lab's media and of those in its `p9img.lock`.
 pub fn names(lab: &Lab, pins: &Pins) -> Vec<String> {
     let mut names: Vec<String> = lab.media.keys().chain(pins.media.keys()).cloned().collect();
     names.sort_unstable();

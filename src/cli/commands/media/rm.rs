@@ -1,4 +1,4 @@
-//! `p9img media rm`: media forgotten, and removed from the cache.
+//! `p9img media rm`: media removed from `p9img.lock` and from the cache.
 
 use super::{find, names, unknown};
 use crate::cli::printer::Printer;

@@ -1,4 +1,4 @@
-//! `p9img media show`: what a medium is, what it has, and what can be built.
+//! `p9img media show`: the contents of a medium, and the nodes that can be built from it.
 
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
@@ -61,8 +61,8 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// A medium of the lab, if there is one of that name, or what is at a path;
-/// with all that it is called.
+/// Medium of the lab, if there is one of that name, or the one at a path; with all
+/// its names.
 fn open(cli: &GlobalArgs, name: &str) -> anyhow::Result<(Medium, Vec<String>)> {
     let mut called = vec![name.to_owned()];
     if name == SAMPLE && !Path::new(name).exists() {
@@ -96,7 +96,7 @@ fn show(s: &Shown) -> anyhow::Result<()> {
         say::line(format_args!("{:<9} {}; {kernels}", a.name, count::of(a.programs, "program")))?;
     }
     say::line(format_args!("boot      {}", s.facts.boot_files.join(" ")))?;
-    // Boards of which the same is to be said have one line.
+    // Boards with equal roles and equal reasons have one line.
     for alike in s.builds.chunk_by(|a, b| a.board.is_some() && a.roles == b.roles && a.missing == b.missing) {
         let b = &alike[0];
         let names: Vec<&str> = alike.iter().map(|b| b.board.unwrap_or(b.architecture)).collect();

@@ -1,4 +1,4 @@
-//! `p9img media verify`: media compared with what is recorded of them.
+//! `p9img media verify`: media compared with their recorded digests.
 
 use super::{find, names, unknown};
 use crate::cli::printer::Printer;
@@ -47,14 +47,14 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
 }
 
 enum Verdict {
-    /// Or nothing to compare with, which is said.
+    /// Equal; or without a digest to compare with, as the text says.
     Good(String),
-    /// Nothing to compare yet, or any more: why.
+    /// Nothing to compare: the text says why.
     NotThere(String),
     Differs(String),
 }
 
-/// A verdict, and what is to be known of the medium besides.
+/// A verdict, and other facts about the medium.
 struct Judged {
     verdict: Verdict,
     notes: Vec<String>,
@@ -84,7 +84,7 @@ fn judge(cli: &GlobalArgs, lab: &Lab, name: &str, pins: &Pins) -> anyhow::Result
         }
         _ => bytes(cli, lab, name, &medium, pin)?,
     };
-    // Firmware is no medium that could be looked into.
+    // Firmware cannot be opened as a medium.
     if cli.quiet || name == MEDIUM || !matches!(verdict, Verdict::Good(_)) {
         return Ok(verdict.into());
     }
@@ -95,7 +95,7 @@ fn judge(cli: &GlobalArgs, lab: &Lab, name: &str, pins: &Pins) -> anyhow::Result
     Ok(Judged { verdict, notes })
 }
 
-/// Compares the bytes of a medium with what is recorded of them.
+/// Compares the bytes of a medium with its recorded digest.
 fn bytes(cli: &GlobalArgs, lab: &Lab, name: &str, medium: &Medium, pin: Option<&Pin>) -> anyhow::Result<Verdict> {
     match (&medium.origin, pin) {
         (Origin::Urls(_), _) => {
@@ -127,7 +127,7 @@ fn bytes(cli: &GlobalArgs, lab: &Lab, name: &str, medium: &Medium, pin: Option<&
             Ok(Verdict::Good("a folder, not recorded (`p9img media add NAME --pin` does)".into()))
         }
         (Origin::Path(path), _) => {
-            // The error of a file that is not there is for all of them.
+            // A missing file is an error of the command, not a verdict on a medium.
             std::fs::metadata(path).map_err(|e| anyhow::anyhow!("Cannot read {} ({name}): {e}", path.display()))?;
             match opening::locate(&lab.dir, name, medium, pin, Trust::Lock, &Printer::new(cli)) {
                 Ok(located) => match located.file {

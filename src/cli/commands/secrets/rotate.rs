@@ -52,8 +52,8 @@ pub fn run(cli: &GlobalArgs, lab: &Lab, catalog: &Catalog, args: &Args) -> anyho
     Ok(Outcome::Good)
 }
 
-/// The nodes whose disks hold something of what changed. The key file is
-/// encrypted with the host owner's key, so that changes it as well.
+/// The nodes whose disks contain changed secrets. The key file is encrypted with
+/// the host owner's key, so it changes with that, too.
 fn concerned<'a>(lab: &'a Lab, catalog: &Catalog, changed: &[String]) -> Vec<&'a str> {
     let owner = changed.contains(&lab.hostowner);
     let others = changed.iter().any(|name| lab.users.iter().any(|u| u.name == *name));
