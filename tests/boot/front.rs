@@ -161,7 +161,7 @@ fn a_node_starts_from_bios_and_from_uefi() {
     let test = "a_node_starts_from_bios_and_from_uefi";
     let Some(media) = ready(test) else { return };
     let Some(uefi) = p9img::guest::uefi::find() else {
-        let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+        let required = p9img_test::tools::required();
         assert!(!required, "no UEFI firmware for QEMU (Debian: ovmf)");
         return skipped(format_args!("{test}: no UEFI firmware for QEMU (Debian: ovmf)"));
     };

@@ -104,7 +104,7 @@ fn every_form(lab: &Lab, tree: &Path) {
     }
 
     if Command::new("git").arg("--version").output().is_err() {
-        let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+        let required = p9img_test::tools::required();
         assert!(!required, "git is required but not installed");
         return skipped("every_form: no git");
     }

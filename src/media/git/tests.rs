@@ -20,7 +20,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let place = Self { store: Store::at(dir.path().join("store")), dir };
         if Command::new("git").arg("--version").output().is_err() {
-            let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+            let required = p9img_test::tools::required();
             assert!(!required, "git is required but not installed");
             skipped(format_args!("{test}: no git"));
             return None;

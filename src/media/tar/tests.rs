@@ -256,7 +256,7 @@ fn gnu_tar_is_read_in_all_its_formats() {
             .arg(".")
             .output();
         let Some(out) = tar.ok().filter(|out| out.status.success()) else {
-            let required = std::env::var_os("P9IMG_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+            let required = p9img_test::tools::required();
             assert!(!required, "GNU tar is required but not installed");
             skipped("gnu_tar_is_read_in_all_its_formats: no GNU tar");
             return;

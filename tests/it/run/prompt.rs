@@ -65,7 +65,7 @@ impl Lab {
     pub fn real_qemu(&self, test: &str) -> Option<()> {
         let name = "qemu-system-x86_64";
         let Some(path) = program(name) else {
-            assert!(std::env::var_os("P9IMG_REQUIRE_TOOLS").is_none_or(|v| v != "1"), "{test}: no {name}");
+            assert!(!p9img_test::tools::required(), "{test}: no {name}");
             skipped(format_args!("{test}: no {name}"));
             return None;
         };
