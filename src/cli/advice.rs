@@ -5,7 +5,9 @@
 use super::{Usage, say};
 use crate::artifact;
 use crate::count;
-use crate::guest::grid::{GridError, Pause, Paused, Wish};
+use crate::guest::folder::FolderError;
+use crate::guest::grid::{GridError, Paused, Wish};
+use crate::guest::runner::{Pause, RunnerError};
 use crate::lab::Mistakes;
 use crate::lab::secrets::SecretsError;
 use crate::media::fetch::FetchError;
@@ -29,6 +31,8 @@ pub fn text(error: &(dyn Error + 'static)) -> String {
         grid(e)
     } else if let Some(e) = error.downcast_ref() {
         paused(e)
+    } else if let Some(e) = error.downcast_ref() {
+        folder(e)
     } else if let Some(e) = error.downcast_ref() {
         fetch(e)
     } else if let Some(e) = error.downcast_ref() {
@@ -96,6 +100,7 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
     } else if let Some(e) = error.downcast_ref::<GridError>() {
         match e {
             GridError::Paused(e) => Some(e),
+            GridError::Folder(e) | GridError::Runner(RunnerError::Folder(e)) => Some(e),
             _ => None,
         }
     } else {
@@ -178,7 +183,6 @@ fn grid(e: &GridError) -> Option<String> {
         GridError::PortsEnd { .. } => ": choose a smaller --ports BASE".to_owned(),
         GridError::NoNetwork => ": `p9img down`, then start again".to_owned(),
         GridError::Rebuilt { .. } => "; start over with --fresh, which discards them".to_owned(),
-        GridError::NotOwn { .. } => " with --out".to_owned(),
         GridError::Runs { names, wish } => {
             let option = match wish {
                 Wish::Fresh => "--fresh".to_owned(),
@@ -208,6 +212,10 @@ fn grid(e: &GridError) -> Option<String> {
         _ => return None,
     };
     Some(format!("{e}{advice}"))
+}
+
+fn folder(e: &FolderError) -> Option<String> {
+    matches!(e, FolderError::NotOwn { .. }).then(|| format!("{e} with --out"))
 }
 
 fn paused(e: &Paused) -> Option<String> {

@@ -141,7 +141,7 @@ impl Running {
         let strangers = running.keys().filter(|name| !of_lab.iter().any(|n| n.name == **name));
         let names: Vec<&String> = of_lab.iter().map(|n| &n.name).chain(strangers).collect();
         let nodes = names.into_iter().map(|name| {
-            let record = Record::load(&grid.node(name).dir).filter(|_| running.contains_key(name));
+            let record = Record::load(grid.node(name).dir()).filter(|_| running.contains_key(name));
             let spec = known.iter().find(|n| n.name == *name);
             let node = of_lab.iter().find(|n| n.name == *name);
             let ready = record.as_ref().map(|r| &r.ready).or(spec.map(|n| &n.ready));
@@ -314,7 +314,7 @@ fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
         out.push(format!("{name} runs, but is not in the lab any more: `p9img down {name}` stops it"));
         return out;
     }
-    let record = Record::load(&grid.node(name).dir);
+    let record = Record::load(grid.node(name).dir());
     let (Some(record), Some(spec)) = (record, known.iter().find(|n| n.name == *name)) else { return out };
     if record.ip != spec.ip {
         out.push(format!("{name} runs with the address {}, but the lab gives it {}", record.ip, spec.ip));

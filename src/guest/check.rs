@@ -3,10 +3,10 @@
 //! Checks of one place run one after the other on its console; their results
 //! have what each typed, the answer and the time that it took.
 
-use super::console::ConsoleError;
-use super::grid::{Grid, GridError, GridSpec, folder};
-use super::session::Session;
-use super::shell::Output;
+use super::console::{ConsoleError, Output};
+use super::folder;
+use super::grid::session::Session;
+use super::grid::{Grid, GridError, GridSpec};
 use crate::count;
 use crate::render::{Check, Place};
 use crate::xml;
@@ -40,7 +40,7 @@ pub enum Outcome {
 
 /// One check that was run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Result {
+pub struct CheckResult {
     pub role: String,
     /// The node that was checked.
     pub node: String,
@@ -52,7 +52,7 @@ pub struct Result {
     pub outcome: Outcome,
 }
 
-impl Result {
+impl CheckResult {
     /// A check that was not tried.
     pub fn skipped(check: &Check, why: String) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Result {
 }
 
 /// Runs checks one by one and keeps the consoles open in between.
-pub struct Runner<'a> {
+pub struct Checker<'a> {
     grid: &'a Grid,
     spec: &'a GridSpec,
     sessions: BTreeMap<String, Session>,
@@ -85,7 +85,7 @@ pub struct Runner<'a> {
     passwords: Vec<String>,
 }
 
-impl<'a> Runner<'a> {
+impl<'a> Checker<'a> {
     /// Of `passwords`, none is shown or recorded when a node echoes it.
     pub fn new(grid: &'a Grid, spec: &'a GridSpec, passwords: Vec<String>) -> Self {
         Self { grid, spec, sessions: BTreeMap::new(), host: String::new(), passwords }
@@ -97,7 +97,7 @@ impl<'a> Runner<'a> {
     /// Fails when the node's console cannot be had. A check that fails is no
     /// error.
     #[expect(clippy::disallowed_methods, reason = "how long a check takes; no artifact sees it")]
-    pub fn run(&mut self, check: &Check) -> std::result::Result<Result, GridError> {
+    pub fn run(&mut self, check: &Check) -> Result<CheckResult, GridError> {
         let begin = Instant::now();
         let outcome = match &check.place {
             Place::Node(name) => {
@@ -106,7 +106,7 @@ impl<'a> Runner<'a> {
             }
             Place::Host => self.host(check),
         };
-        Ok(Result {
+        Ok(CheckResult {
             role: check.role.clone(),
             node: check.node.clone(),
             at: check.at().to_owned(),
@@ -116,7 +116,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn session(&mut self, name: &str) -> std::result::Result<&mut Session, GridError> {
+    fn session(&mut self, name: &str) -> Result<&mut Session, GridError> {
         if !self.sessions.contains_key(name) {
             let not_running = || GridError::NotRunning { name: name.to_owned() };
             let node = self.spec.nodes.iter().find(|n| n.name == name).ok_or_else(not_running)?;
@@ -163,7 +163,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// Error of the operating system.
-    pub fn keep(&mut self, dir: &Path) -> std::result::Result<Vec<PathBuf>, GridError> {
+    pub fn keep(&mut self, dir: &Path) -> Result<Vec<PathBuf>, GridError> {
         folder::make(dir)?;
         let mut texts: Vec<(String, String)> =
             self.sessions.iter_mut().map(|(name, s)| (name.clone(), s.transcript())).collect();
@@ -189,7 +189,7 @@ fn failure(check: &Check, why: String, came: String) -> Outcome {
 }
 
 /// Whether a command on a node did what it should.
-fn judge(check: &Check, result: std::result::Result<Output, ConsoleError>) -> Outcome {
+fn judge(check: &Check, result: Result<Output, ConsoleError>) -> Outcome {
     match result {
         Err(ConsoleError::Timeout { wanted, tail, .. }) => {
             let why =
@@ -219,7 +219,7 @@ fn host_outcome(check: &Check, status: ExitStatus, text: String) -> Outcome {
 }
 
 /// The results as JUnit XML, which CI systems read.
-pub fn junit(lab: &str, results: &[Result]) -> String {
+pub fn junit(lab: &str, results: &[CheckResult]) -> String {
     let failures = results.iter().filter(|r| r.failed()).count();
     let skipped = results.iter().filter(|r| matches!(r.outcome, Outcome::Skipped { .. })).count();
     let seconds: f64 = results.iter().map(|r| r.seconds).sum();
@@ -311,8 +311,8 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let grid = Grid::new(dir.path());
-        let mut runner = Runner::new(&grid, &spec, Vec::new());
-        let mut outcome = |check: Check| runner.run(&check).unwrap().outcome;
+        let mut checker = Checker::new(&grid, &spec, Vec::new());
+        let mut outcome = |check: Check| checker.run(&check).unwrap().outcome;
         assert_eq!(outcome(check(Place::Host, "echo one; echo two >&2", Some("two"))), Outcome::Passed);
         let skip = outcome(check(Place::Host, "echo no drawterm; exit 77", None));
         assert_eq!(skip, Outcome::Skipped { why: "no drawterm".into() });
@@ -322,14 +322,14 @@ mod tests {
         assert!(matches!(outcome(slow), Outcome::Failed { why, .. } if why.starts_with("It has not ended")));
         // A node that the lab does not have is an error, not a failed check.
         let nobody = check(Place::Node("n9".into()), "x", None);
-        assert!(matches!(runner.run(&nobody), Err(GridError::NotRunning { .. })));
-        let files = runner.keep(&dir.path().join("kept")).unwrap();
+        assert!(matches!(checker.run(&nobody), Err(GridError::NotRunning { .. })));
+        let files = checker.keep(&dir.path().join("kept")).unwrap();
         assert!(std::fs::read_to_string(&files[0]).unwrap().contains("$ echo one; echo two >&2\none\ntwo\n"));
     }
 
     #[test]
     fn junit_is_well_formed_whatever_was_said() {
-        let result = |outcome| Result {
+        let result = |outcome| CheckResult {
             role: "a&b".into(),
             node: "n1".into(),
             at: "n2".into(),

@@ -1,4 +1,4 @@
-//! A guest's screen, looked at through QEMU: is rio(1) on it?
+//! A guest's screen: is rio(1) on it?
 
 use std::io;
 
@@ -21,7 +21,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Reads a portable pixmap, which is what QEMU's `screendump` writes.
+    /// Reads a portable pixmap, which runners write.
     ///
     /// # Errors
     /// Fails when it is none, or cut off.

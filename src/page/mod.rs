@@ -10,7 +10,7 @@ mod picture;
 
 use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
-use crate::guest::pi;
+use crate::guest::runner::qemu::pi;
 use crate::lab::{Boot, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::partition::Part;
 use crate::read_at::SECTOR;

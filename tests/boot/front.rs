@@ -9,7 +9,7 @@ use crate::front_own;
 use crate::legacy::{SHORT, plain, shell};
 use crate::plan9::good;
 use p9img::fs::{self, FileSystem, Finding};
-use p9img::guest::{Disk, DiskFormat, Shell};
+use p9img::guest::{Disk, DiskFormat, Firmware, Shell};
 use p9img::read_at::{HostFile, ReadAt};
 use p9img_test::media::medium;
 use p9img_test::skip::skipped;
@@ -160,25 +160,25 @@ fn a_node_comes_up_on_hjfs_and_leaves_it_sound() {
 fn a_node_starts_from_bios_and_from_uefi() {
     let test = "a_node_starts_from_bios_and_from_uefi";
     let Some(media) = ready(test) else { return };
-    let Some(uefi) = p9img::guest::uefi::find() else {
+    if p9img::guest::runner::qemu::uefi::find().is_none() {
         let required = p9img_test::tools::required();
         assert!(!required, "no UEFI firmware for QEMU (Debian: ovmf)");
         return skipped(format_args!("{test}: no UEFI firmware for QEMU (Debian: ovmf)"));
-    };
+    }
     let arch = ("arch       = \"386\"", "arch       = \"amd64\"\nfirmware   = \"both\"");
     let gefs = ("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfirmware = \"uefi\"\nfs = \"gefs\"\n");
     let hjfs = ("name  = \"plan9n3\"\n", "name  = \"plan9n3\"\nfirmware = \"uefi\"\nfs = \"hjfs\"\n");
     let lab = Lab::build(Some(&media), &[arch, gefs, hjfs], "qcow2");
     // The root's server, and what it is called.
     for (name, firmware, server) in [
-        ("plan9n1", None, "cwfs"),
-        ("plan9n1", Some(&uefi), "cwfs"),
-        ("plan9n2", Some(&uefi), "gefs"),
-        ("plan9n3", Some(&uefi), "hjfs"),
+        ("plan9n1", Firmware::Bios, "cwfs"),
+        ("plan9n1", Firmware::Uefi, "cwfs"),
+        ("plan9n2", Firmware::Uefi, "gefs"),
+        ("plan9n3", Firmware::Uefi, "hjfs"),
     ] {
         let node = lab.node(name);
         let mut machine = plain(lab.disk(name, Artifact::Qcow2), node);
-        machine.uefi = firmware.cloned();
+        machine.firmware = firmware;
         let mut guest = machine.start().unwrap();
         let mut sh = shell(&mut guest, name);
         assert_eq!(good(sh.run("cat /dev/sysname; echo", SHORT)).trim_end(), name);
@@ -188,7 +188,11 @@ fn a_node_starts_from_bios_and_from_uefi() {
         assert_eq!(partitions.lines().any(|l| l == "9fat"), name == "plan9n1", "{partitions}");
         // Only the loader for UEFI passes these tables on.
         let variables = good(sh.run("ls -p '#ec'", SHORT));
-        assert_eq!(variables.lines().any(|l| l.trim_matches('\'') == "*acpi"), firmware.is_some(), "{variables}");
+        assert_eq!(
+            variables.lines().any(|l| l.trim_matches('\'') == "*acpi"),
+            firmware == Firmware::Uefi,
+            "{variables}"
+        );
     }
 }
 

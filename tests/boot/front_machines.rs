@@ -7,7 +7,7 @@
 use crate::built::Lab;
 use crate::front::{KERNEL, findings, partition, ready_with};
 use crate::running::{NODES, Running, only_thorough};
-use p9img::guest::uboot;
+use p9img::guest::runner::qemu::uboot;
 use p9img_test::skip::skipped;
 
 /// Everything comes up, every check passes, and what the nodes wrote is sound.

@@ -5,9 +5,10 @@ use crate::built::{Artifact, Lab, Node};
 use crate::front::{Run, read};
 use crate::legacy::plain;
 use p9img::fs::{self, FileSystem};
-use p9img::guest::{Disk, DiskFormat, Machine};
+use p9img::guest::{Disk, DiskFormat};
 use p9img::media::{Distribution, Medium};
 use p9img::tree::Entry;
+use p9img_test::guest::Machine;
 use std::path::{Path, PathBuf};
 
 /// A node of the lab, and a disk of so many MiB of zeros in addition to its

@@ -7,8 +7,9 @@ use crate::legacy::{LONG, SHORT, plain, ready, shell};
 use crate::plan9::good;
 use crate::running::{NODES, Running, only_thorough, run, thorough};
 use crate::venti::qemu_img;
-use p9img::guest::session::Session;
-use p9img::guest::{Disk, DiskFormat, Link};
+use p9img::guest::grid::session::Session;
+use p9img::guest::{Disk, DiskFormat};
+use p9img_test::guest::Link;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -66,7 +67,7 @@ fn a_node_of_another_domain_is_refused() {
     let stranger = Lab::build(Some(&media), &[("lab.authdom", "other.lab")], "qcow2");
     let node = stranger.node("plan9n2");
     let mut machine = plain(stranger.disk("plan9n2", Artifact::Qcow2), node);
-    machine.network.as_mut().unwrap().link = Link::Switch(lab.network());
+    machine.link = Link::Switch(lab.network());
     let mut guest = machine.start().unwrap();
     let mut sh = shell(&mut guest, "plan9n2");
     // The first packet may be lost while addresses are resolved.

@@ -5,8 +5,9 @@ use crate::archive;
 use crate::built::{Artifact, Lab, Node};
 use crate::plan9::{flchk, good};
 use crate::running::{only_thorough, thorough};
-use p9img::guest::{Disk, DiskFormat, Guest, Link, Machine, NetworkCard, Shell};
+use p9img::guest::{Disk, DiskFormat, NetworkCard, Shell};
 use p9img::lab::{Arch, Controller, Mac, Nic};
+use p9img_test::guest::{Guest, Machine};
 use p9img_test::media::medium;
 use p9img_test::tools::have;
 use std::path::PathBuf;
@@ -41,8 +42,7 @@ pub fn ready(test: &str) -> Option<PathBuf> {
 
 fn machine(controller: Controller, disk: Disk, nic: Nic, mac: [u8; 6]) -> Machine {
     let mut machine = Machine::new(controller, disk);
-    let link = Link::Alone("10.9.0.0/24".parse().unwrap());
-    machine.network = Some(NetworkCard { model: nic, mac: Mac(mac), link });
+    machine.network = Some(NetworkCard { model: nic, mac: Mac(mac) });
     machine
 }
 

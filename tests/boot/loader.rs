@@ -3,10 +3,11 @@
 use crate::{SAMPLE_LIMIT, expect_sample_line};
 use p9img::disk::{Disk, Mbr, Partition};
 use p9img::fs::fat::{Fat, FatFile, Options};
-use p9img::guest::{DiskFormat, Machine};
+use p9img::guest::DiskFormat;
 use p9img::lab::Controller;
 use p9img::tree::{Content, Tree};
 use p9img::{ReadAt, media};
+use p9img_test::guest::Machine;
 use p9img_test::media::medium;
 use p9img_test::tools::have;
 use std::io::{Read as _, Write as _};

@@ -29,7 +29,7 @@ mod users;
 mod venti;
 mod whole;
 
-use p9img::guest::Guest;
+use p9img_test::guest::Guest;
 use std::time::Duration;
 
 /// Long enough for the sample's boot program on a machine that is busy.

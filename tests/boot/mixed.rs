@@ -7,7 +7,7 @@
 use crate::built::Lab;
 use crate::running::{Running, only_thorough, run};
 use crate::{front, legacy};
-use p9img::guest::session::Session;
+use p9img::guest::grid::session::Session;
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,10 +3,11 @@
 use crate::plan9::{flchk, good};
 use crate::running::thorough;
 use p9img::ReadAt;
-use p9img::guest::pi::{self, Loaded};
-use p9img::guest::{Console, Disk, DiskFormat, Guest, Machine, Shell};
+use p9img::guest::runner::qemu::pi::{self, Loaded};
+use p9img::guest::{Disk, DiskFormat, Shell};
 use p9img::lab::Controller;
 use p9img::read_at::HostFile;
+use p9img_test::guest::{Guest, Machine};
 use p9img_test::media::firmware as real_firmware;
 use p9img_test::media::medium;
 use p9img_test::skip::skipped;
@@ -14,7 +15,7 @@ use p9img_test::tools::have;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,17 +46,6 @@ roles = ["cpu"]
 name = "pc"
 roles = ["cpu"]
 "#;
-
-struct Board(Child);
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        // Both fail only when it has been waited for.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn build(dir: &Path, medium: &Path) -> PathBuf {
     fs::create_dir(dir.join("firmware")).unwrap();
     for file in ["bootcode.bin", "start.elf", "fixup.dat", "LICENCE.broadcom"] {
@@ -66,24 +56,18 @@ fn build(dir: &Path, medium: &Path) -> PathBuf {
     dir.join("output")
 }
 
-fn start(dir: &Path, card: &Path) -> (Board, Console) {
+fn start(dir: &Path, card: &Path) -> Guest {
     let opened: Arc<dyn ReadAt> = Arc::new(HostFile::new(File::open(card).unwrap()).unwrap());
     let loaded = Loaded::from_card(&opened, pi::CMDLINE).unwrap_or_else(|e| panic!("{e}"));
     fs::write(dir.join(pi::START), loaded.start).unwrap();
     fs::write(dir.join(pi::KERNEL), loaded.kernel).unwrap();
     pi::grow(card).unwrap();
-    let mut child = Command::new(pi::QEMU)
+    let mut command = Command::new(pi::QEMU);
+    command
         .args(pi::arguments(card, pi::START.as_ref(), pi::KERNEL.as_ref()))
         .args(["-monitor", "none", "-serial", "stdio"])
-        .current_dir(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let complaints = child.stderr.take().unwrap();
-    (Board(child), Console::new(input, vec![Box::new(output), Box::new(complaints)]))
+        .current_dir(dir);
+    Guest::of(command).unwrap()
 }
 
 #[test]
@@ -97,8 +81,8 @@ fn a_card_comes_up_unattended_with_its_root_on_it() {
     let dir = tempfile::Builder::new().prefix("p9img-pi-").tempdir().unwrap();
     let out = build(dir.path(), &medium);
     let card = out.join("pi.img");
-    let (board, mut console) = start(dir.path(), &card);
-    let mut sh = Shell::new(&mut console, "pi# ", BOOT).unwrap_or_else(|e| panic!("{e}"));
+    let mut board = start(dir.path(), &card);
+    let mut sh = Shell::new(&mut board.console, "pi# ", BOOT).unwrap_or_else(|e| panic!("{e}"));
     let boot = sh.console().transcript();
     assert!(boot.contains("fossil(#S/sdM0/fossil)") && boot.contains("Cortex-A7"), "{boot}");
     let mut run = |command: &str| good(sh.run(command, SHORT));

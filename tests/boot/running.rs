@@ -3,8 +3,8 @@
 use crate::built::Lab;
 use crate::legacy::{LONG, SHORT, ready};
 use crate::plan9::good;
+use p9img::guest::grid::session::Session;
 use p9img::guest::grid::{Grid, State};
-use p9img::guest::session::Session;
 use p9img::lab::Secrets;
 use p9img_test::skip::skipped;
 use std::path::PathBuf;

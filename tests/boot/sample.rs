@@ -2,8 +2,8 @@
 
 use crate::built::{Artifact, Lab};
 use crate::expect_sample_line;
-use p9img::guest::Machine;
 use p9img::lab::Controller;
+use p9img_test::guest::Machine;
 use p9img_test::tools::have;
 
 fn boot(lab: &Lab, controller: Controller, artifacts: &[Artifact]) {

@@ -5,6 +5,7 @@ use crate::built::Lab;
 use crate::front;
 use crate::legacy::{SHORT, ready};
 use crate::running::{NODES, Running, only_thorough, run};
+use p9img::guest::runner::{Picture, Runner as _, qemu::Qemu};
 use p9img_test::skip::skipped;
 use p9img_test::tools::have;
 use std::path::Path;
@@ -275,10 +276,7 @@ fn rio(lab: &Running, colours: &[([u8; 3], f64)], name: &str) {
 
 /// A node's screen: red, green and blue of each pixel.
 fn screen(lab: &Running, node: &str) -> Vec<[u8; 3]> {
-    let file = lab.lab.path("screen.ppm");
-    let to = serde_json::json!({ "filename": file });
-    lab.grid().node(node).control("screendump", to).unwrap_or_else(|e| panic!("{e}"));
-    let bytes = std::fs::read(file).unwrap();
+    let bytes = Qemu.screen(&lab.grid().node(node).folder, Picture::Pixmap).unwrap_or_else(|e| panic!("{e}"));
     // "P6", width, height and 255, each with one blank after it.
     let end = bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_whitespace()).nth(3).unwrap().0;
     assert!(bytes.starts_with(b"P6"));

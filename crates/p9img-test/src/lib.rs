@@ -5,6 +5,7 @@
 //! | [`lab`] | a lab in a folder of its own, and p9img run in it |
 //! | [`default_lab`] | the repository's lab as values, for tests of what comes after the lab file |
 //! | [`cards`] | a lab of Raspberry Pis with a medium of a few files |
+//! | [`guest`] | machines that end with the test |
 //! | [`folder`] | copies of folders, edits of files |
 //! | [`media`] | real media of this machine |
 //! | [`tools`] | other people's tools |
@@ -15,6 +16,7 @@ pub mod cards;
 pub mod default_lab;
 pub mod disks;
 pub mod folder;
+pub mod guest;
 pub mod lab;
 pub mod media;
 pub mod skip;

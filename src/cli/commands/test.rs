@@ -5,7 +5,7 @@ use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
 use crate::cli::{Outcome, Usage, interrupt, say};
 use crate::count;
-use crate::guest::check::{self, Result as Checked, Runner};
+use crate::guest::check::{self, CheckResult, Checker};
 use crate::guest::grid::{NodeState, State, UpSettings};
 use crate::lab::Secrets;
 use crate::ops::Reporter as _;
@@ -106,7 +106,7 @@ fn run_all(
     let mut checks = lab.catalog.checks(&lab.lab, &lab.systems, secrets, &state.ports)?;
     checks.retain(|c| wanted.contains(&c.node));
     let passwords = secrets.names().filter_map(|name| Some(secrets.password(name)?.to_owned())).collect();
-    let mut runner = Runner::new(&lab.grid, &lab.spec, passwords);
+    let mut checker = Checker::new(&lab.grid, &lab.spec, passwords);
     let mut results = Vec::new();
     let mut broken = None;
     for check in &checks {
@@ -115,9 +115,9 @@ fn run_all(
             break;
         }
         let result = match (&check.broken, why_not(lab, check)) {
-            (Some(why), _) => Ok(Checked::broken(check, why.clone())),
-            (None, Some(why)) => Ok(Checked::skipped(check, why)),
-            (None, None) => runner.run(check),
+            (Some(why), _) => Ok(CheckResult::broken(check, why.clone())),
+            (None, Some(why)) => Ok(CheckResult::skipped(check, why)),
+            (None, None) => checker.run(check),
         };
         match result {
             Ok(result) => {
@@ -139,7 +139,7 @@ fn run_all(
             }
         }
     }
-    let files = runner.keep(&lab.grid.dir().join("test"))?;
+    let files = checker.keep(&lab.grid.dir().join("test"))?;
     if let Some(path) = &args.junit {
         std::fs::write(path, check::junit(&lab.lab.name, &results))
             .with_context(|| format!("Cannot write {}", path.display()))?;
@@ -177,7 +177,7 @@ fn why_not(lab: &Runnable, check: &Check) -> Option<String> {
     Some(format!("{} is a {}, and QEMU's has no network that Plan 9 drives", pi.name, pi.board.name()))
 }
 
-fn show(result: &Checked, check: &Check) -> anyhow::Result<()> {
+fn show(result: &CheckResult, check: &Check) -> anyhow::Result<()> {
     let at = if result.at == result.node { String::new() } else { format!(" (on {})", result.at) };
     let line = format!("{} {}: {}{at}", result.node, result.role, result.name);
     say::check(&result.outcome, &line, result.seconds)?;
@@ -200,7 +200,7 @@ fn summary(
     cli: &GlobalArgs,
     args: &Args,
     lab: &str,
-    results: &[Checked],
+    results: &[CheckResult],
     files: &[impl AsRef<Path>],
 ) -> anyhow::Result<Outcome> {
     let failed = results.iter().filter(|r| r.failed()).count();

@@ -3,9 +3,9 @@
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
 use crate::cli::{Outcome, interrupt, running, say};
-use crate::guest::Accel;
 use crate::guest::drawterm::{Installed, Login, Server};
-use crate::guest::grid::{Firmware, NodeState, UpSettings, Watch};
+use crate::guest::grid::{NodeState, UpSettings, Watch};
+use crate::guest::{Accel, Firmware};
 use crate::lab::Secrets;
 use crate::ops::Reporter as _;
 use crate::ops::images::{self, Runnable};

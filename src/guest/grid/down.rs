@@ -1,8 +1,8 @@
 //! The end of a run: machines are halted and turned off, whatever the lab says
 //! of them by now.
 
-use super::{END, GATEWAY, Grid, GridError, NodeSpec, NodeState, Process, Record, Watch, cores, folder, halt, switch};
-use crate::guest::probe::Accel;
+use super::{END, GATEWAY, Grid, GridError, NodeSpec, NodeState, Process, Record, Watch, cores, halt, switch};
+use crate::guest::{Accel, folder};
 use std::time::Instant;
 
 impl Grid {
@@ -46,7 +46,7 @@ impl Grid {
             switch::stop(&self.dir)?;
             // Of machines that came to their end by themselves.
             for dir in folder::sorted(&self.dir).unwrap_or_default().iter().filter(|dir| dir.is_dir()) {
-                let _ = Process::new(dir.clone(), "").sweep();
+                let _ = Process::with(self.runner, dir.clone(), "").sweep();
             }
             if let Some(lock) = lock {
                 lock.remove();
@@ -58,7 +58,7 @@ impl Grid {
     /// Record of a node that runs, or else one made from the lab.
     fn record(&self, known: &[NodeSpec], name: &str) -> Option<Record> {
         let of_lab = || known.iter().find(|n| n.name == name).map(|n| Record::new(n, Accel::Tcg, Default::default()));
-        Record::load(&self.node(name).dir).or_else(of_lab)
+        Record::load(self.node(name).dir()).or_else(of_lab)
     }
 
     /// Halts a node, which goes on for that when it is paused.

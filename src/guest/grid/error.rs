@@ -1,11 +1,9 @@
 //! Reason why a lab cannot be run.
 
-use super::Firmware;
 use crate::count;
-use crate::guest::Accel;
-use crate::guest::pi::PiError;
-use crate::guest::probe::ProbeError;
-use crate::guest::qmp::QmpError;
+use crate::guest::folder::FolderError;
+use crate::guest::machine::{Accel, Firmware};
+use crate::guest::runner::RunnerError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -32,9 +30,9 @@ impl fmt::Display for Wish {
 #[derive(Debug, thiserror::Error)]
 pub enum GridError {
     #[error(transparent)]
-    Probe(#[from] ProbeError),
-    #[error("Cannot use {}", path.display())]
-    Folder { path: PathBuf, source: io::Error },
+    Runner(#[from] RunnerError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("{} was written by another version of p9img, or is damaged; remove it (the files of the nodes remain)", path.display())]
     State { path: PathBuf },
     #[error("Another p9img is starting or stopping this lab: wait until it has ended")]
@@ -65,11 +63,6 @@ pub enum GridError {
     Rebuilt { node: String, copy: PathBuf },
     #[error("Cannot use the image of {node}, {}", path.display())]
     Image { node: String, path: PathBuf, source: io::Error },
-    #[error(
-        "{} is {what}, which does not belong in the folder of a run: remove it, or name another folder",
-        path.display()
-    )]
-    NotOwn { path: PathBuf, what: &'static str },
     #[error("{wish} is for nodes that are down, but {} {}", names.join(" and "),
         if names.len() == 1 { "runs" } else { "run" })]
     Runs { names: Vec<String>, wish: Wish },
@@ -77,33 +70,6 @@ pub enum GridError {
     Address { node: String, ip: std::net::Ipv4Addr, other: String },
     #[error("Ports begin at {base} while the lab runs, so they cannot begin at {asked}")]
     PortsRun { base: u16, asked: u16 },
-    #[error("The gateway cannot listen on 127.0.0.1:{port}: {said}")]
-    Forward { port: u16, said: String },
-    #[error("Cannot start {node} from its card")]
-    Pi { node: String, source: Box<PiError> },
-    #[error(
-        "{node} is started by U-Boot, and there is none for QEMU's ARM machine: install it (Debian: u-boot-qemu), or \
-         name its u-boot.bin in {}",
-        crate::guest::uboot::VARIABLE
-    )]
-    NoUboot { node: String },
-    #[error(
-        "{program} has no {kind} {what:?}, which {node} needs: install a QEMU that has it (Debian: {}), or put one \
-         before it into PATH",
-        crate::guest::probe::package(program)
-    )]
-    Lacks { node: String, program: &'static str, kind: &'static str, what: &'static str },
-    #[error("QEMU has no board that starts the kernel of {node}, a {board}: see doc/pi.md")]
-    NotEmulated { node: String, board: &'static str },
-    #[error(
-        "{node} starts from UEFI, but there is no UEFI firmware for QEMU here: install it (Debian: ovmf), or build the \
-         node with `firmware = \"both\"`"
-    )]
-    NoUefi { node: String },
-    #[error("QEMU does not start {name}: {said}")]
-    Start { name: String, said: String },
-    #[error("{name} did not do what QEMU was told")]
-    Control { name: String, source: QmpError },
     #[error(transparent)]
     Paused(#[from] super::Paused),
     #[error("{name} is down")]

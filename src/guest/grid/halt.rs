@@ -1,7 +1,7 @@
 //! Halting a node from its console, so that fossil is whole.
 
+use super::session::Session;
 use super::{GridError, Process};
-use crate::guest::session::Session;
 use std::time::Duration;
 
 /// For one node on a core of its own.
@@ -16,7 +16,7 @@ const HALT: Duration = Duration::from_secs(60);
 pub fn halt(process: &Process, share: u32) -> Result<(), GridError> {
     let limit = HALT * share;
     let not_halted =
-        || GridError::NotHalted { name: process.name.clone(), seconds: limit.as_secs(), tail: process.tail() };
+        || GridError::NotHalted { name: process.name().to_owned(), seconds: limit.as_secs(), tail: process.tail() };
     let mut session = Session::open(process, true, limit)?;
     let console = session.console();
     console.send_line("fshalt").map_err(|_| not_halted())?;

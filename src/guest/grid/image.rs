@@ -2,9 +2,10 @@
 //! holes, made by p9img's own readers. They follow no name that an image has
 //! in it, so that a file which is not the lab's never gets into a node.
 
-use super::{GridError, NodeSpec, Watch, folder};
+use super::{GridError, NodeSpec, Watch};
 use crate::artifact::qcow2::Qcow2;
 use crate::guest::DiskFormat;
+use crate::guest::folder::{self, FolderError};
 use crate::read_at::{HostFile, ReadAt};
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
@@ -56,7 +57,7 @@ pub fn copy(node: &NodeSpec, path: &Path, watch: &dyn Watch) -> Result<(), GridE
     let disk = open(node)?;
     let partial = path.with_extension("partial");
     let result = write(node, &*disk, &partial, watch).and_then(|()| {
-        std::fs::rename(&partial, path).map_err(|e| GridError::Folder { path: path.to_owned(), source: e })
+        Ok(std::fs::rename(&partial, path).map_err(|e| FolderError::Use { path: path.to_owned(), source: e })?)
     });
     if result.is_err() {
         // The first error says more.
@@ -67,7 +68,7 @@ pub fn copy(node: &NodeSpec, path: &Path, watch: &dyn Watch) -> Result<(), GridE
 
 fn write(node: &NodeSpec, disk: &dyn ReadAt, path: &Path, watch: &dyn Watch) -> Result<(), GridError> {
     let file = folder::create(path)?;
-    let failed = |source| GridError::Folder { path: path.to_owned(), source };
+    let failed = |source| FolderError::Use { path: path.to_owned(), source };
     file.set_len(disk.len()).map_err(failed)?;
     let mut buf = vec![0; STEP];
     for extent in disk.extents() {

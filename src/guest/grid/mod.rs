@@ -1,5 +1,5 @@
-//! A lab that runs: its nodes in QEMU on one private network, and a gateway
-//! through which this host reaches them. No root is needed.
+//! A lab that runs: its nodes as machines of a [runner](super::runner) on one
+//! private network, and a gateway through which this host reaches them.
 //!
 //! ```text
 //! OUT/run/lab.json         state of the run
@@ -7,56 +7,53 @@
 //! OUT/run/NODE/disk.img    disk of the node, a sparse copy of its artifact
 //! OUT/run/NODE/node.json   record to find and stop it without the lab
 //! OUT/run/NODE/serial.log  output of its console since it was started
-//! OUT/run/NODE/*.sock pid  sockets and process of its QEMU
+//! OUT/run/NODE/*.sock pid  sockets and process of its machine
 //! OUT/run/.gateway/        the same for the gateway
 //! ```
 //!
-//! Every QEMU is a process of its own that outlives p9img. Nothing here is
-//! remembered that can be asked: whether a node runs, the system and QEMU
+//! Every machine is a process of its own that outlives p9img. Nothing here is
+//! remembered that can be asked: whether a node runs, the system and the runner
 //! answer; whether it is up, its console log says.
 
 mod down;
 mod error;
-pub mod folder;
 mod gateway;
 mod halt;
 mod image;
 mod listen;
-mod needs;
 mod pause;
 mod ports;
 mod process;
 mod ready;
 mod record;
 pub mod running;
+pub mod session;
 mod state;
+#[cfg(test)]
+pub(super) mod stub;
 mod switch;
 
 pub use error::{GridError, Wish};
 pub use image::regular;
-pub use needs::Firmware;
-pub use pause::{Pause, Paused};
+pub use pause::Paused;
 pub use process::Process;
 pub use record::Record;
 pub use state::State;
 pub use switch::serve_stdin;
 
-use super::pi::{self, Loaded};
-use super::probe::{self, Accel};
-use super::qemu::{Disk, DiskFormat, Link, Machine, NetworkCard};
-use super::{uboot, uefi};
+use super::folder::{self, FolderError};
+use super::gateway::Gateway;
+use super::machine::{Accel, Disk, DiskFormat, Firmware, Machine, NetworkCard};
+use super::runner::{Picture, RUNNERS, Runner, RunnerError};
 use crate::lab::{Board, Boot, Controller, Mac, Nic, PcFirmware};
 use crate::lock::{self, Taken};
-use crate::read_at::{HostFile, ReadAt};
 use crate::render::Port;
-use gateway::Gateway;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -68,9 +65,7 @@ const GATEWAY: &str = ".gateway";
 const COPY: &str = "disk.img";
 /// Software emulation of more nodes than this on one core is no use.
 const NODES_PER_CORE: usize = 4;
-/// Memory that QEMU needs in addition to the machine's own, in bytes.
-const QEMU_ITSELF: u64 = 96 << 20;
-/// Longest time for QEMU to end.
+/// Longest time for a machine to end.
 const END: Duration = Duration::from_secs(30);
 /// Under KVM the first output comes much earlier.
 const SILENT: Duration = Duration::from_secs(20);
@@ -126,6 +121,38 @@ pub struct NodeSpec {
     pub ports: Vec<Port>,
 }
 
+impl NodeSpec {
+    /// Firmware that starts the node when `wanted` is asked for. One that can
+    /// do both is started by the BIOS unless UEFI is asked for.
+    pub fn starts_by(&self, wanted: Option<Firmware>) -> Firmware {
+        match self.firmware {
+            PcFirmware::Uefi => Firmware::Uefi,
+            PcFirmware::Both => wanted.unwrap_or(Firmware::Bios),
+            PcFirmware::Bios => Firmware::Bios,
+        }
+    }
+
+    /// Whether it has a choice of firmware.
+    pub fn is_pc(&self) -> bool {
+        self.board.boot() == Boot::Pc
+    }
+
+    /// The machine that it is, with its own copy of its image as the disk.
+    pub fn machine(&self, wanted: Option<Firmware>, accel: Accel) -> Machine {
+        let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
+        Machine {
+            name: self.name.clone(),
+            board: self.board,
+            firmware: self.starts_by(wanted),
+            network: Some(NetworkCard { model: self.nic, mac: self.mac }),
+            memory: self.memory,
+            cpus: self.cpus,
+            accel,
+            ..Machine::new(self.controller, disk)
+        }
+    }
+}
+
 /// Settings of a start.
 #[derive(Clone, Copy, Debug)]
 pub struct UpSettings {
@@ -152,7 +179,7 @@ pub enum NodeState {
     /// Runs, but has not come to its prompt.
     Starting,
     Up,
-    /// Runs, but QEMU has stopped its processors.
+    /// Runs, but its processors are stopped.
     Paused,
 }
 
@@ -190,6 +217,7 @@ impl Watch for Silent {
 /// The folder of a run.
 pub struct Grid {
     dir: PathBuf,
+    runner: &'static dyn Runner,
 }
 
 /// Held while nodes are started or stopped.
@@ -208,7 +236,12 @@ impl Lock {
 
 impl Grid {
     pub fn new(out: &Path) -> Self {
-        Self { dir: out.join("run") }
+        Self::with(RUNNERS[0], out)
+    }
+
+    /// The run in the folder `out`, whose machines `runner` runs.
+    pub fn with(runner: &'static dyn Runner, out: &Path) -> Self {
+        Self { dir: out.join("run"), runner }
     }
 
     pub fn dir(&self) -> &Path {
@@ -216,11 +249,11 @@ impl Grid {
     }
 
     pub fn node(&self, name: &str) -> Process {
-        Process::new(self.dir.join(name), name)
+        Process::with(self.runner, self.dir.join(name), name)
     }
 
     fn gateway(&self) -> Process {
-        Process::new(self.dir.join(GATEWAY), GATEWAY)
+        Process::with(self.runner, self.dir.join(GATEWAY), GATEWAY)
     }
 
     /// State of the run; none when there was none.
@@ -280,7 +313,7 @@ impl Grid {
 
     /// Takes the lock of the folder, which is made if need be.
     fn lock(&self) -> Result<Lock, GridError> {
-        let failed = |source| GridError::Folder { path: self.dir.clone(), source };
+        let failed = |source| FolderError::Use { path: self.dir.clone(), source };
         if let Some(out) = self.dir.parent() {
             fs::create_dir_all(out).map_err(failed)?;
         }
@@ -312,7 +345,7 @@ impl Grid {
         settings: &UpSettings,
         watch: &dyn Watch,
     ) -> Result<State, GridError> {
-        probe::version()?;
+        self.runner.check_host()?;
         let _lock = self.lock()?;
         let running = self.running();
         let named = names.iter().filter_map(|name| spec.nodes.iter().find(|n| n.name == *name));
@@ -329,9 +362,10 @@ impl Grid {
         }
         // The nodes that run already have theirs.
         if !settings.force {
-            enough(&start, nodes, state.accel)?;
+            enough(&start, nodes, state.accel, self.runner.overhead())?;
         }
-        needs::check(&start, settings.firmware)?;
+        let machines = start.iter().map(|n| n.machine(settings.firmware, state.accel)).collect::<Vec<_>>();
+        self.runner.check(&machines)?;
         for node in &start {
             self.copy(node, settings.fresh, &state, watch)?;
         }
@@ -368,7 +402,7 @@ impl Grid {
             }
         }
         if let Some(accel) = settings.accel {
-            let other = |n: &&&NodeSpec| Record::load(&self.node(&n.name).dir).is_some_and(|r| r.accel != accel);
+            let other = |n: &&&NodeSpec| Record::load(self.node(&n.name).dir()).is_some_and(|r| r.accel != accel);
             let others = names(up.iter().filter(other).collect());
             if !others.is_empty() {
                 return Err(GridError::Runs { names: others, wish: Wish::Accel(accel) });
@@ -386,7 +420,7 @@ impl Grid {
         running: &BTreeMap<String, i32>,
     ) -> Result<(), GridError> {
         for name in running.keys().filter(|name| !spec.nodes.iter().any(|n| n.name == **name)) {
-            let ip = Record::load(&self.node(name).dir).map(|r| r.ip);
+            let ip = Record::load(self.node(name).dir()).map(|r| r.ip);
             if let Some(node) = start.iter().find(|n| Some(n.ip) == ip) {
                 return Err(GridError::Address { node: node.name.clone(), ip: node.ip, other: name.clone() });
             }
@@ -407,12 +441,12 @@ impl Grid {
         let accel = settings.accel.unwrap_or_else(|| match &before {
             Some(s) if !running.is_empty() => s.accel,
             Some(s) if s.kvm_hangs => Accel::Tcg,
-            _ => probe::accel(),
+            _ => self.runner.fastest(),
         });
         let mut state = before.clone().unwrap_or_else(|| State::new(&spec.lab, accel));
         state.accel = accel;
         (state.file, state.user) = (spec.file.clone(), spec.user.clone());
-        match Gateway::load(&self.gateway().dir).filter(|_| before.is_some() && running.contains_key(GATEWAY)) {
+        match gateway::load(self.gateway().dir()).filter(|_| before.is_some() && running.contains_key(GATEWAY)) {
             Some(gateway) => {
                 if let Some(base) = settings.ports.filter(|base| *base != state.base) {
                     return Err(GridError::PortsRun { base: state.base, asked: base });
@@ -482,7 +516,7 @@ impl Grid {
         self.open_gateway(spec, state, settings)?;
         state.save(&self.dir)?;
         for name in self.running_nodes().keys() {
-            let dir = self.node(name).dir;
+            let dir = self.node(name).dir().to_owned();
             if let (Some(mut record), Some(ports)) = (Record::load(&dir), state.ports.get(name)) {
                 record.ports.clone_from(ports);
                 record.save(&dir)?;
@@ -491,26 +525,8 @@ impl Grid {
         for node in nodes {
             let process = self.node(&node.name);
             let ports = state.ports.get(&node.name).cloned().unwrap_or_default();
-            Record::new(node, state.accel, ports).save(&process.dir)?;
-            if node.board.is_pi() {
-                self.start_pi(node, &process)?;
-                started.push(process);
-                continue;
-            }
-            let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
-            let mut machine = Machine::new(node.controller, disk);
-            (machine.memory, machine.cpus, machine.accel) = (node.memory, node.cpus, state.accel);
-            if node.board.boot() == Boot::UBoot {
-                // The probe of KVM was for the processors of PCs.
-                machine.accel = Accel::Tcg;
-                machine.uboot = Some(uboot::find().ok_or_else(|| GridError::NoUboot { node: node.name.clone() })?);
-            }
-            if node.starts_by(settings.firmware) == Firmware::Uefi {
-                machine.uefi = Some(uefi::find().ok_or_else(|| GridError::NoUefi { node: node.name.clone() })?);
-            }
-            let link = Link::Switch(switch::FROM_MACHINE.into());
-            machine.network = Some(NetworkCard { model: node.nic, mac: node.mac, link });
-            process.start_with(machine.program(), machine.hardware(), true)?;
+            Record::new(node, state.accel, ports).save(process.dir())?;
+            process.start(&node.machine(settings.firmware, state.accel))?;
             started.push(process);
         }
         Ok(())
@@ -519,32 +535,30 @@ impl Grid {
     /// Makes the gateway forward the lab's ports: the one that runs, or a new one.
     fn open_gateway(&self, spec: &GridSpec, state: &mut State, settings: &UpSettings) -> Result<(), GridError> {
         let process = self.gateway();
-        folder::make(&process.dir)?;
+        folder::make(process.dir())?;
         // Nodes that run and are not in the lab any more keep their ports.
         let running = self.running_nodes();
         let strangers = running.keys().filter(|name| !spec.nodes.iter().any(|n| n.name == **name));
         let addresses: Vec<Ipv4Addr> =
-            strangers.filter_map(|name| Some(Record::load(&self.node(name).dir)?.ip)).collect();
+            strangers.filter_map(|name| Some(Record::load(self.node(name).dir())?.ip)).collect();
         let theirs = |now: Gateway| now.forwards.into_iter().filter(|(_, to)| addresses.contains(to.ip()));
         for attempt in 1.. {
-            let mut gateway = Gateway::new(spec, &state.ports, &addresses)?;
-            for (local, to) in Gateway::load(&process.dir).into_iter().flat_map(theirs) {
+            let mut gateway = gateway::of(spec, &state.ports, &addresses)?;
+            for (local, to) in gateway::load(process.dir()).into_iter().flat_map(theirs) {
                 gateway.forwards.entry(local).or_insert(to);
             }
-            if process.is_running() && gateway.apply(&process)? {
+            if process.is_running() && gateway::apply(&gateway, &process)? {
                 break;
             }
             process.quit(END)?;
-            match process.start(gateway.arguments(), false) {
+            match process.start_gateway(&gateway) {
                 Ok(()) => {
-                    gateway.save(&process.dir)?;
+                    gateway::save(&gateway, process.dir())?;
                     break;
                 }
                 // Another lab was quicker, though they were free a moment ago.
-                Err(GridError::Start { said, .. })
-                    if said.contains("host forwarding")
-                        && attempt < TRIES
-                        && settings.ports.or(spec.base).is_none() =>
+                Err(GridError::Runner(RunnerError::Ports(_)))
+                    if attempt < TRIES && settings.ports.or(spec.base).is_none() =>
                 {
                     (state.base, state.ports) = ports::choose(spec, None, None)?;
                 }
@@ -552,21 +566,6 @@ impl Grid {
             }
         }
         Ok(())
-    }
-
-    /// Starts a Pi from its card, as its firmware would.
-    fn start_pi(&self, node: &NodeSpec, process: &Process) -> Result<(), GridError> {
-        let card = process.dir.join(COPY);
-        let failed = |source| GridError::Folder { path: card.clone(), source };
-        let opened: Arc<dyn ReadAt> = Arc::new(File::open(&card).and_then(HostFile::new).map_err(failed)?);
-        let loaded = Loaded::from_card(&opened, pi::CMDLINE)
-            .map_err(|source| GridError::Pi { node: node.name.clone(), source: Box::new(source) })?;
-        for (file, bytes) in [(pi::START, &loaded.start), (pi::KERNEL, &loaded.kernel)] {
-            folder::replace(&process.dir.join(file), bytes)?;
-        }
-        pi::grow(&card).map_err(failed)?;
-        let args = pi::arguments(COPY.as_ref(), pi::START.as_ref(), pi::KERNEL.as_ref());
-        process.start_with(pi::QEMU, args, true)
     }
 
     /// Makes the file that a node writes to, a copy of its artifact.
@@ -594,25 +593,19 @@ impl Grid {
         if !process.is_running() {
             return Err(GridError::NotRunning { name: node.to_owned() });
         }
-        // QEMU would write through a link that has the file's name.
-        let picture = process.dir.join("screen.partial");
+        let bytes = self.runner.screen(&process.folder, Picture::Png)?;
         let at = |path: &Path| {
             let path = path.to_owned();
-            move |source| GridError::Folder { path, source }
+            move |source| FolderError::Use { path, source }
         };
-        drop(folder::create(&picture)?);
-        let path = std::path::absolute(&picture).map_err(at(&picture))?;
-        let arguments = serde_json::json!({ "filename": path.to_string_lossy(), "format": "png" });
-        process.control("screendump", arguments)?;
-        let bytes = fs::read(&picture).map_err(at(&picture))?;
-        fs::remove_file(&picture).map_err(at(&picture))?;
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut new = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(at(file))?;
         std::io::Write::write_all(&mut new, &bytes).map_err(at(file))?;
-        new.persist(file).map_err(|e| at(file)(e.error)).map(drop)
+        new.persist(file).map_err(|e| at(file)(e.error))?;
+        Ok(())
     }
 }
 
@@ -626,9 +619,10 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Whether this machine can carry the nodes.
-fn enough(start: &[&NodeSpec], running: usize, accel: Accel) -> Result<(), GridError> {
-    let needed = start.iter().map(|n| n.memory + QEMU_ITSELF).sum();
+/// Whether this host can carry the nodes, each of which takes `overhead` bytes of
+/// memory in addition to its own.
+fn enough(start: &[&NodeSpec], running: usize, accel: Accel, overhead: u64) -> Result<(), GridError> {
+    let needed = start.iter().map(|n| n.memory + overhead).sum();
     if let Some(available) = available_memory().filter(|a| *a < needed) {
         return Err(GridError::Memory { nodes: start.len(), needed, available });
     }
@@ -698,7 +692,7 @@ mod tests {
             node.memory = 1 << 50;
         }
         let nodes: Vec<_> = spec.nodes.iter().collect();
-        let said = enough(&nodes, 0, Accel::Kvm).unwrap_err().to_string();
+        let said = enough(&nodes, 0, Accel::Kvm, 96 << 20).unwrap_err().to_string();
         assert!(said.starts_with("2 nodes need 2147483840 MiB"), "{said}");
         let many = super::tests::spec(200);
         let mut nodes: Vec<NodeSpec> = many.nodes.into_iter().cycle().take(cores() * NODES_PER_CORE + 1).collect();
@@ -706,11 +700,25 @@ mod tests {
             node.memory = 1 << 20;
         }
         let nodes: Vec<_> = nodes.iter().collect();
-        let said = enough(&nodes, 0, Accel::Tcg).unwrap_err().to_string();
+        let said = enough(&nodes, 0, Accel::Tcg, 0).unwrap_err().to_string();
         assert!(said.contains(&format!("need {} processors", cores() + 1)), "{said}");
-        assert!(enough(&nodes[1..], 0, Accel::Tcg).is_ok());
-        assert!(enough(&nodes[1..], 1, Accel::Tcg).is_err());
-        assert!(enough(&nodes, 0, Accel::Kvm).is_ok());
+        assert!(enough(&nodes[1..], 0, Accel::Tcg, 0).is_ok());
+        assert!(enough(&nodes[1..], 1, Accel::Tcg, 0).is_err());
+        assert!(enough(&nodes, 0, Accel::Kvm, 0).is_ok());
+    }
+
+    #[test]
+    fn a_disk_with_both_starts_as_it_is_asked_to() {
+        let mut node = spec(1).nodes.remove(0);
+        let mut starts = |firmware, wanted| {
+            node.firmware = firmware;
+            node.starts_by(wanted)
+        };
+        for wanted in [None, Some(Firmware::Bios), Some(Firmware::Uefi)] {
+            assert_eq!(starts(PcFirmware::Bios, wanted), Firmware::Bios);
+            assert_eq!(starts(PcFirmware::Uefi, wanted), Firmware::Uefi);
+            assert_eq!(starts(PcFirmware::Both, wanted), wanted.unwrap_or(Firmware::Bios));
+        }
     }
 
     #[test]

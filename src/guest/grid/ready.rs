@@ -1,14 +1,14 @@
 //! Waits until nodes are up: the console says so, a terminal's screen shows
 //! rio, and what they serve answers on the ports of this machine.
 
-use super::pause::{Pause, Paused};
+use super::pause::Paused;
 use super::{Grid, GridError, HANGS, NodeSpec, NodeState, Process, SILENT, Watch, cores, is_up, listen};
+use crate::guest::Accel;
 use crate::guest::console::find;
-use crate::guest::probe::Accel;
+use crate::guest::folder;
+use crate::guest::runner::{Pause, Picture};
 use crate::guest::screen::Screen;
 use crate::render::HostPorts;
-use serde_json::json;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -152,7 +152,7 @@ impl One<'_> {
         }
         match self.process.paused() {
             Some(Paused { pause: Pause::Processor, name, .. }) if self.accel == Accel::Kvm => {
-                Err(GridError::Kvm { name, what: "makes QEMU fail" })
+                Err(GridError::Kvm { name, what: "stops with an error" })
             }
             Some(paused) => Err(paused.into()),
             None => Ok(()),
@@ -203,25 +203,16 @@ impl One<'_> {
 
 /// A machine's screen.
 fn look(process: &Process) -> io::Result<Screen> {
-    // A folder of its own: QEMU follows links.
-    let dir = tempfile::tempdir()?;
-    let file = dir.path().join("screen.ppm");
-    let asked = json!({ "filename": file.to_string_lossy() });
-    process.control("screendump", asked).map_err(io::Error::other)?;
-    Screen::from_ppm(&fs::read(file)?)
+    let picture = process.runner.screen(&process.folder, Picture::Pixmap).map_err(io::Error::other)?;
+    Screen::from_ppm(&picture)
 }
 
 /// Leaves a picture of the screen in the machine's folder; none where that
 /// does not work, as there is an error already.
 fn keep(process: &Process) -> Option<PathBuf> {
-    let dir = tempfile::tempdir().ok()?;
-    let file = dir.path().join(PICTURE);
-    let asked = json!({ "filename": file.to_string_lossy(), "format": "png" });
-    process.control("screendump", asked).ok()?;
-    let path = process.dir.join(PICTURE);
-    let mut copy = tempfile::NamedTempFile::new_in(&process.dir).ok()?;
-    io::copy(&mut fs::File::open(file).ok()?, &mut copy).ok()?;
-    copy.persist(&path).ok()?;
+    let picture = process.runner.screen(&process.folder, Picture::Png).ok()?;
+    let path = process.folder.file(PICTURE);
+    folder::replace(&path, &picture).ok()?;
     Some(path)
 }
 

@@ -2,8 +2,9 @@
 //! find and stop it while it runs, whatever became of the lab meanwhile, and
 //! the image that its disk is a copy of.
 
-use super::{GridError, NodeSpec, folder};
-use crate::guest::probe::Accel;
+use super::{GridError, NodeSpec};
+use crate::guest::Accel;
+use crate::guest::folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -54,7 +55,7 @@ impl Record {
     /// # Errors
     /// Error of the operating system.
     pub fn save(&self, dir: &Path) -> Result<(), GridError> {
-        folder::replace_json(&dir.join(FILE), self)
+        Ok(folder::replace_json(&dir.join(FILE), self)?)
     }
 }
 

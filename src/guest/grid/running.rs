@@ -1,9 +1,10 @@
 //! Processes of a run, found by the system's list of processes: whatever became
 //! of the files of the run, its machines and its switch are found and ended.
 //!
-//! Each of them has the folder of its run among its arguments: QEMU as the
-//! folder of its `-pidfile`, the switch after its own name.
+//! Each of them has the folder of its run among its arguments: a machine as its
+//! runner says, the switch after its own name.
 
+use crate::guest::runner::RUNNERS;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,8 +12,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-/// Name of a machine's file with its process id; QEMU writes it.
-pub const PID: &str = "pid";
 /// First argument of the p9img that is a switch.
 pub const SWITCH: &str = "switch";
 
@@ -75,11 +74,8 @@ fn part(line: &[u8]) -> Option<(PathBuf, Part)> {
     {
         return Some((run.into(), Part::Switch(lab.into())));
     }
-    let value = |flag: &str| args.iter().position(|a| *a == flag).and_then(|i| args.get(i + 1));
-    let file = Path::new(value("-pidfile")?);
-    let (name, run) = (file.parent()?.file_name()?, file.parent()?.parent()?);
-    (file.ends_with(PID) && *value("-name")? == name)
-        .then(|| (run.to_owned(), Part::Machine(name.to_string_lossy().into_owned())))
+    let folder = RUNNERS.iter().find_map(|runner| runner.owner(&args))?;
+    Some((folder.dir.parent()?.to_owned(), Part::Machine(folder.name)))
 }
 
 /// Whether a process exists. A zombie that nobody waits for does not count.
@@ -136,14 +132,7 @@ mod tests {
         assert_eq!(parsed(&machine), Some(("/a b/run".into(), Part::Machine("n1".into()))));
         let switch = ["/bin/p9img", "switch", "/a b/run", "/a b/lab.toml"];
         assert_eq!(parsed(&switch), Some(("/a b/run".into(), Part::Switch("/a b/lab.toml".into()))));
-        let others: [&[&str]; 6] = [
-            &[],
-            &["sh"],
-            &["qemu-system-x86_64", "-pidfile"],
-            &["qemu-system-x86_64", "-name", "other", "-pidfile", "/a b/run/n1/pid"],
-            &["qemu-system-x86_64", "-name", "n1", "-pidfile", "/run/n1/qemu.pid"],
-            &["git", "switch", "main"],
-        ];
+        let others: [&[&str]; 3] = [&[], &["sh"], &["git", "switch", "main"]];
         for other in others {
             assert_eq!(parsed(other), None, "{other:?}");
         }

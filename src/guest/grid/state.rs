@@ -1,8 +1,9 @@
 //! State of a running lab besides its processes: `lab.json` in the folder of
 //! the run.
 
-use super::{GridError, folder};
-use crate::guest::probe::Accel;
+use super::GridError;
+use crate::guest::Accel;
+use crate::guest::folder::{self, FolderError};
 use crate::render::HostPorts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ impl State {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(GridError::Folder { path, source }),
+            Err(source) => return Err(FolderError::Use { path, source }.into()),
         };
         match serde_json::from_slice::<Self>(&bytes) {
             Ok(state) if (1..=SCHEMA).contains(&state.schema) => Ok(Some(Self { schema: SCHEMA, ..state })),
@@ -75,7 +76,7 @@ impl State {
     /// # Errors
     /// Error of the operating system.
     pub fn save(&self, dir: &Path) -> Result<(), GridError> {
-        folder::replace_json(&dir.join(FILE), self)
+        Ok(folder::replace_json(&dir.join(FILE), self)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The lab's network: an Ethernet switch, a process of its own. Each QEMU is
+//! The lab's network: an Ethernet switch, a process of its own. Each machine is
 //! connected to it by a stream socket, on which a frame follows its length in
 //! four bytes, the highest first.
 //!
@@ -7,9 +7,11 @@
 //! frame that it hears for its own, whatever its address, and breaks off the
 //! connections between other machines.
 
-use super::process::{ends, short};
+use super::GridError;
+use super::process::ends;
 use super::running::{self, Part, SWITCH};
-use super::{GridError, folder};
+use crate::guest::folder::{self, FolderError};
+use crate::guest::runner::short;
 use crate::poison::IgnorePoison as _;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -24,8 +26,6 @@ use std::time::{Duration, Instant};
 
 /// Name of its socket in the folder of the run, which only the user can open.
 pub const SOCKET: &str = "network.sock";
-/// The socket, from the folder of a machine: a path of any length would not do.
-pub const FROM_MACHINE: &str = "../network.sock";
 /// The longest frame that QEMU sends, in bytes.
 const LONGEST: usize = (64 << 10) + (4 << 10);
 /// Destination and source, six bytes each, and the type: less is no frame.
@@ -55,7 +55,7 @@ type Frame = Arc<[u8]>;
 /// Fails when the socket cannot be made or the program not be started.
 pub fn start(program: &Path, run: &Path, lab: &Path) -> Result<(), GridError> {
     let path = run.join(SOCKET);
-    let failed = |source| GridError::Folder { path: path.clone(), source };
+    let failed = |source| FolderError::Use { path: path.clone(), source };
     folder::remove(&path).map_err(failed)?;
     let listener = short(run, SOCKET, |path| UnixListener::bind(path)).map_err(failed)?;
     Command::new(program)
@@ -68,7 +68,7 @@ pub fn start(program: &Path, run: &Path, lab: &Path) -> Result<(), GridError> {
         // Ctrl-C at the terminal is meant for p9img alone.
         .process_group(0)
         .spawn()
-        .map_err(|source| GridError::Folder { path: program.to_owned(), source })?;
+        .map_err(|source| FolderError::Use { path: program.to_owned(), source })?;
     Ok(())
 }
 

@@ -12,10 +12,11 @@ mod installed;
 
 use crate::built::{Artifact, Lab};
 use crate::plan9::good;
-use p9img::guest::{Disk, Guest, Link, Machine, NetworkCard, Shell};
+use p9img::guest::{Disk, NetworkCard, Shell};
 use p9img::lab::{Arch, Controller, Mac, Nic};
 use p9img::media::{Medium, Selection};
 use p9img::tree::{EntryId, Meta, Tree};
+use p9img_test::guest::{Guest, Machine};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -56,8 +57,7 @@ fn with(tree: &Tree, meta: impl Fn(&Meta) -> Meta) -> Tree {
 fn start(lab: &Lab, disks: Vec<Disk>) -> Guest {
     let node = lab.node("plan9n2");
     let mut machine = Machine::new(Controller::Ide, lab.disk("plan9n2", Artifact::Qcow2));
-    let link = Link::Alone("10.9.0.0/24".parse().unwrap());
-    machine.network = Some(NetworkCard { model: Nic::E1000, mac: Mac(node.mac), link });
+    machine.network = Some(NetworkCard { model: Nic::E1000, mac: Mac(node.mac) });
     machine.disks.extend(disks);
     machine.start().unwrap()
 }

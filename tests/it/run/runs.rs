@@ -3,6 +3,7 @@
 
 use super::Lab;
 use crate::run::prompt::text;
+use p9img::guest::runner::qemu;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -89,7 +90,7 @@ fn a_node_that_is_paused_is_seen_and_goes_on() {
     let Some(lab) = Lab::prompting("a_node_that_is_paused_is_seen_and_goes_on") else { return };
     lab.up(&["plan9n1"]);
     let process = p9img::guest::grid::Grid::new(&lab.path("output")).node("plan9n1");
-    let pause = || process.control("stop", serde_json::Value::Null).unwrap();
+    let pause = || qemu::control(&process.folder, "stop", serde_json::Value::Null).unwrap();
     let state = || lab.status(&[])["nodes"][0]["state"].clone();
     assert_eq!(state(), "up");
     pause();

@@ -1,32 +1,43 @@
 //! The folder of a run is its owner's alone, and nothing in it leads
 //! elsewhere: a lab folder that somebody else made may bring links along.
 
-use super::GridError;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Reason why a folder of a run, or a file in it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("Cannot use {}", path.display())]
+    Use { path: PathBuf, source: io::Error },
+    #[error(
+        "{} is {what}, which does not belong in the folder of a run: remove it, or name another folder",
+        path.display()
+    )]
+    NotOwn { path: PathBuf, what: &'static str },
+}
 
 /// Makes the folder, or makes one that is there private: for its owner alone,
 /// whatever the umask is, and without links among its files.
 ///
 /// # Errors
 /// Fails when something else is at its place, or in it.
-pub fn make(dir: &Path) -> Result<(), GridError> {
-    let failed = |source| GridError::Folder { path: dir.to_owned(), source };
+pub fn make(dir: &Path) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Use { path: dir.to_owned(), source };
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
         _ => {}
     }
     let meta = fs::symlink_metadata(dir).map_err(failed)?;
     if !meta.is_dir() {
-        return Err(GridError::NotOwn { path: dir.to_owned(), what: kind(&meta) });
+        return Err(FolderError::NotOwn { path: dir.to_owned(), what: kind(&meta) });
     }
     private(dir, &meta, 0o700)?;
     for entry in sorted(dir).map_err(failed)? {
         let meta = fs::symlink_metadata(&entry).map_err(failed)?;
         if meta.is_symlink() || meta.is_file() && meta.nlink() > 1 {
-            return Err(GridError::NotOwn { path: entry, what: kind(&meta) });
+            return Err(FolderError::NotOwn { path: entry, what: kind(&meta) });
         }
         if meta.is_file() {
             private(&entry, &meta, 0o600)?;
@@ -36,7 +47,7 @@ pub fn make(dir: &Path) -> Result<(), GridError> {
 }
 
 /// Takes from others what they may do with a file or folder.
-fn private(path: &Path, meta: &fs::Metadata, mode: u32) -> Result<(), GridError> {
+fn private(path: &Path, meta: &fs::Metadata, mode: u32) -> Result<(), FolderError> {
     if meta.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
@@ -46,7 +57,7 @@ fn private(path: &Path, meta: &fs::Metadata, mode: u32) -> Result<(), GridError>
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied && meta.uid() == rustix::process::geteuid().as_raw() => {
             Ok(())
         }
-        Err(source) => Err(GridError::Folder { path: path.to_owned(), source }),
+        Err(source) => Err(FolderError::Use { path: path.to_owned(), source }),
         Ok(()) => Ok(()),
     }
 }
@@ -56,7 +67,7 @@ fn private(path: &Path, meta: &fs::Metadata, mode: u32) -> Result<(), GridError>
 /// # Errors
 /// Fails when it cannot be read.
 #[expect(clippy::disallowed_methods, reason = "sorted at once")]
-pub fn sorted(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+pub fn sorted(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
@@ -67,8 +78,8 @@ pub fn sorted(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
 ///
 /// # Errors
 /// Error of the operating system.
-pub fn create(path: &Path) -> Result<File, GridError> {
-    let failed = |source| GridError::Folder { path: path.to_owned(), source };
+pub fn create(path: &Path) -> Result<File, FolderError> {
+    let failed = |source| FolderError::Use { path: path.to_owned(), source };
     remove(path).map_err(failed)?;
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(failed)
 }
@@ -77,8 +88,8 @@ pub fn create(path: &Path) -> Result<File, GridError> {
 ///
 /// # Errors
 /// Error of the operating system.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), GridError> {
-    let failed = |source| GridError::Folder { path: path.to_owned(), source };
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Use { path: path.to_owned(), source };
     let partial = path.with_extension("partial");
     let mut file = create(&partial)?;
     io::Write::write_all(&mut file, bytes).and_then(|()| fs::rename(&partial, path)).map_err(failed)
@@ -88,8 +99,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), GridError> {
 ///
 /// # Errors
 /// Error of the operating system.
-pub fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result<(), GridError> {
-    let failed = |e: serde_json::Error| GridError::Folder { path: path.to_owned(), source: e.into() };
+pub fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result<(), FolderError> {
+    let failed = |e: serde_json::Error| FolderError::Use { path: path.to_owned(), source: e.into() };
     replace(path, &serde_json::to_vec_pretty(value).map_err(failed)?)
 }
 

@@ -1,5 +1,10 @@
 //! A guest's serial console: wait for text, type lines, record everything.
 
+pub mod piped;
+mod shell;
+
+pub use shell::{Output, Shell};
+
 use crate::count;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};

@@ -5,7 +5,7 @@
 //! A line is typed when the shell wants one: it has shown its prompt, or the
 //! tab with which rc(1) asks for the rest of a command or of a here document.
 
-use super::console::find;
+use super::find;
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -271,7 +271,7 @@ mod tests {
     /// Until a test is given up.
     const LONG: Silences = Silences { quiet: Duration::from_secs(600), last: Duration::from_secs(600) };
 
-    /// A node whose console is a socket, as QEMU makes it.
+    /// A node whose console is a socket, as a runner makes it.
     struct Node {
         _dir: tempfile::TempDir,
         ours: UnixStream,

@@ -7,7 +7,7 @@
 //! kernel expects, the kernel in memory (never the one on the card) is changed
 //! in [`CHANGES`]; `doc/pi.md` tells how each was found.
 
-use super::qemu;
+use super::arguments::option;
 use crate::count;
 use crate::disk::{OpenDiskError, open_disk};
 use crate::fs;
@@ -167,8 +167,8 @@ pub fn arguments(card: &Path, start: &Path, kernel: &Path) -> Vec<OsString> {
         args.push(a.into());
     }
     args.extend(["-bios".into(), kernel.into()]);
-    args.extend(["-device".into(), qemu::option("loader,file=", start, ",addr=0,force-raw=on")]);
-    args.extend(["-drive".into(), qemu::option("file=", card, ",if=sd,format=raw,cache.no-flush=on")]);
+    args.extend(["-device".into(), option("loader,file=", start, ",addr=0,force-raw=on")]);
+    args.extend(["-drive".into(), option("file=", card, ",if=sd,format=raw,cache.no-flush=on")]);
     args
 }
 

@@ -1,6 +1,7 @@
 //! Abilities of the host: its QEMU, and whether KVM works.
 
-use super::qemu;
+use super::arguments;
+use crate::guest::machine::Accel;
 use duct::cmd;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -10,26 +11,6 @@ use std::time::{Duration, Instant};
 pub const OLDEST: (u32, u32) = (7, 2);
 /// A machine with acceleration ends its test in a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(4);
-
-/// Accelerator: whether KVM runs the guest or QEMU emulates its CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accel {
-    /// The host's processor (Linux).
-    Kvm,
-    /// Software, everywhere.
-    Tcg,
-}
-
-impl Accel {
-    /// QEMU's word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-}
 
 /// Reason why the host cannot run machines.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +31,7 @@ pub enum ProbeError {
 /// # Errors
 /// Fails when it is not there, too old, or cannot be run.
 pub fn version() -> Result<String, ProbeError> {
-    one_version(qemu::pc())
+    one_version(arguments::pc())
 }
 
 /// Debian's package of an emulator.
@@ -145,9 +126,9 @@ fn kvm_runs() -> io::Result<bool> {
     sector[510..].copy_from_slice(&[0x55, 0xAA]);
     let mut disk = tempfile::NamedTempFile::new()?;
     disk.write_all(&sector)?;
-    let drive = qemu::option("file=", disk.path(), ",format=raw,if=ide,snapshot=on");
+    let drive = arguments::option("file=", disk.path(), ",format=raw,if=ide,snapshot=on");
     let running = cmd!(
-        qemu::pc(),
+        arguments::pc(),
         "-accel",
         "kvm",
         "-m",

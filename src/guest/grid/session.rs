@@ -1,8 +1,9 @@
 //! The console of a node of a running lab, held by one p9img at a time.
 
-use super::console::{Console, ConsoleError, find};
-use super::grid::{GridError, Process};
-use super::shell::{Output, Shell};
+use super::process::CONSOLE_LOCK;
+use super::{GridError, Process};
+use crate::guest::console::{Console, ConsoleError, Output, Shell, find};
+use crate::guest::folder::FolderError;
 use crate::lock::{self, Taken};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,7 +23,7 @@ pub struct Session {
     console: Console,
     prompt: String,
     line: Line,
-    /// QEMU's log of all output.
+    /// Log of all output.
     log: PathBuf,
     hidden: Vec<String>,
 }
@@ -39,15 +40,15 @@ impl Line {
     /// # Errors
     /// Fails when it does not run, or another p9img has the line.
     pub fn take(process: &Process) -> Result<Self, GridError> {
-        let path = process.dir.join("console.lock");
-        let not_running = || GridError::NotRunning { name: process.name.clone() };
+        let path = process.folder.file(CONSOLE_LOCK);
+        let not_running = || GridError::NotRunning { name: process.name().to_owned() };
         if !process.is_running() {
             return Err(not_running());
         }
-        let failed = |source| GridError::Folder { path: path.clone(), source };
+        let failed = |source| FolderError::Use { path: path.clone(), source };
         let lock = lock::open(&path).map_err(failed)?;
         match lock::attempt(&path, &lock).map_err(failed)? {
-            Taken::Busy => Err(GridError::ConsoleBusy { name: process.name.clone() }),
+            Taken::Busy => Err(GridError::ConsoleBusy { name: process.name().to_owned() }),
             Taken::Held | Taken::Without => Ok(Self { stream: process.serial()?, _lock: lock }),
         }
     }
@@ -55,7 +56,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // QEMU lets the next one in when this one has gone.
+        // The runner lets the next one in when this one has gone.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
@@ -68,14 +69,14 @@ impl Session {
     /// Fails when the node does not run, its console is in use, or no prompt
     /// comes.
     pub fn open(process: &Process, shell: bool, patience: Duration) -> Result<Self, GridError> {
-        let no_prompt = || GridError::NoPrompt { name: process.name.clone() };
+        let no_prompt = || GridError::NoPrompt { name: process.name().to_owned() };
         if !shell {
             return Err(no_prompt());
         }
         let line = Line::take(process)?;
-        let failed = |source| GridError::Folder { path: process.dir.clone(), source };
+        let failed = |source| FolderError::Use { path: process.dir().to_owned(), source };
         let (input, output) = (line.stream.try_clone().map_err(failed)?, line.stream.try_clone().map_err(failed)?);
-        let prompt = format!("{}# ", process.name);
+        let prompt = format!("{}# ", process.name());
         let mut session = Self {
             console: Console::new(input, vec![Box::new(output)]),
             prompt,
@@ -91,7 +92,7 @@ impl Session {
         &mut self.console
     }
 
-    /// Passwords that are going to be typed: neither the transcript nor QEMU's
+    /// Passwords that are going to be typed: neither the transcript nor the
     /// log shall show them.
     pub fn hide(&mut self, words: &[String]) {
         self.console.hide(words);

@@ -1,6 +1,6 @@
 //! Commands typed to rc, the shell of Plan 9, on a guest's console.
 
-use super::console::{Console, ConsoleError};
+use super::{Console, ConsoleError};
 use std::time::{Duration, Instant};
 
 /// Comes before the status of a command that has ended.

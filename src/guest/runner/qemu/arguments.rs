@@ -1,0 +1,205 @@
+//! QEMU's command line for a machine.
+
+use super::{QemuError, uboot, uefi};
+use crate::guest::machine::{Accel, Machine};
+use crate::lab::{Boot, Controller, Nic};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The emulator that has the machine.
+pub fn program(machine: &Machine) -> &'static str {
+    if machine.board.boot() == Boot::UBoot { arm64() } else { pc() }
+}
+
+/// The arguments for everything but the ways to talk to the machine, which is a
+/// PC or QEMU's own for 64-bit ARM. `network` is the network device `net0`,
+/// which the machine's card is connected to.
+///
+/// # Errors
+/// Fails when the firmware that starts the machine is not on this host.
+pub fn hardware(machine: &Machine, network: OsString) -> Result<Vec<OsString>, QemuError> {
+    let arm = machine.board.boot() == Boot::UBoot;
+    // The probe of KVM was for the processors of PCs.
+    let accel = if arm { Accel::Tcg } else { machine.accel };
+    let mut args: Vec<OsString> = Vec::new();
+    let mut arg = |a: &str| args.push(a.into());
+    for a in ["-accel", accel.name(), "-nodefaults", "-display", "none"] {
+        arg(a);
+    }
+    let board = if arm { ["-machine", ARM64, "-cpu", "cortex-a72"] } else { ["-machine", "pc", "-vga", "std"] };
+    for a in board {
+        arg(a);
+    }
+    for (flag, value) in [("-m", format!("{}M", machine.memory >> 20)), ("-smp", machine.cpus.to_string())] {
+        arg(flag);
+        arg(&value);
+    }
+    let node = || machine.name.clone();
+    if machine.has_uefi() {
+        args.extend(uefi::find().ok_or_else(|| QemuError::NoUefi { node: node() })?.arguments());
+    }
+    if arm {
+        let path: PathBuf = uboot::find().ok_or_else(|| QemuError::NoUboot { node: node() })?;
+        args.extend(["-bios".into(), path.into()]);
+    }
+    args.extend(devices(machine, network));
+    Ok(args)
+}
+
+/// The arguments for disks and the network card.
+fn devices(machine: &Machine, network: OsString) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    // Plan 9 drives virtio 1.0 on ARM, and what PCs have before it.
+    let modern = if machine.board.boot() == Boot::UBoot { "-non-transitional" } else { "" };
+    if machine.controller == Controller::Sata {
+        args.extend(["-device".into(), "ahci,id=ahci0".into()]);
+    }
+    for (i, disk) in machine.disks.iter().enumerate() {
+        // Writes that stay go to the host's kernel one by one (it is not
+        // asked to bring them to the platter, which is slow).
+        let (keep, cache) = match disk.keep_writes {
+            true => ("snapshot=off,cache.no-flush=on", ",write-cache=off"),
+            false => ("snapshot=on,cache=unsafe", ""),
+        };
+        let rest = format!(",if=none,id=disk{i},format={},{keep}", disk.format.name());
+        let device = match machine.controller {
+            Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
+            Controller::Sata => format!("ide-hd,drive=disk{i},bus=ahci0.{i}"),
+            Controller::Virtio | Controller::Sd => format!("virtio-blk-pci{modern},drive=disk{i}"),
+        };
+        args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
+        args.extend(["-device".into(), format!("{device},bootindex={i}{cache}").into()]);
+    }
+    if let Some(card) = &machine.network {
+        let model = match card.model {
+            Nic::E1000 => "e1000".to_owned(),
+            Nic::Virtio => format!("virtio-net-pci{modern}"),
+        };
+        args.extend(["-netdev".into(), network]);
+        args.extend(["-device".into(), format!("{model},netdev=net0,mac={},romfile=", card.mac).into()]);
+    }
+    args
+}
+
+/// The emulator of PCs.
+const QEMU: &str = "qemu-system-x86_64";
+/// Path of the emulator of the host's own architecture on Red Hat's systems.
+const KVM: &str = "/usr/libexec/qemu-kvm";
+/// The emulator of 64-bit ARM, and its machine as 9front's kernel wants it: an
+/// interrupt controller of version 3, and PCI's registers below 4 GiB
+/// (`/sys/src/9/arm64/{gic,pciqemu}.c`).
+const QEMU_ARM64: &str = "qemu-system-aarch64";
+const ARM64: &str = "virt,gic-version=3,highmem-ecam=off";
+
+/// The emulator of PCs that is installed.
+pub(super) fn pc() -> &'static str {
+    if cfg!(target_arch = "x86_64") { installed(QEMU, KVM) } else { QEMU }
+}
+
+/// The emulator of 64-bit ARM that is installed.
+pub(super) fn arm64() -> &'static str {
+    if cfg!(target_arch = "aarch64") { installed(QEMU_ARM64, KVM) } else { QEMU_ARM64 }
+}
+
+/// `name` when a folder of programs has it or `other` is not there.
+#[expect(clippy::disallowed_methods, reason = "where programs are; no artifact sees it")]
+fn installed(name: &'static str, other: &'static str) -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    if !found && Path::new(other).is_file() { other } else { name }
+}
+
+/// The network device `id` that is connected to a switch's socket.
+pub(super) fn to_switch(id: &str, socket: &Path) -> OsString {
+    option(&format!("stream,id={id},server=off,addr.type=unix,addr.path="), socket, "")
+}
+
+/// `before`, the path with QEMU's commas doubled, `after`.
+pub fn option(before: &str, path: &Path, after: &str) -> OsString {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let mut out = before.as_bytes().to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        out.push(*byte);
+        if *byte == b',' {
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(after.as_bytes());
+    OsString::from_vec(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::machine::{Disk, DiskFormat, NetworkCard};
+    use crate::lab::{Board, Mac};
+
+    fn text(machine: &Machine) -> String {
+        let args = hardware(machine, to_switch("net0", "n.sock".as_ref())).unwrap();
+        args.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn red_hats_emulator_is_found_where_there_is_no_other() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // The other name must live as long as a constant does.
+        let other: &'static str = Box::leak(file.path().to_str().unwrap().into());
+        assert_eq!(installed("a-program-that-nobody-has", other), other);
+        assert_eq!(installed("sh", other), "sh");
+        drop(file);
+        assert_eq!(installed("a-program-that-nobody-has", other), "a-program-that-nobody-has");
+    }
+
+    #[test]
+    fn arguments_follow_the_machine() {
+        let mut m = Machine::new(Controller::Ide, Disk::new("/a,b/n.qcow2", DiskFormat::Qcow2));
+        m.disks.push(Disk { keep_writes: true, ..Disk::new("s.img", DiskFormat::Raw) });
+        m.network = Some(NetworkCard { model: Nic::E1000, mac: Mac([0x52, 0x54, 0, 9, 0, 1]) });
+        let args = text(&m);
+        for part in [
+            "-accel tcg",
+            "-m 512M -smp 1",
+            "file=/a,,b/n.qcow2,if=none,id=disk0,format=qcow2,snapshot=on",
+            "ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0",
+            "file=s.img,if=none,id=disk1,format=raw,snapshot=off,cache.no-flush=on",
+            "ide-hd,drive=disk1,bus=ide.0,unit=1,bootindex=1,write-cache=off",
+            "stream,id=net0,server=off,addr.type=unix,addr.path=n.sock",
+            "e1000,netdev=net0,mac=52:54:00:09:00:01,romfile=",
+        ] {
+            assert!(args.contains(part), "{part} not in {args}");
+        }
+        m.controller = Controller::Sata;
+        assert!(text(&m).contains("-device ahci,id=ahci0 ") && text(&m).contains("ide-hd,drive=disk1,bus=ahci0.1"));
+        m.controller = Controller::Virtio;
+        assert!(text(&m).contains("virtio-blk-pci,drive=disk0,bootindex=0"));
+        assert_eq!(program(&m), "qemu-system-x86_64");
+    }
+
+    #[test]
+    fn the_machine_for_64_bit_arm_starts_from_u_boot_in_software() {
+        let mut m = Machine::new(Controller::Virtio, Disk::new("s.img", DiskFormat::Raw));
+        (m.board, m.accel) = (Board::Virt, Accel::Kvm);
+        m.network = Some(NetworkCard { model: Nic::Virtio, mac: Mac([0x52, 0x54, 0, 9, 0, 1]) });
+        assert_eq!(program(&m), "qemu-system-aarch64");
+        let args = devices(&m, "none".into());
+        let args: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
+        assert!(args.contains(&"virtio-blk-pci-non-transitional,drive=disk0,bootindex=0"), "{args:?}");
+        assert!(args.iter().any(|a| a.starts_with("virtio-net-pci-non-transitional,netdev=net0,")), "{args:?}");
+        match (uboot::find(), hardware(&m, "none".into())) {
+            (None, Err(QemuError::NoUboot { .. })) => {}
+            (Some(path), Ok(args)) => {
+                let args: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
+                let args = args.join(" ");
+                for part in [
+                    "-accel tcg ",
+                    "-machine virt,gic-version=3,highmem-ecam=off -cpu cortex-a72 -m 512M",
+                    &format!("-bios {} ", path.display()),
+                ] {
+                    assert!(args.contains(part), "{part} not in {args}");
+                }
+                assert!(!args.contains("-vga"));
+            }
+            (found, other) => panic!("{found:?}: {other:?}"),
+        }
+    }
+}

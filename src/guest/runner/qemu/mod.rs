@@ -1,0 +1,241 @@
+//! QEMU, with KVM or in software: PCs, its own machine for 64-bit ARM, and the
+//! Raspberry Pi 2.
+
+mod arguments;
+mod error;
+mod gateway;
+mod needs;
+pub mod pi;
+mod probe;
+mod qmp;
+pub mod uboot;
+pub mod uefi;
+
+pub use arguments::{hardware, option, program};
+pub use error::QemuError;
+pub use pi::PiError;
+pub use probe::ProbeError;
+pub use qmp::QmpError;
+
+use super::{LOG, MachineFolder, NETWORK, PID, Pause, Picture, Runner, RunnerError, SERIAL};
+use crate::guest::folder::{self, FolderError};
+use crate::guest::gateway::Gateway;
+use crate::guest::machine::{Accel, Machine};
+use crate::read_at::{HostFile, ReadAt};
+use qmp::Qmp;
+use serde_json::{Value, json};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Socket of QEMU's machine protocol, in a machine's folder.
+const CONTROL: &str = "control.sock";
+/// Longest time for an answer of QEMU; it does nothing else meanwhile.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Memory that QEMU needs in addition to the machine's own, in bytes.
+const ITSELF: u64 = 96 << 20;
+/// Words of QEMU for a port that it cannot listen on.
+const PORT_IS_TAKEN: &str = "host forwarding";
+
+/// The runner.
+#[derive(Clone, Copy, Debug)]
+pub struct Qemu;
+
+impl Runner for Qemu {
+    fn name(&self) -> &'static str {
+        "QEMU"
+    }
+
+    fn check_host(&self) -> Result<(), RunnerError> {
+        Ok(probe::version().map(drop)?)
+    }
+
+    fn fastest(&self) -> Accel {
+        probe::accel()
+    }
+
+    fn overhead(&self) -> u64 {
+        ITSELF
+    }
+
+    fn check(&self, machines: &[Machine]) -> Result<(), RunnerError> {
+        Ok(needs::check(machines)?)
+    }
+
+    fn start(&self, machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
+        if machine.board.is_pi() {
+            return start_pi(machine, folder);
+        }
+        let hardware = hardware(machine, arguments::to_switch("net0", NETWORK.as_ref()))?;
+        run(program(machine), hardware, folder, true)
+    }
+
+    fn start_gateway(&self, gateway: &Gateway, folder: &MachineFolder) -> Result<(), RunnerError> {
+        let started = run(arguments::pc(), gateway::arguments(gateway), folder, false);
+        started.map_err(|error| match error {
+            RunnerError::Own(e) if e.to_string().contains(PORT_IS_TAKEN) => RunnerError::Ports(e),
+            other => other,
+        })
+    }
+
+    fn forward(&self, folder: &MachineFolder, from: &Gateway, to: &Gateway) -> Result<(), RunnerError> {
+        gateway::forward(folder, from, to)
+    }
+
+    fn owner(&self, arguments: &[&OsStr]) -> Option<MachineFolder> {
+        let value = |flag: &str| arguments.iter().position(|a| *a == flag).and_then(|i| arguments.get(i + 1));
+        let file = Path::new(value("-pidfile")?);
+        let dir = file.parent()?;
+        let name = dir.file_name()?;
+        (file.ends_with(PID) && *value("-name")? == name)
+            .then(|| MachineFolder { name: name.to_string_lossy().into_owned(), dir: dir.to_owned() })
+    }
+
+    fn connect(&self, folder: &MachineFolder) -> io::Result<UnixStream> {
+        folder.connect(CONTROL)
+    }
+
+    fn files(&self) -> &'static [&'static str] {
+        &[CONTROL]
+    }
+
+    fn turn_off(&self, folder: &MachineFolder) -> Result<(), RunnerError> {
+        control(folder, "quit", Value::Null).map(drop)
+    }
+
+    fn pause(&self, folder: &MachineFolder) -> Option<Pause> {
+        let status = control(folder, "query-status", Value::Null).ok()?;
+        pause(status.get("status")?.as_str()?)
+    }
+
+    fn go_on(&self, folder: &MachineFolder) -> Result<(), RunnerError> {
+        control(folder, "cont", Value::Null).map(drop)
+    }
+
+    fn screen(&self, folder: &MachineFolder, picture: Picture) -> Result<Vec<u8>, RunnerError> {
+        let failed = |source| FolderError::Use { path: folder.dir.clone(), source };
+        // A file of its own, as QEMU follows links.
+        let file = tempfile::Builder::new().prefix("screen").tempfile_in(&folder.dir).map_err(failed)?;
+        let path = std::path::absolute(file.path()).map_err(failed)?;
+        let mut asked = json!({ "filename": path.to_string_lossy() });
+        if picture == Picture::Png {
+            asked["format"] = "png".into();
+        }
+        control(folder, "screendump", asked)?;
+        Ok(std::fs::read(&path).map_err(failed)?)
+    }
+}
+
+/// The meaning of QEMU's word for the state of a machine; `None` when it goes on.
+fn pause(status: &str) -> Option<Pause> {
+    match status {
+        "io-error" => Some(Pause::Disk),
+        "internal-error" | "guest-panicked" => Some(Pause::Processor),
+        "paused" => Some(Pause::Asked),
+        _ => None,
+    }
+}
+
+/// Starts an emulator with `args` in a machine's folder.
+fn run(
+    program: &'static str,
+    mut args: Vec<OsString>,
+    folder: &MachineFolder,
+    serial: bool,
+) -> Result<(), RunnerError> {
+    // Sockets by paths relative to the folder, as theirs may not be long; the
+    // process id by a whole path, by which the machine's process is known.
+    let pid = folder.dir.canonicalize().map_err(|source| FolderError::Use { path: folder.dir.clone(), source })?;
+    for arg in ["-name", &folder.name, "-daemonize", "-pidfile"] {
+        args.push(arg.into());
+    }
+    args.push(pid.join(PID).into());
+    args.extend(["-qmp".into(), format!("unix:{CONTROL},server=on,wait=off").into()]);
+    if serial {
+        let chardev = format!("socket,id=serial0,path={SERIAL},server=on,wait=off,logfile={LOG},logappend=off");
+        args.extend(["-chardev".into(), chardev.into(), "-serial".into(), "chardev:serial0".into()]);
+    }
+    let output = duct::cmd(program, args)
+        .dir(&folder.dir)
+        .stdin_null()
+        .stdout_null()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ProbeError::Missing { program },
+            _ => ProbeError::Broken { program, source },
+        })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(QemuError::Start { name: folder.name.clone(), said }.into());
+    }
+    Ok(())
+}
+
+/// Runs one of QEMU's control commands on the machine in `folder`.
+///
+/// # Errors
+/// Fails when QEMU refuses, or does not run.
+pub fn control(folder: &MachineFolder, command: &str, arguments: Value) -> Result<Value, RunnerError> {
+    let failed = |source| QemuError::Control { name: folder.name.clone(), source };
+    let stream = folder.connect(CONTROL).map_err(|e| failed(QmpError::Io(e)))?;
+    let mut qmp = Qmp::new(stream, ANSWER).map_err(failed)?;
+    Ok(qmp.run(command, arguments).map_err(failed)?)
+}
+
+/// Starts a Pi from its card, as its firmware would.
+fn start_pi(machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
+    let no_card = || io::Error::new(io::ErrorKind::NotFound, "the machine has no card");
+    let name = machine.disks.first().map(|d| d.path.clone()).unwrap_or_default();
+    let card = folder.dir.join(&name);
+    let failed = |source| FolderError::Use { path: card.clone(), source };
+    if machine.disks.is_empty() {
+        return Err(failed(no_card()).into());
+    }
+    let opened: Arc<dyn ReadAt> = Arc::new(File::open(&card).and_then(HostFile::new).map_err(failed)?);
+    let loaded = pi::Loaded::from_card(&opened, pi::CMDLINE)
+        .map_err(|source| QemuError::Pi { node: machine.name.clone(), source: Box::new(source) })?;
+    for (file, bytes) in [(pi::START, &loaded.start), (pi::KERNEL, &loaded.kernel)] {
+        folder::replace(&folder.dir.join(file), bytes)?;
+    }
+    pi::grow(&card).map_err(failed)?;
+    run(pi::QEMU, pi::arguments(&name, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_goes_on_is_not_paused() {
+        for status in ["running", "prelaunch", "shutdown", "", "Paused"] {
+            assert_eq!(pause(status), None, "{status}");
+        }
+        for (status, why) in [("io-error", Pause::Disk), ("guest-panicked", Pause::Processor), ("paused", Pause::Asked)]
+        {
+            assert_eq!(pause(status), Some(why));
+        }
+    }
+
+    #[test]
+    fn machines_are_known_by_their_arguments() {
+        let owner = |args: &[&str]| Qemu.owner(&args.iter().map(OsStr::new).collect::<Vec<_>>());
+        let machine = ["qemu-system-x86_64", "-m", "512M", "-name", "n1", "-daemonize", "-pidfile", "/a b/run/n1/pid"];
+        assert_eq!(owner(&machine), Some(MachineFolder { name: "n1".into(), dir: "/a b/run/n1".into() }));
+        let others: [&[&str]; 5] = [
+            &[],
+            &["sh"],
+            &["qemu-system-x86_64", "-pidfile"],
+            &["qemu-system-x86_64", "-name", "other", "-pidfile", "/a b/run/n1/pid"],
+            &["qemu-system-x86_64", "-name", "n1", "-pidfile", "/run/n1/qemu.pid"],
+        ];
+        for other in others {
+            assert_eq!(owner(other), None, "{other:?}");
+        }
+    }
+}
