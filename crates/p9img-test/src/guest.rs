@@ -1,7 +1,7 @@
 //! Machines that end with the test: QEMU as a child, its serial port on the
 //! test's own pipes.
 
-use p9img::guest::runner::qemu::{hardware, option, program};
+use p9img::guest::runner::qemu::{emulator, hardware, option};
 use p9img::guest::{Console, ConsoleError, Disk};
 use p9img::lab::Controller;
 use std::ffi::OsString;
@@ -61,7 +61,7 @@ impl Machine {
 
     /// The emulator that has it.
     pub fn program(&self) -> &'static str {
-        program(&self.made_of)
+        emulator(&self.made_of)
     }
 
     /// The arguments for [`Machine::program`]. The first serial port is on

@@ -1,7 +1,8 @@
 //! The end of a run: machines are halted and turned off, whatever the lab says
 //! of them by now.
 
-use super::{END, GATEWAY, Grid, GridError, NodeSpec, NodeState, Process, Record, Watch, cores, halt, switch};
+use super::room::cores;
+use super::{END, GATEWAY, Grid, GridError, NodeSpec, NodeState, Process, Record, Watch, halt, switch};
 use crate::guest::{Accel, folder};
 use std::time::Instant;
 

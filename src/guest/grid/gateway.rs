@@ -65,7 +65,7 @@ pub fn save(gateway: &Gateway, dir: &Path) -> Result<(), GridError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ports, tests::spec};
+    use super::super::{ports, spec::tests::spec};
     use super::*;
 
     fn of(spec: &GridSpec) -> Gateway {

@@ -105,7 +105,7 @@ fn write_data(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Silent, tests::spec};
+    use super::super::{Silent, spec::tests::spec};
     use super::*;
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;

@@ -26,193 +26,48 @@ mod ports;
 mod process;
 mod ready;
 mod record;
+mod room;
 pub mod running;
 pub mod session;
+mod spec;
 mod state;
-#[cfg(test)]
-pub(super) mod stub;
 mod switch;
+mod watch;
 
 pub use error::{GridError, Wish};
 pub use image::regular;
 pub use pause::Paused;
 pub use process::Process;
 pub use record::Record;
+pub use spec::{GridSpec, NodeSpec, UpSettings};
 pub use state::State;
 pub use switch::serve_stdin;
+pub use watch::{NodeState, Silent, Watch};
 
 use super::folder::{self, FolderError};
 use super::gateway::Gateway;
-use super::machine::{Accel, Disk, DiskFormat, Firmware, Machine, NetworkCard};
+use super::machine::Accel;
 use super::runner::{Picture, RUNNERS, Runner, RunnerError};
-use crate::lab::{Board, Boot, Controller, Mac, Nic, PcFirmware};
+use crate::lab::PcFirmware;
 use crate::lock::{self, Taken};
-use crate::render::Port;
-use serde::Serialize;
+use process::is_up;
+use room::enough;
+use spec::COPY;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Name of the gateway's folder; no node can have it, as its name is theirs.
 const GATEWAY: &str = ".gateway";
-/// Raw: in a qcow2 over the artifact, what the guest believes written would be
-/// lost when QEMU is killed, because it keeps the tables that lead to new
-/// clusters in memory, and Plan 9 turns on the disk's cache for writes.
-const COPY: &str = "disk.img";
-/// Software emulation of more nodes than this on one core is no use.
-const NODES_PER_CORE: usize = 4;
 /// Longest time for a machine to end.
 const END: Duration = Duration::from_secs(30);
-/// Under KVM the first output comes much earlier.
-const SILENT: Duration = Duration::from_secs(20);
-/// A node under KVM that has said something is up, or says more, long before.
-const HANGS: Duration = Duration::from_secs(30);
-
 /// Times that a start is tried when ports that were free are taken meanwhile.
 const TRIES: usize = 3;
 /// File that is locked while nodes are started or stopped.
 const LOCK: &str = ".lock";
-
-/// A lab to be run: all of its nodes, in its order.
-#[derive(Clone, Debug)]
-pub struct GridSpec {
-    pub lab: String,
-    /// File that describes it.
-    pub file: PathBuf,
-    /// User whom people log in as.
-    pub user: String,
-    /// Base of the lab's ports of this machine.
-    pub base: Option<u16>,
-    /// The p9img to be started as the lab's switch, which outlives this one.
-    pub program: PathBuf,
-    pub subnet: ipnet::Ipv4Net,
-    pub gateway: Option<Ipv4Addr>,
-    pub nodes: Vec<NodeSpec>,
-}
-
-/// One node of it.
-#[derive(Clone, Debug)]
-pub struct NodeSpec {
-    pub name: String,
-    /// The artifact that the node starts from, and its SHA-256 in hexadecimal.
-    pub image: PathBuf,
-    pub format: DiskFormat,
-    pub sha256: String,
-    pub board: Board,
-    pub controller: Controller,
-    /// Firmware that can start it.
-    pub firmware: PcFirmware,
-    pub nic: Nic,
-    pub mac: Mac,
-    pub ip: Ipv4Addr,
-    pub cpus: u32,
-    /// Bytes.
-    pub memory: u64,
-    /// Text on its console that shows that it is up.
-    pub ready: String,
-    /// Whether a shell of the host owner is on its console.
-    pub shell: bool,
-    /// Whether rio is to come on its screen before it is up.
-    pub screen: bool,
-    pub ports: Vec<Port>,
-}
-
-impl NodeSpec {
-    /// Firmware that starts the node when `wanted` is asked for. One that can
-    /// do both is started by the BIOS unless UEFI is asked for.
-    pub fn starts_by(&self, wanted: Option<Firmware>) -> Firmware {
-        match self.firmware {
-            PcFirmware::Uefi => Firmware::Uefi,
-            PcFirmware::Both => wanted.unwrap_or(Firmware::Bios),
-            PcFirmware::Bios => Firmware::Bios,
-        }
-    }
-
-    /// Whether it has a choice of firmware.
-    pub fn is_pc(&self) -> bool {
-        self.board.boot() == Boot::Pc
-    }
-
-    /// The machine that it is, with its own copy of its image as the disk.
-    pub fn machine(&self, wanted: Option<Firmware>, accel: Accel) -> Machine {
-        let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
-        Machine {
-            name: self.name.clone(),
-            board: self.board,
-            firmware: self.starts_by(wanted),
-            network: Some(NetworkCard { model: self.nic, mac: self.mac }),
-            memory: self.memory,
-            cpus: self.cpus,
-            accel,
-            ..Machine::new(self.controller, disk)
-        }
-    }
-}
-
-/// Settings of a start.
-#[derive(Clone, Copy, Debug)]
-pub struct UpSettings {
-    /// Throw away what the nodes have written.
-    pub fresh: bool,
-    /// Local ports begin after this; `None`: where the lab wants them, else
-    /// where they were, else where some are free.
-    pub ports: Option<u16>,
-    /// `None`: the fastest that works.
-    pub accel: Option<Accel>,
-    /// Firmware for PCs that support both.
-    pub firmware: Option<Firmware>,
-    /// Wait until the nodes are up.
-    pub wait: bool,
-    /// Start more nodes than this machine can carry.
-    pub force: bool,
-}
-
-/// State of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NodeState {
-    Down,
-    /// Runs, but has not come to its prompt.
-    Starting,
-    Up,
-    /// Runs, but its processors are stopped.
-    Paused,
-}
-
-/// Hears of what happens while nodes start and stop.
-pub trait Watch: Sync {
-    /// Nodes are started.
-    fn starts(&self, _nodes: usize, _accel: Accel) {}
-    /// A node has come to a new state, `elapsed` after the start.
-    fn node(&self, name: &str, state: NodeState, elapsed: Duration);
-    /// KVM was tried and a node fails in it, as `what` says, so that it is
-    /// started again in software emulation.
-    fn fell_back(&self, name: &str, what: &str);
-    /// Something that the user should know.
-    fn note(&self, _: &str) {}
-    /// Ports begin at `base` as long as the lab runs, though it gives `own` now.
-    fn ports_stay(&self, _base: u16, _own: u16) {}
-    /// A node is up, but one of its services does not answer on its port of
-    /// this machine.
-    fn deaf(&self, _name: &str, _service: &str, _port: u16) {}
-    /// Whether the user wants no more of it.
-    fn cancelled(&self) -> bool;
-}
-
-/// A [`Watch`] that says nothing and never stops.
-pub struct Silent;
-
-impl Watch for Silent {
-    fn node(&self, _: &str, _: NodeState, _: Duration) {}
-    fn fell_back(&self, _: &str, _: &str) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
 
 /// The folder of a run.
 pub struct Grid {
@@ -485,7 +340,7 @@ impl Grid {
         let mut started = Vec::new();
         watch.starts(nodes.len(), state.accel);
         let result = self.start_all(spec, nodes, state, settings, &mut started).and_then(|()| match settings.wait {
-            true => ready::wait(self, nodes, state.accel, &state.ports, watch),
+            true => ready::wait(&|name| self.node(name), nodes, state.accel, &state.ports, watch),
             false => Ok(()),
         });
         if result.is_err() {
@@ -609,117 +464,12 @@ impl Grid {
     }
 }
 
-/// Whether a node's console says that it is up.
-fn is_up(said: &[u8], ready: &str) -> bool {
-    let text: Vec<u8> = said.iter().copied().filter(|b| *b != b'\r').collect();
-    super::console::find(&text, ready.as_bytes()).is_some()
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
-}
-
-/// Whether this host can carry the nodes, each of which takes `overhead` bytes of
-/// memory in addition to its own.
-fn enough(start: &[&NodeSpec], running: usize, accel: Accel, overhead: u64) -> Result<(), GridError> {
-    let needed = start.iter().map(|n| n.memory + overhead).sum();
-    if let Some(available) = available_memory().filter(|a| *a < needed) {
-        return Err(GridError::Memory { nodes: start.len(), needed, available });
-    }
-    let nodes = start.len() + running;
-    if accel == Accel::Tcg && !start.is_empty() && nodes > cores() * NODES_PER_CORE {
-        return Err(GridError::Cores { nodes, cores: cores(), each: NODES_PER_CORE });
-    }
-    Ok(())
-}
-
-/// Bytes of memory that programs can still have; not every system tells it.
-fn available_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|k| k << 10)
-}
-
-/// A flag that others set as a [`Watch`] that stops.
-impl Watch for AtomicBool {
-    fn node(&self, _: &str, _: NodeState, _: Duration) {}
-    fn fell_back(&self, _: &str, _: &str) {}
-    fn cancelled(&self) -> bool {
-        self.load(Ordering::Relaxed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::spec::tests::spec;
     use super::*;
-
-    /// A lab of `n` nodes without disks.
-    pub(super) fn spec(n: u8) -> GridSpec {
-        let node = |i: u8| NodeSpec {
-            name: format!("n{i}"),
-            image: format!("n{i}.qcow2").into(),
-            format: DiskFormat::Qcow2,
-            sha256: format!("{i:064}"),
-            board: Board::Pc,
-            controller: Controller::Ide,
-            firmware: PcFirmware::Bios,
-            nic: Nic::E1000,
-            mac: Mac([0x52, 0x54, 0, 9, 0, i]),
-            ip: [10, 9, 0, 10 + i].into(),
-            cpus: 1,
-            memory: 512 << 20,
-            ready: format!("\nn{i}# "),
-            shell: true,
-            screen: false,
-            ports: vec![Port { name: "cpu".into(), tcp: 17010, only: None }],
-        };
-        GridSpec {
-            lab: "test".into(),
-            file: "lab.toml".into(),
-            user: "glenda".into(),
-            base: None,
-            program: "p9img".into(),
-            subnet: "10.9.0.0/24".parse().unwrap(),
-            gateway: Some([10, 9, 0, 1].into()),
-            nodes: (1..=n).map(node).collect(),
-        }
-    }
-
-    #[test]
-    fn a_machine_that_is_too_small_is_told_what_it_lacks() {
-        let mut spec = spec(2);
-        for node in &mut spec.nodes {
-            node.memory = 1 << 50;
-        }
-        let nodes: Vec<_> = spec.nodes.iter().collect();
-        let said = enough(&nodes, 0, Accel::Kvm, 96 << 20).unwrap_err().to_string();
-        assert!(said.starts_with("2 nodes need 2147483840 MiB"), "{said}");
-        let many = super::tests::spec(200);
-        let mut nodes: Vec<NodeSpec> = many.nodes.into_iter().cycle().take(cores() * NODES_PER_CORE + 1).collect();
-        for node in &mut nodes {
-            node.memory = 1 << 20;
-        }
-        let nodes: Vec<_> = nodes.iter().collect();
-        let said = enough(&nodes, 0, Accel::Tcg, 0).unwrap_err().to_string();
-        assert!(said.contains(&format!("need {} processors", cores() + 1)), "{said}");
-        assert!(enough(&nodes[1..], 0, Accel::Tcg, 0).is_ok());
-        assert!(enough(&nodes[1..], 1, Accel::Tcg, 0).is_err());
-        assert!(enough(&nodes, 0, Accel::Kvm, 0).is_ok());
-    }
-
-    #[test]
-    fn a_disk_with_both_starts_as_it_is_asked_to() {
-        let mut node = spec(1).nodes.remove(0);
-        let mut starts = |firmware, wanted| {
-            node.firmware = firmware;
-            node.starts_by(wanted)
-        };
-        for wanted in [None, Some(Firmware::Bios), Some(Firmware::Uefi)] {
-            assert_eq!(starts(PcFirmware::Bios, wanted), Firmware::Bios);
-            assert_eq!(starts(PcFirmware::Uefi, wanted), Firmware::Uefi);
-            assert_eq!(starts(PcFirmware::Both, wanted), wanted.unwrap_or(Firmware::Bios));
-        }
-    }
+    use crate::guest::runner::PID;
+    use crate::guest::runner::stub::{PAUSED, Stub};
 
     #[test]
     fn what_a_node_wrote_is_not_thrown_away_unasked() {
@@ -753,5 +503,44 @@ mod tests {
         grid.lock().unwrap().remove();
         assert!(!grid.dir().join(LOCK).exists());
         grid.lock().unwrap();
+    }
+
+    #[test]
+    fn a_lab_runs_in_another_runner() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = Grid::with(&Stub { refuses: false }, dir.path());
+        let mut spec = spec(2);
+        // It ends at once: no machine here has a network.
+        spec.program = "true".into();
+        for node in &mut spec.nodes {
+            node.image = dir.path().join(format!("{}.img", node.name));
+            node.format = crate::guest::DiskFormat::Raw;
+            (node.memory, node.shell) = (1 << 20, false);
+            node.ports.clear();
+            fs::write(&node.image, [1; 4096]).unwrap();
+        }
+        let names: Vec<String> = spec.nodes.iter().map(|n| n.name.clone()).collect();
+        let settings = UpSettings { fresh: false, ports: None, accel: None, firmware: None, wait: true, force: false };
+        let state = grid.up(&spec, &names, &settings, &Silent).unwrap();
+        assert_eq!(state.accel, Accel::Tcg);
+        let running: Vec<String> = grid.running_nodes().into_keys().collect();
+        assert_eq!(running, names);
+        let state = || grid.node_state(&spec.nodes[0]);
+        assert_eq!(state(), NodeState::Up);
+        let png = dir.path().join("n1.png");
+        grid.screenshot("n1", &png).unwrap();
+        assert_eq!(fs::read(png).unwrap(), b"Png of n1");
+        fs::write(grid.node("n1").folder.file(PAUSED), "").unwrap();
+        assert_eq!(state(), NodeState::Paused);
+        assert!(grid.node("n1").go_on().unwrap());
+        assert_eq!(state(), NodeState::Up);
+        // One alone, and then the rest with the gateway.
+        assert!(grid.down(&spec.nodes, &names[..1], false, &Silent).unwrap().is_empty());
+        assert_eq!(state(), NodeState::Down);
+        assert_eq!(grid.running().len(), 2);
+        assert!(grid.down(&spec.nodes, &[], false, &Silent).unwrap().is_empty());
+        assert!(grid.running().is_empty());
+        assert!(matches!(grid.screenshot("n1", &dir.path().join("none")), Err(GridError::NotRunning { .. })));
+        assert!(!grid.node("n1").folder.file(PID).exists());
     }
 }

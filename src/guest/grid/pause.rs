@@ -1,7 +1,8 @@
 //! Machines that are paused: they run and do nothing, until what stopped them is
 //! mended and they are told to go on.
 
-use super::{COPY, GridError, Process};
+use super::spec::COPY;
+use super::{GridError, Process};
 use crate::guest::runner::Pause;
 use std::fmt;
 use std::path::PathBuf;

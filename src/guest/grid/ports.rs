@@ -93,7 +93,7 @@ fn free(port: u16) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::spec;
+    use super::super::spec::tests::spec;
     use super::*;
     use crate::guest::Accel;
     use crate::render::Port;

@@ -3,7 +3,7 @@
 
 use super::running::{self, Part};
 use super::{Gateway, GridError};
-use crate::guest::console::printed;
+use crate::guest::console::{find, printed};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::machine::Machine;
 use crate::guest::runner::{LOG, MachineFolder, PID, RUNNERS, Runner, RunnerError, SERIAL};
@@ -163,6 +163,12 @@ impl Process {
     }
 }
 
+/// Whether a node's console says that it is up.
+pub fn is_up(said: &[u8], ready: &str) -> bool {
+    let text: Vec<u8> = said.iter().copied().filter(|b| *b != b'\r').collect();
+    find(&text, ready.as_bytes()).is_some()
+}
+
 /// Waits until a process has ended; false when it still runs after `limit`.
 #[expect(clippy::disallowed_methods, reason = "a deadline for a process; no artifact sees it")]
 pub fn ends(pid: i32, limit: Duration) -> bool {
@@ -178,10 +184,10 @@ pub fn ends(pid: i32, limit: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stub::Stub;
     use super::*;
     use crate::guest::machine::{Disk, DiskFormat};
     use crate::guest::runner::short;
+    use crate::guest::runner::stub::Stub;
     use crate::lab::Controller;
 
     #[test]

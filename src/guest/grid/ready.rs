@@ -2,7 +2,9 @@
 //! rio, and what they serve answers on the ports of this machine.
 
 use super::pause::Paused;
-use super::{Grid, GridError, HANGS, NodeSpec, NodeState, Process, SILENT, Watch, cores, is_up, listen};
+use super::process::is_up;
+use super::room::cores;
+use super::{GridError, NodeSpec, NodeState, Process, Watch, listen};
 use crate::guest::Accel;
 use crate::guest::console::find;
 use crate::guest::folder;
@@ -22,6 +24,11 @@ const ENDED: &str = "rc exit status:";
 /// Name of the picture that an error is about.
 const PICTURE: &str = "screen.png";
 
+/// Under KVM the first output comes much earlier.
+const SILENT: Duration = Duration::from_secs(20);
+/// A node under KVM that has said something is up, or says more, long before.
+const HANGS: Duration = Duration::from_secs(30);
+
 /// Time limits of nodes.
 struct Limits {
     /// To the prompt.
@@ -30,13 +37,14 @@ struct Limits {
     more: Duration,
 }
 
-/// Waits for all `nodes`, each on its own. `ports` are those of this machine.
+/// Waits for all `nodes`, each on its own; `process` gives the process of one.
+/// `ports` are those of this machine.
 ///
 /// # Errors
 /// Fails when one does not come up, or the user wants no more of it.
 #[expect(clippy::disallowed_methods, reason = "a deadline for running machines; no artifact sees it")]
 pub(super) fn wait(
-    grid: &Grid,
+    process: &(dyn Fn(&str) -> Process + Sync),
     nodes: &[&NodeSpec],
     accel: Accel,
     ports: &HostPorts,
@@ -52,7 +60,7 @@ pub(super) fn wait(
         let waits: Vec<_> = nodes
             .iter()
             .map(|node| {
-                let one = One { process: grid.node(&node.name), node, accel, ports, watch, begin, stop };
+                let one = One { process: process(&node.name), node, accel, ports, watch, begin, stop };
                 scope.spawn(move || {
                     let end = one.run(limits);
                     stop.fetch_or(end.is_err(), Ordering::Relaxed);

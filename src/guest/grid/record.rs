@@ -61,7 +61,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::spec;
+    use super::super::spec::tests::spec;
     use super::*;
 
     #[test]

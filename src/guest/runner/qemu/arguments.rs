@@ -1,5 +1,6 @@
 //! QEMU's command line for a machine.
 
+use super::program::{ARM64, arm64, option, pc};
 use super::{QemuError, uboot, uefi};
 use crate::guest::machine::{Accel, Machine};
 use crate::lab::{Boot, Controller, Nic};
@@ -7,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The emulator that has the machine.
-pub fn program(machine: &Machine) -> &'static str {
+pub fn emulator(machine: &Machine) -> &'static str {
     if machine.board.boot() == Boot::UBoot { arm64() } else { pc() }
 }
 
@@ -81,51 +82,9 @@ fn devices(machine: &Machine, network: OsString) -> Vec<OsString> {
     args
 }
 
-/// The emulator of PCs.
-const QEMU: &str = "qemu-system-x86_64";
-/// Path of the emulator of the host's own architecture on Red Hat's systems.
-const KVM: &str = "/usr/libexec/qemu-kvm";
-/// The emulator of 64-bit ARM, and its machine as 9front's kernel wants it: an
-/// interrupt controller of version 3, and PCI's registers below 4 GiB
-/// (`/sys/src/9/arm64/{gic,pciqemu}.c`).
-const QEMU_ARM64: &str = "qemu-system-aarch64";
-const ARM64: &str = "virt,gic-version=3,highmem-ecam=off";
-
-/// The emulator of PCs that is installed.
-pub(super) fn pc() -> &'static str {
-    if cfg!(target_arch = "x86_64") { installed(QEMU, KVM) } else { QEMU }
-}
-
-/// The emulator of 64-bit ARM that is installed.
-pub(super) fn arm64() -> &'static str {
-    if cfg!(target_arch = "aarch64") { installed(QEMU_ARM64, KVM) } else { QEMU_ARM64 }
-}
-
-/// `name` when a folder of programs has it or `other` is not there.
-#[expect(clippy::disallowed_methods, reason = "where programs are; no artifact sees it")]
-fn installed(name: &'static str, other: &'static str) -> &'static str {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    if !found && Path::new(other).is_file() { other } else { name }
-}
-
 /// The network device `id` that is connected to a switch's socket.
 pub(super) fn to_switch(id: &str, socket: &Path) -> OsString {
     option(&format!("stream,id={id},server=off,addr.type=unix,addr.path="), socket, "")
-}
-
-/// `before`, the path with QEMU's commas doubled, `after`.
-pub fn option(before: &str, path: &Path, after: &str) -> OsString {
-    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-    let mut out = before.as_bytes().to_vec();
-    for byte in path.as_os_str().as_bytes() {
-        out.push(*byte);
-        if *byte == b',' {
-            out.push(b',');
-        }
-    }
-    out.extend_from_slice(after.as_bytes());
-    OsString::from_vec(out)
 }
 
 #[cfg(test)]
@@ -137,17 +96,6 @@ mod tests {
     fn text(machine: &Machine) -> String {
         let args = hardware(machine, to_switch("net0", "n.sock".as_ref())).unwrap();
         args.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn red_hats_emulator_is_found_where_there_is_no_other() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        // The other name must live as long as a constant does.
-        let other: &'static str = Box::leak(file.path().to_str().unwrap().into());
-        assert_eq!(installed("a-program-that-nobody-has", other), other);
-        assert_eq!(installed("sh", other), "sh");
-        drop(file);
-        assert_eq!(installed("a-program-that-nobody-has", other), "a-program-that-nobody-has");
     }
 
     #[test]
@@ -172,7 +120,7 @@ mod tests {
         assert!(text(&m).contains("-device ahci,id=ahci0 ") && text(&m).contains("ide-hd,drive=disk1,bus=ahci0.1"));
         m.controller = Controller::Virtio;
         assert!(text(&m).contains("virtio-blk-pci,drive=disk0,bootindex=0"));
-        assert_eq!(program(&m), "qemu-system-x86_64");
+        assert_eq!(emulator(&m), "qemu-system-x86_64");
     }
 
     #[test]
@@ -180,7 +128,7 @@ mod tests {
         let mut m = Machine::new(Controller::Virtio, Disk::new("s.img", DiskFormat::Raw));
         (m.board, m.accel) = (Board::Virt, Accel::Kvm);
         m.network = Some(NetworkCard { model: Nic::Virtio, mac: Mac([0x52, 0x54, 0, 9, 0, 1]) });
-        assert_eq!(program(&m), "qemu-system-aarch64");
+        assert_eq!(emulator(&m), "qemu-system-aarch64");
         let args = devices(&m, "none".into());
         let args: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
         assert!(args.contains(&"virtio-blk-pci-non-transitional,drive=disk0,bootindex=0"), "{args:?}");

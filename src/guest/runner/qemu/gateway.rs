@@ -2,7 +2,7 @@
 //! forwards ports of this host. It needs no root, and lets nothing out.
 
 use super::arguments::to_switch;
-use super::control;
+use super::control::control;
 use crate::guest::gateway::Gateway;
 use crate::guest::runner::{MachineFolder, NETWORK, RunnerError};
 use std::ffi::OsString;

@@ -2,27 +2,32 @@
 //! Raspberry Pi 2.
 
 mod arguments;
+mod control;
 mod error;
 mod gateway;
 mod needs;
 pub mod pi;
 mod probe;
+mod program;
 mod qmp;
 pub mod uboot;
 pub mod uefi;
 
-pub use arguments::{hardware, option, program};
+pub use arguments::{emulator, hardware};
+pub use control::control;
 pub use error::QemuError;
 pub use pi::PiError;
 pub use probe::ProbeError;
+pub use program::option;
 pub use qmp::QmpError;
+
+use control::CONTROL;
 
 use super::{LOG, MachineFolder, NETWORK, PID, Pause, Picture, Runner, RunnerError, SERIAL};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, Machine};
 use crate::read_at::{HostFile, ReadAt};
-use qmp::Qmp;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -30,12 +35,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Socket of QEMU's machine protocol, in a machine's folder.
-const CONTROL: &str = "control.sock";
-/// Longest time for an answer of QEMU; it does nothing else meanwhile.
-const ANSWER: Duration = Duration::from_secs(10);
 /// Memory that QEMU needs in addition to the machine's own, in bytes.
 const ITSELF: u64 = 96 << 20;
 /// Words of QEMU for a port that it cannot listen on.
@@ -71,11 +71,11 @@ impl Runner for Qemu {
             return start_pi(machine, folder);
         }
         let hardware = hardware(machine, arguments::to_switch("net0", NETWORK.as_ref()))?;
-        run(program(machine), hardware, folder, true)
+        run(emulator(machine), hardware, folder, true)
     }
 
     fn start_gateway(&self, gateway: &Gateway, folder: &MachineFolder) -> Result<(), RunnerError> {
-        let started = run(arguments::pc(), gateway::arguments(gateway), folder, false);
+        let started = run(program::pc(), gateway::arguments(gateway), folder, false);
         started.map_err(|error| match error {
             RunnerError::Own(e) if e.to_string().contains(PORT_IS_TAKEN) => RunnerError::Ports(e),
             other => other,
@@ -175,17 +175,6 @@ fn run(
         return Err(QemuError::Start { name: folder.name.clone(), said }.into());
     }
     Ok(())
-}
-
-/// Runs one of QEMU's control commands on the machine in `folder`.
-///
-/// # Errors
-/// Fails when QEMU refuses, or does not run.
-pub fn control(folder: &MachineFolder, command: &str, arguments: Value) -> Result<Value, RunnerError> {
-    let failed = |source| QemuError::Control { name: folder.name.clone(), source };
-    let stream = folder.connect(CONTROL).map_err(|e| failed(QmpError::Io(e)))?;
-    let mut qmp = Qmp::new(stream, ANSWER).map_err(failed)?;
-    Ok(qmp.run(command, arguments).map_err(failed)?)
 }
 
 /// Starts a Pi from its card, as its firmware would.

@@ -2,7 +2,7 @@
 //! devices, and firmware.
 
 use super::probe::Offer;
-use super::{QemuError, arguments, pi, uboot, uefi};
+use super::{QemuError, pi, program, uboot, uefi};
 use crate::guest::machine::Machine;
 use crate::lab::{Boot, Controller, Nic};
 use std::collections::BTreeMap;
@@ -26,8 +26,8 @@ fn parts(machine: &Machine) -> (&'static str, &'static str, Vec<&'static str>) {
     };
     let devices = |more: &[&'static str]| [disk, nic.as_slice(), more].concat();
     match boot {
-        Boot::UBoot => (arguments::arm64(), "virt", devices(&[])),
-        _ => (arguments::pc(), "pc", devices(&["VGA"])),
+        Boot::UBoot => (program::arm64(), "virt", devices(&[])),
+        _ => (program::pc(), "pc", devices(&["VGA"])),
     }
 }
 

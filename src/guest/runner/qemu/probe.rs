@@ -1,6 +1,6 @@
 //! Abilities of the host: its QEMU, and whether KVM works.
 
-use super::arguments;
+use super::program;
 use crate::guest::machine::Accel;
 use duct::cmd;
 use std::io::{self, Write as _};
@@ -31,7 +31,7 @@ pub enum ProbeError {
 /// # Errors
 /// Fails when it is not there, too old, or cannot be run.
 pub fn version() -> Result<String, ProbeError> {
-    one_version(arguments::pc())
+    one_version(program::pc())
 }
 
 /// Debian's package of an emulator.
@@ -126,9 +126,9 @@ fn kvm_runs() -> io::Result<bool> {
     sector[510..].copy_from_slice(&[0x55, 0xAA]);
     let mut disk = tempfile::NamedTempFile::new()?;
     disk.write_all(&sector)?;
-    let drive = arguments::option("file=", disk.path(), ",format=raw,if=ide,snapshot=on");
+    let drive = program::option("file=", disk.path(), ",format=raw,if=ide,snapshot=on");
     let running = cmd!(
-        arguments::pc(),
+        program::pc(),
         "-accel",
         "kvm",
         "-m",

@@ -21,7 +21,7 @@ impl Uefi {
     /// The arguments that put it into a machine. Variables that it writes are
     /// forgotten when the machine is turned off.
     pub fn arguments(&self) -> Vec<OsString> {
-        let drive = |path: &Path, rest: &str| super::option("file=", path, rest);
+        let drive = |path: &Path, rest: &str| super::program::option("file=", path, rest);
         vec![
             "-drive".into(),
             drive(&self.code, ",if=pflash,unit=0,format=raw,readonly=on"),
