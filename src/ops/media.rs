@@ -4,6 +4,7 @@
 use super::host::{self, HostError, network};
 use super::note::Note;
 use super::reporter::{Reporter, Watched};
+pub use super::said_by::SaidBy;
 use crate::digest::Digest;
 use crate::lab::{self, Lab, Node, Origin, SAMPLE, Said};
 use crate::media::compressed::known;
@@ -21,27 +22,6 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Source of a medium's expected digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SaidBy {
-    Lab,
-    Lock,
-    Releases,
-    /// The request.
-    Caller,
-}
-
-impl fmt::Display for SaidBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lab => "lab.toml",
-            Self::Lock => "p9img.lock",
-            Self::Releases => "p9img's list of releases",
-            Self::Caller => "the request",
-        })
-    }
-}
 
 /// A medium whose digest is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq)]

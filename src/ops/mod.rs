@@ -14,6 +14,7 @@ pub mod media;
 mod note;
 mod plan;
 mod reporter;
+mod said_by;
 mod stale;
 
 pub use build::{BuildError, BuildOutcome, BuildRequest, Compared, build, rebuild};

@@ -1,7 +1,7 @@
 //! Observer of a use case.
 
-use super::media::SaidBy;
 use super::note::Note;
+use super::said_by::SaidBy;
 use crate::artifact;
 use crate::media::fetch;
 use std::io;

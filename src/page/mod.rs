@@ -7,6 +7,7 @@
 //! escaped for HTML wherever the template names them.
 
 mod picture;
+mod view;
 
 use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
@@ -19,6 +20,7 @@ use crate::template::{Refused, Templates};
 use picture::Picture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use view::{Bundle, NodeView};
 
 /// Name of the file.
 pub const FILE: &str = "index.html";
@@ -72,43 +74,6 @@ struct Drawn {
     kind: &'static str,
     #[serde(flatten)]
     picture: Picture,
-}
-
-/// Links with the same end.
-#[derive(Serialize)]
-struct Bundle {
-    /// Line of the bundle in the picture, from 0; none when the picture has
-    /// enough.
-    line: Option<usize>,
-    from: Vec<String>,
-    does: String,
-    to: String,
-}
-
-#[derive(Serialize)]
-struct NodeView<'a> {
-    #[serde(flatten)]
-    node: &'a Node,
-    memory_mib: u64,
-    disk_bytes: u64,
-    disk_size: String,
-    uefi: bool,
-    /// QEMU's ARM machine.
-    virt: bool,
-    /// Bytes of the card of a Pi that QEMU runs, when QEMU takes none of the
-    /// node's size: a power of two.
-    qemu_card: Option<u64>,
-    virtio_nic: bool,
-    /// `name tcp`, of what it serves.
-    ports: Vec<String>,
-    /// Used part of the root; empty before the node is built.
-    used: String,
-    /// File names, empty when there is none.
-    ova: &'a str,
-    image: &'a str,
-    image_format: &'static str,
-    /// Controller of the image's disk.
-    image_controller: &'static str,
 }
 
 /// A disk and the nodes that have one like it.

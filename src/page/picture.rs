@@ -2,7 +2,7 @@
 //! network as a line below each row, and above it a line for each thing that
 //! nodes do with one of them. Units are those of the SVG.
 
-use super::{Bundle, NodeView};
+use super::view::{Bundle, NodeView};
 use serde::Serialize;
 
 /// Most lines of links: more could not be told apart.

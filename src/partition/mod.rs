@@ -33,13 +33,12 @@ use crate::count;
 use crate::read_at::SECTOR;
 use crate::root::RootKind;
 use serde::{Deserialize, Serialize};
+pub use shares::CLUSTER;
 use shares::Shares;
 use std::collections::BTreeMap;
 
 /// First sector of the first partition: 1 MiB, as partitioning tools align today.
 const FIRST: u64 = 2048;
-/// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
-pub const CLUSTER: u64 = 65536;
 
 /// Bytes of 9fat on a large disk: the loader, a kernel or two and plan9.ini;
 /// prep(8) gives it 10 to 100 MB.

@@ -1,9 +1,10 @@
 //! The room for a root, divided among its partitions.
 
-use super::CLUSTER;
 use crate::root::Partitions;
 use std::collections::BTreeMap;
 
+/// Bytes that artifacts compress at a time (qcow2's and VMDK's default).
+pub const CLUSTER: u64 = 65536;
 /// Bytes that a root without other partitions is a multiple of: a fossil block, two
 /// of hjfs. gefs leaves a part of a block unused.
 const BLOCK: u64 = 8192;

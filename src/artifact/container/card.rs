@@ -9,7 +9,7 @@
 use crate::artifact::cluster::CLUSTER;
 use crate::artifact::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 use crate::artifact::container::sink::{Cluster, Sink};
-use crate::artifact::container::{Writer, no_parts};
+use crate::artifact::container::writer::{Writer, no_parts};
 use crate::artifact::error::Error;
 use crate::artifact::job::Image;
 use crate::artifact::output::file::Output;

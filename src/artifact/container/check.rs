@@ -1,6 +1,7 @@
 //! Verifying what a disk is wrapped in: containers and archives.
 
 use crate::artifact::cluster::CLUSTER;
+use crate::artifact::container::findings::Say;
 use crate::artifact::container::open::{Container, Layers};
 use crate::artifact::container::{ova, zip};
 use crate::artifact::output::digest;
@@ -15,22 +16,6 @@ use std::sync::Arc;
 const MAX_MANIFEST: u64 = 1 << 20;
 /// Findings about pieces of a disk that cannot be read, one by one.
 const SHOWN: u64 = 20;
-/// Findings of one kind about a container that are reported one by one.
-pub const FEW: u64 = 10;
-
-/// Rest of a sentence about the first of several: how many more there are.
-/// Empty when there are none.
-pub fn more(n: u64, one: &str, many: &str) -> String {
-    if n == 0 {
-        String::new()
-    } else {
-        format!("; {}", count::either(n, &format!("more {one}"), &format!("more {many}")))
-    }
-}
-
-/// Says what is wrong: a kind, and a sentence.
-pub type Say<'a> = &'a mut dyn FnMut(&'static str, String);
-
 impl Layers {
     /// Verifies the structures of the container, and with `data` the sums that
     /// the archive around it has. Kinds of findings are listed in

@@ -3,16 +3,13 @@
 //! A writer is a `Sink`, which takes clusters in ascending order. A
 //! reader is a [`ReadAt`](crate::read_at::ReadAt) over the disk within.
 
-use crate::artifact::codec::Method;
-use crate::artifact::error::Error;
-use crate::artifact::job::{Job, Settings};
-use crate::artifact::output::file::Output;
 use crate::lab::Format;
-use sink::Sink;
+use writer::Writer;
 
 mod cache;
 pub(super) mod card;
 pub(super) mod check;
+pub(super) mod findings;
 mod mapped;
 pub(super) mod open;
 pub mod ova;
@@ -22,24 +19,8 @@ pub(super) mod raw;
 pub(super) mod sink;
 pub(super) mod unpacked;
 pub mod vmdk;
+pub(super) mod writer;
 pub mod zip;
-
-/// Opens the writer of a file.
-type Open = fn(Output, &Job, &Settings, Option<[u8; 32]>) -> Result<Box<dyn Sink>, Error>;
-
-/// Writer of a format.
-pub(super) struct Writer {
-    pub format: Format,
-    /// Compression method of its clusters, if they are compressed one by one.
-    pub method: Option<Method>,
-    /// Data that its bytes depend on besides the disk and the settings of all
-    /// formats, for
-    /// [`ArtifactReport::mark`](crate::artifact::ArtifactReport::mark).
-    pub parts: fn(&Job, &Settings) -> Vec<Vec<u8>>,
-    /// Begins a file for the job's disk. The digest is that of the disk's content,
-    /// if it was computed before.
-    pub open: Open,
-}
 
 /// Writers of all formats.
 const WRITERS: &[&Writer] =
@@ -48,11 +29,6 @@ const WRITERS: &[&Writer] =
 /// The writer of a format; a test finds one for each.
 pub(super) fn writer(format: Format) -> &'static Writer {
     WRITERS.iter().find(|writer| writer.format == format).unwrap_or(&&raw::WRITER)
-}
-
-/// Parts of a format that depends on nothing but the disk.
-fn no_parts(_: &Job, _: &Settings) -> Vec<Vec<u8>> {
-    Vec::new()
 }
 
 #[cfg(test)]

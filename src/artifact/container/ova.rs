@@ -7,10 +7,11 @@
 
 use crate::artifact::cluster::round_up;
 use crate::artifact::codec::Method;
+use crate::artifact::container::ovf;
 use crate::artifact::container::ovf::Disk;
 use crate::artifact::container::sink::{Cluster, Sink};
 use crate::artifact::container::vmdk::write::VmdkWriter;
-use crate::artifact::container::{Writer, ovf};
+use crate::artifact::container::writer::Writer;
 use crate::artifact::error::Error;
 use crate::artifact::machine::Machine;
 use crate::artifact::output::digest;

@@ -2,7 +2,7 @@
 
 use crate::artifact::cluster::{CLUSTER, is_zero};
 use crate::artifact::container::sink::{Cluster, Sink};
-use crate::artifact::container::{Writer, no_parts};
+use crate::artifact::container::writer::{Writer, no_parts};
 use crate::artifact::error::Error;
 use crate::artifact::output::file::Output;
 use crate::lab::Format;

@@ -55,7 +55,7 @@ pub fn image(file: &Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
 ///
 /// # Errors
 /// Error of the operating system.
-pub fn check(file: &Arc<dyn ReadAt>, say: crate::artifact::container::check::Say<'_>) -> io::Result<()> {
+pub fn check(file: &Arc<dyn ReadAt>, say: crate::artifact::container::findings::Say<'_>) -> io::Result<()> {
     for member in members(&**file)? {
         match sum(file, &member) {
             Ok(()) => {}

@@ -1,10 +1,11 @@
 //! A machine that goes on when p9img has ended: its folder holds its sockets, its
 //! process id and what its serial line said.
 
+use super::GridError;
 use super::running::{self, Part};
-use super::{Gateway, GridError};
 use crate::guest::console::{find, printed};
 use crate::guest::folder::{self, FolderError};
+use crate::guest::gateway::Gateway;
 use crate::guest::machine::Machine;
 use crate::guest::runner::{LOG, MachineFolder, PID, RUNNERS, Runner, RunnerError, SERIAL};
 use std::fs;

@@ -1,7 +1,6 @@
 //! Inputs of a build: the lab and its roles, secrets and media, and the manifest
 //! of the build before.
 
-use super::rebuild::as_built;
 use super::up_to_date::{AllInputs, InputStamps};
 use super::{BuildError, BuildRequest};
 use crate::artifact::manifest::Manifest;
@@ -11,7 +10,7 @@ use crate::media::firmware::Firmware;
 use crate::ops::choices::{self, Choices};
 use crate::ops::lab::{self, MaybeStandIn};
 use crate::ops::media::{self, Record};
-use crate::ops::{Note, Reporter};
+use crate::ops::{LabRequest, Note, Reporter};
 use crate::render::Catalog;
 use std::path::Path;
 
@@ -110,4 +109,22 @@ fn epoch_goes_back(lab: &Lab, previous: Option<&Manifest>) -> Option<Note> {
     let previous = previous.filter(|m| lab.epoch_from.is_none() && m.epoch != lab.epoch)?;
     let from = previous.epoch_from.clone()?;
     Some(Note::EpochGoesBack { from, then: previous.epoch, own: lab.epoch })
+}
+
+/// The lab with the choices of the request that its artifacts were built with,
+/// where this request makes none.
+fn as_built(lab: Lab, request: &LabRequest, there: Option<&Manifest>, reporter: &dyn Reporter) -> Lab {
+    let Some(there) = there else { return lab };
+    let formats = choices::formats_then(there).filter(|formats| request.formats.is_empty() && !formats.is_empty());
+    let lab = match formats {
+        Some(formats) => lab.with_formats(&formats),
+        None => lab,
+    };
+    match &there.epoch_from {
+        Some(from) if lab.epoch_from.is_none() && lab.epoch != there.epoch => {
+            reporter.note(&Note::EpochAsBuilt { from: from.clone(), epoch: there.epoch });
+            lab.with_epoch(there.epoch)
+        }
+        _ => lab,
+    }
 }

@@ -11,10 +11,10 @@ use crate::artifact::manifest::{self, Manifest};
 use crate::artifact::{ArtifactReport, Folder, Memory, Wait, folder, sums};
 use crate::count;
 use crate::lab::secrets::FILE;
-use crate::lab::{Format, Lab, Node, words};
+use crate::lab::{Format, Node, words};
 use crate::lock::{self, Taken};
+use crate::ops::Reporter;
 use crate::ops::media::Record;
-use crate::ops::{LabRequest, Note, Reporter, choices};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -105,24 +105,6 @@ fn sweep(parent: &Path) {
             // A folder that cannot be removed disturbs nobody.
             let _ = std::fs::remove_dir_all(entry.path());
         }
-    }
-}
-
-/// The lab with the choices of the request that its artifacts were built with,
-/// where this request makes none.
-pub fn as_built(lab: Lab, request: &LabRequest, there: Option<&Manifest>, reporter: &dyn Reporter) -> Lab {
-    let Some(there) = there else { return lab };
-    let formats = choices::formats_then(there).filter(|formats| request.formats.is_empty() && !formats.is_empty());
-    let lab = match formats {
-        Some(formats) => lab.with_formats(&formats),
-        None => lab,
-    };
-    match &there.epoch_from {
-        Some(from) if lab.epoch_from.is_none() && lab.epoch != there.epoch => {
-            reporter.note(&Note::EpochAsBuilt { from: from.clone(), epoch: there.epoch });
-            lab.with_epoch(there.epoch)
-        }
-        _ => lab,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::format::{COMPRESSED, COPIED, DIRTY, HEADER_LEN_V2, OFFSET_MASK, ZERO, compressed_place};
 use super::read::Qcow2;
-use crate::artifact::container::check::{FEW, Say, more};
+use crate::artifact::container::findings::{FEW, Say, more};
 use crate::count::either;
 use crate::read_at::{ReadAt as _, check_range};
 use std::collections::{BTreeMap, BTreeSet};

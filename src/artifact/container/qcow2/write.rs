@@ -14,7 +14,7 @@ use super::format::{COPIED, Compression, HEADER_LEN, Header, compressed_entry};
 use crate::artifact::cluster::{CLUSTER, round_up};
 use crate::artifact::codec::{Method, Packed};
 use crate::artifact::container::sink::{Cluster, Sink};
-use crate::artifact::container::{Writer, no_parts};
+use crate::artifact::container::writer::{Writer, no_parts};
 use crate::artifact::error::Error;
 use crate::artifact::output::file::Output;
 use crate::lab::Format;

@@ -2,7 +2,7 @@
 
 use super::format::{FLAG_COMPRESSED, FLAG_MARKERS, GD_AT_END, GRAIN_MARKER, TABLE_ENTRIES};
 use super::read::{LAST_ZERO, Vmdk};
-use crate::artifact::container::check::{FEW, Say, more};
+use crate::artifact::container::findings::{FEW, Say, more};
 use crate::read_at::{ReadAt as _, SECTOR};
 use std::io;
 
