@@ -34,6 +34,7 @@ pub mod foreign;
 pub mod guest;
 mod inside;
 pub mod lab;
+mod leftovers;
 mod line_ends;
 mod lock;
 pub mod media;

@@ -5,8 +5,8 @@
 //! comes from the release's own metadata, or is the same for every file.
 
 use super::MediumError;
-use super::leftovers::Leftovers;
 use super::listing::{Attributes, Listing};
+use crate::leftovers::Leftovers;
 use crate::tree::Content;
 use std::cell::RefCell;
 use std::io;

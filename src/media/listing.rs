@@ -4,8 +4,8 @@
 //! whatever order its container has; the tree depends on the paths alone.
 
 use super::Distribution;
-use super::leftovers::{Leftovers, twin};
 use super::metadata::Database;
+use crate::leftovers::{Leftovers, twin};
 use crate::tree::{Content, EntryId, Meta, Mode, Tree};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -225,7 +225,7 @@ impl Listing {
 
     /// Files of other systems that were left out, in a sentence without a full
     /// stop, if there are any.
-    pub(super) fn leftovers(&self) -> Option<String> {
+    pub(crate) fn leftovers(&self) -> Option<String> {
         self.leftovers.note()
     }
 

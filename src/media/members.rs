@@ -7,8 +7,8 @@
 //! lies in, is refused.
 
 use super::MediumError;
-use super::leftovers::Leftovers;
 use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError, split};
+use crate::leftovers::Leftovers;
 use crate::tree::Content;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

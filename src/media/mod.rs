@@ -18,7 +18,6 @@ pub mod git;
 pub mod image;
 pub mod iso;
 mod known_faults;
-pub(crate) mod leftovers;
 mod listing;
 mod members;
 mod metadata;

@@ -5,7 +5,6 @@
 //! names, modes and times.
 
 use super::compressed::{known, most, room};
-use super::leftovers::{Leftovers, in_zip};
 use super::listing::{Attributes, PathError};
 use super::members::Members;
 use super::open::Listed;
@@ -15,6 +14,7 @@ use crate::artifact::zip::method::STORED;
 use crate::artifact::zip::{self, Member};
 use crate::compression::Sequential;
 use crate::count;
+use crate::leftovers::{Leftovers, in_zip};
 use crate::read_at::ReadAt;
 use crate::tree::{Content, Meta, Mode};
 use std::collections::BTreeSet;

@@ -16,7 +16,7 @@ use crate::artifact::container::unpacked;
 use crate::artifact::container::unpacked::STEP;
 use crate::compression::Sequential;
 use crate::count;
-use crate::media::leftovers::in_zip;
+use crate::leftovers::in_zip;
 use crate::read_at::{HostFile, ReadAt};
 use directory::bad;
 use method::STORED;

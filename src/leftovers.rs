@@ -150,8 +150,8 @@ pub fn in_zip(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::{Attributes, Listing};
     use super::*;
+    use crate::media::{Attributes, Listing};
     use crate::tree::{Meta, Mode};
 
     const UNIX: Attributes = Attributes::Unix { executable: false };
