@@ -251,19 +251,6 @@ pub(crate) fn choice<S: AsRef<str>>(words: &[S]) -> String {
     }
 }
 
-/// The candidate that `word` was probably meant to be; the first of equals.
-pub(crate) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.trim().to_lowercase();
-    // Nobody mistypes a name this long, and the distance costs a product of lengths.
-    if word.is_empty() || word.len() > 64 {
-        return None;
-    }
-    let near = |c: &str| strsim::damerau_levenshtein(&word, &c.to_lowercase());
-    let best = candidates.into_iter().filter(|c| c.len() <= 64).map(|c| (near(c), c)).min_by_key(|(d, _)| *d)?;
-    let longest = word.chars().count().max(best.1.chars().count());
-    (best.0 <= (longest / 3).max(1) && best.0 < longest).then_some(best.1)
-}
-
 /// Collects the mistakes of one file while it is read.
 pub(crate) struct Notes<'t> {
     pub file: &'t str,
