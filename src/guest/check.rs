@@ -8,7 +8,7 @@ use super::grid::{Grid, GridError, GridSpec, folder};
 use super::session::Session;
 use super::shell::Output;
 use crate::count;
-use crate::render::{Check, Place};
+use crate::render::{Check, CheckSite as Place};
 use crate::xml;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -41,7 +41,7 @@ pub enum Kind {
 
 /// A stretch of one line in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Span {
     pub file: String,
     /// From 1.
     pub line: usize,
@@ -56,7 +56,7 @@ pub struct Place {
     caret: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
@@ -114,9 +114,9 @@ pub struct Mistake {
     pub expected: Option<String>,
     pub help: Option<String>,
     /// None: the whole file.
-    pub place: Option<Place>,
+    pub place: Option<Span>,
     /// For a duplicate or a conflict: the other one.
-    pub first: Option<Place>,
+    pub first: Option<Span>,
 }
 
 /// Every mistake of one file, in the order of the file; never empty.
@@ -282,7 +282,7 @@ impl<'t> Notes<'t> {
         self.text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r'])
     }
 
-    pub fn place(&self, span: &Range<usize>) -> Place {
+    pub fn place(&self, span: &Range<usize>) -> Span {
         let index = self.line_of(span.start);
         let line = self.line(index);
         // The line can be the whole file: only std's fast counts go over all of it.
@@ -298,7 +298,7 @@ impl<'t> Notes<'t> {
         let tame = |c: char| if c.is_control() { ' ' } else { c };
         let excerpt: String = line[start..].chars().take(EXCERPT).map(tame).collect();
         let length = line[in_line..end].chars().count().clamp(1, EXCERPT.saturating_sub(caret).max(1));
-        Place {
+        Span {
             file: self.file.to_owned(),
             line: index + 1,
             column: column + 1,

@@ -1,7 +1,7 @@
 //! `p9img extract`: files out of an image, all of them or none.
 
 use crate::cli::commands::cat;
-use crate::cli::image::{self, Place};
+use crate::cli::image::{self, ImagePath};
 use crate::cli::progress::Spinner;
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, Usage, interrupt, say};
@@ -33,11 +33,13 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         return Err(Usage(format!("{} exists already: extract needs a new path", dest.display())).into());
     }
     let (fs, path, len): (Box<dyn FileSystem>, _, _) = match image::open(&args.place)? {
-        Place::Disk { partition: None, .. } => {
+        ImagePath::Disk { partition: None, .. } => {
             return Err(Usage(format!("{} names no file system: give IMAGE:PARTITION", args.place)).into());
         }
-        Place::Disk { disk, partition: Some(name), path } => (image::open_partition(&disk, &name)?, path, disk.len()),
-        Place::Whole { fs, path, len } => (fs, path, len),
+        ImagePath::Disk { disk, partition: Some(name), path } => {
+            (image::open_partition(&disk, &name)?, path, disk.len())
+        }
+        ImagePath::Whole { fs, path, len } => (fs, path, len),
     };
     let path = path.unwrap_or_default();
     let (_, node) = image::find(&*fs, &path).with_context(|| format!("Cannot extract {}", args.place))?;

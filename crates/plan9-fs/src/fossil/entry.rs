@@ -194,7 +194,7 @@ pub(super) struct Shape {
 
 /// Position of a block in its source: level and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TreePosition {
     /// 0 for data.
     pub level: u8,
     /// Number of the block in its level.
@@ -231,22 +231,22 @@ impl Shape {
         self.levels.iter().sum()
     }
     /// Position of the `n`th block.
-    pub(super) fn place(&self, mut n: u64) -> Place {
+    pub(super) fn position(&self, mut n: u64) -> TreePosition {
         let mut level = 0;
         while level < self.depth && n >= self.levels[usize::from(level)] {
             n -= self.levels[usize::from(level)];
             level += 1;
         }
-        Place { level, index: n }
+        TreePosition { level, index: n }
     }
-    /// Fills a pointer block at `place` of a source that starts at address
+    /// Fills a pointer block at `position` of a source that starts at address
     /// `first`.
-    pub(super) fn write_pointers(&self, place: Place, first: u32, block: &mut [u8]) {
-        let below = usize::from(place.level) - 1;
+    pub(super) fn write_pointers(&self, position: TreePosition, first: u32, block: &mut [u8]) {
+        let below = usize::from(position.level) - 1;
         let start: u64 = self.levels[..below].iter().sum();
         block.fill(0);
         for i in 0..POINTERS {
-            let child = place.index * POINTERS + i;
+            let child = position.index * POINTERS + i;
             let score = match child < self.levels[below] {
                 true => Score::local(first + (start + child) as u32),
                 false => Score::ZERO,
