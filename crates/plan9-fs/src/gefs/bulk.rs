@@ -5,7 +5,7 @@
 use super::area::Area;
 use super::arenas::{BlockIndex, Map};
 use super::format::{BLOCK64, K_DATA, K_SNAP, LEAF, LEAF_HEAD, PIVOT, PIVOT_HEAD, Pointer, Snap, get16, get64, put64};
-use super::node::{CHILD, Filler};
+use super::node::{CHILD, COUNT_AT, Filler};
 
 /// A block of a tree that a pivot can point to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub(super) fn fill_in(block: &mut [u8], map: &Map, found: &dyn Fn(BlockIndex) ->
         PIVOT => (PIVOT, PIVOT_HEAD),
         _ => (LEAF, LEAF_HEAD),
     };
-    for i in 0..usize::from(get16(block, 2)) {
+    for i in 0..usize::from(get16(block, COUNT_AT)) {
         let cell = head + usize::from(get16(block, head + 2 * i));
         let key = cell + 2;
         let value = key + usize::from(get16(block, cell)) + 2;
