@@ -270,7 +270,8 @@ fn ports(number: i128, expected: &str) -> Result<u16, Problem> {
     u16::try_from(number).ok().filter(|port| (PORTS_MIN..=PORTS_MAX).contains(port)).ok_or_else(|| {
         Problem::bad(format!("Ports of this machine cannot begin at {number}"))
             .expected(expected)
-            .help("leave the key out, and `p9img up` chooses free ones and uses them again")
+            .help("leave the key out, and free ones are chosen when the lab runs")
+            .remedy(Remedy::FreePorts)
     })
 }
 

@@ -1,7 +1,7 @@
 //! From a file's text to a [`Lab`], and what the command line may change in one.
 
 use super::format::Format;
-use super::mistakes::{Kind, Mistakes, Notes, Problem};
+use super::mistakes::{Kind, Mistakes, Notes, Problem, Remedy};
 use super::model::{Lab, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
@@ -125,7 +125,7 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     let failed = |error: std::io::Error| {
         let problem = Problem::new(Kind::File, format!("The lab file cannot be read: {error}"));
         match error.kind() {
-            std::io::ErrorKind::NotFound => problem.help("`p9img init` writes one, `--lab FILE` names another"),
+            std::io::ErrorKind::NotFound => problem.remedy(Remedy::OtherFile),
             _ => problem,
         }
     };

@@ -62,6 +62,16 @@ impl fmt::Display for Span {
     }
 }
 
+/// Way out of a mistake that a program can offer in words of its own, such as the
+/// name of its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Writing the lab file that does not exist, or naming another one.
+    OtherFile,
+    /// Leaving the choice of the local ports to the program that runs the lab.
+    FreePorts,
+}
+
 /// Flaw of a value, before its position in the file is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -69,11 +79,12 @@ pub struct Problem {
     pub message: String,
     pub expected: Option<String>,
     pub help: Option<String>,
+    pub remedy: Option<Remedy>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), expected: None, help: None }
+        Self { kind, message: message.into(), expected: None, help: None, remedy: None }
     }
 
     pub fn bad(message: impl Into<String>) -> Self {
@@ -87,6 +98,11 @@ impl Problem {
 
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
+        self
+    }
+
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = Some(remedy);
         self
     }
 }
@@ -113,6 +129,9 @@ pub struct Mistake {
     pub message: String,
     pub expected: Option<String>,
     pub help: Option<String>,
+    /// Way out that a program can offer instead of `help`.
+    #[serde(skip)]
+    pub remedy: Option<Remedy>,
     /// None: the whole file.
     pub place: Option<Span>,
     /// For a duplicate or a conflict: the other one.
@@ -131,8 +150,8 @@ pub struct Mistakes {
 impl Mistakes {
     /// The one mistake of a file that could not be read at all.
     pub fn whole_file(file: impl Into<String>, problem: Problem) -> Self {
-        let Problem { kind, message, expected, help } = problem;
-        let mistakes = vec![Mistake { kind, message, expected, help, place: None, first: None }];
+        let Problem { kind, message, expected, help, remedy } = problem;
+        let mistakes = vec![Mistake { kind, message, expected, help, remedy, place: None, first: None }];
         Self { file: file.into(), mistakes, left_off: 0 }
     }
 
@@ -340,9 +359,9 @@ impl<'t> Notes<'t> {
             self.left_off.set(self.left_off.get() + 1);
             return;
         }
-        let Problem { kind, message, expected, help } = problem;
+        let Problem { kind, message, expected, help, remedy } = problem;
         let (place, first) = (Some(self.place(span)), first.map(|span| self.place(span)));
-        noted.push((span.start, Mistake { kind, message, expected, help, place, first }));
+        noted.push((span.start, Mistake { kind, message, expected, help, remedy, place, first }));
     }
 
     /// Number of mistakes that are recorded so far.

@@ -304,7 +304,15 @@ impl Wrong {
         let text = toml.text().unwrap_or_default();
         let place = Notes::new(&toml.place, text).place(&self.at);
         let kind = Kind::UnknownName;
-        Mistake { kind, message: self.message, expected: None, help: None, place: Some(place), first: None }
+        Mistake {
+            kind,
+            message: self.message,
+            expected: None,
+            help: None,
+            remedy: None,
+            place: Some(place),
+            first: None,
+        }
     }
 
     /// Check that stands for the wrong one in a report.

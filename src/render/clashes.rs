@@ -41,6 +41,7 @@ impl Clash<'_> {
             message: self.message.clone(),
             expected: None,
             help: Some(self.help.into()),
+            remedy: None,
             place: Some(self.at.place()),
             first: Some(self.first.place()),
         }
