@@ -16,6 +16,7 @@ use crate::artifact::zip::{self, Member};
 use crate::compression::Sequential;
 use crate::count;
 use crate::read_at::ReadAt;
+use crate::stop;
 use crate::tree::{Content, Meta, Mode};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -170,6 +171,7 @@ impl Zip {
         let key = format!("{digest} deflated files {} of the zip archive", super::Digest::of(&names));
         let stored = store.derived(&key, |out| {
             for file in files.iter().filter(|f| f.deflated()) {
+                stop::go_on().map_err(read)?;
                 room(store, path)?;
                 self.inflate(file.member, out).map_err(wrong)?;
             }

@@ -7,6 +7,7 @@
 //! | [`cards`] | a lab of Raspberry Pis with a medium of a few files |
 //! | [`folder`] | copies of folders, edits of files |
 //! | [`media`] | real media of this machine |
+//! | [`process`] | processes that tests interrupt |
 //! | [`tools`] | other people's tools |
 //! | [`skip`] | tests that are left out where something is missing |
 //! | [`disks`], [`sparse`] | disks to build from, volumes as files |
@@ -17,6 +18,7 @@ pub mod disks;
 pub mod folder;
 pub mod lab;
 pub mod media;
+pub mod process;
 pub mod skip;
 pub mod sparse;
 pub mod tools;
