@@ -6,9 +6,9 @@
 
 use super::compressed::{known, most, room};
 use super::leftovers::{Leftovers, in_zip};
+use super::listed::Listed;
 use super::listing::{Attributes, PathError};
 use super::members::Members;
-use super::open::Listed;
 use super::store::{Store, StoreError};
 use super::{Distribution, MediumError, directory, names};
 use crate::artifact::zip::method::STORED;
