@@ -8,8 +8,8 @@ use crate::count;
 use crate::guest::folder::FolderError;
 use crate::guest::grid::{GridError, Paused, Wish};
 use crate::guest::runner::{Pause, RunnerError};
-use crate::lab::Mistakes;
 use crate::lab::secrets::SecretsError;
+use crate::lab::{Mistakes, Remedy};
 use crate::media::fetch::FetchError;
 use crate::ops::media::{Changed, SaidBy};
 use crate::ops::{BuildError, ImagesError, LabError, MediaError, Note};
@@ -40,7 +40,7 @@ pub fn text(error: &(dyn Error + 'static)) -> String {
     } else if let Some(e) = error.downcast_ref() {
         artifact(e)
     } else {
-        None
+        error.downcast_ref().map(|e| advised(e).to_string())
     };
     advised.unwrap_or_else(|| error.to_string())
 }
@@ -67,9 +67,27 @@ pub fn is_usage(error: &(dyn Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(BuildError::NoFormat | BuildError::NoneFits))
 }
 
-/// The mistakes of a lab file, if the error has them.
-pub fn mistakes<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Mistakes> {
-    innermost(error).downcast_ref()
+/// The mistakes of a lab file, with their advice, if the error has them.
+pub fn mistakes(error: &(dyn Error + 'static)) -> Option<Mistakes> {
+    innermost(error).downcast_ref().map(advised)
+}
+
+/// The mistakes, with the commands and arguments that resolve them as help.
+pub fn advised(mistakes: &Mistakes) -> Mistakes {
+    let mut mistakes = mistakes.clone();
+    for mistake in &mut mistakes.mistakes {
+        if let Some(remedy) = mistake.remedy {
+            mistake.help = Some(help(remedy).to_owned());
+        }
+    }
+    mistakes
+}
+
+fn help(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::OtherFile => "`p9img init` writes one, `--lab FILE` names another",
+        Remedy::FreePorts => "leave the key out, and `p9img up` chooses free ones and uses them again",
+    }
 }
 
 /// The error with the message: not one that passes another error on.
@@ -219,12 +237,16 @@ fn folder(e: &FolderError) -> Option<String> {
 }
 
 fn paused(e: &Paused) -> Option<String> {
-    let name = &e.name;
-    Some(match e.pause {
-        Pause::Disk => format!("{e}, then `p9img up {name}` lets it go on"),
-        Pause::Processor => format!("{e}: turn it off with `p9img down --force {name}` and start it again"),
-        Pause::Asked => format!("{e}: `p9img up {name}` lets it go on"),
-    })
+    Some(format!("{e}{}", go_on(e.pause, &e.name)))
+}
+
+/// Advice for a node that is paused.
+fn go_on(pause: Pause, name: &str) -> String {
+    match pause {
+        Pause::Disk => format!(", then `p9img up {name}` lets it go on"),
+        Pause::Processor => format!(": turn it off with `p9img down --force {name}` and start it again"),
+        Pause::Asked => format!(": `p9img up {name}` lets it go on"),
+    }
 }
 
 fn fetch(e: &FetchError) -> Option<String> {
@@ -287,3 +309,6 @@ pub fn note(note: &Note) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An opened image or medium and the rest of the place.
-pub enum Place {
+/// An opened image or medium, and the partition and path in it that an argument names.
+pub enum ImagePath {
     /// A disk with partitions.
     Disk { disk: DiskImage, partition: Option<String>, path: Option<String> },
     /// A file system without partitions, or a medium.
@@ -33,7 +33,7 @@ pub type Unwrap<'a> = &'a mut dyn FnMut(Arc<dyn ReadAt>) -> std::io::Result<Arc<
 ///
 /// # Errors
 /// Fails when there is no such file or folder, or it is neither an image nor a medium.
-pub fn open(place: &str) -> anyhow::Result<Place> {
+pub fn open(place: &str) -> anyhow::Result<ImagePath> {
     open_by(place, &mut crate::artifact::from)
 }
 
@@ -41,10 +41,10 @@ pub fn open(place: &str) -> anyhow::Result<Place> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_by(place: &str, unwrap: Unwrap<'_>) -> anyhow::Result<Place> {
+pub fn open_by(place: &str, unwrap: Unwrap<'_>) -> anyhow::Result<ImagePath> {
     if let Some(rest) = after(place, "sample").filter(|_| !Path::new(place).exists()) {
         let medium = Medium::sample();
-        return Ok(Place::Whole { fs: Box::new(fs::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
+        return Ok(ImagePath::Whole { fs: Box::new(fs::TreeFs::new(medium.tree)), path: rest, len: u64::MAX });
     }
     let (image, rest) = split(place)?;
     let bytes = match Source::open(image, Store::platform().ok().as_ref())? {
@@ -71,11 +71,11 @@ pub fn open_by(place: &str, unwrap: Unwrap<'_>) -> anyhow::Result<Place> {
             None => (Some(rest), None),
         },
     };
-    Ok(Place::Disk { disk, partition: partition.filter(|p| !p.is_empty()), path })
+    Ok(ImagePath::Disk { disk, partition: partition.filter(|p| !p.is_empty()), path })
 }
 
 /// A file system without partitions; a place that names a partition of it is an error.
-fn whole(fs: Box<dyn FileSystem>, path: Option<String>, len: u64, image: &Path) -> anyhow::Result<Place> {
+fn whole(fs: Box<dyn FileSystem>, path: Option<String>, len: u64, image: &Path) -> anyhow::Result<ImagePath> {
     if let Some(name) = path.as_deref().filter(|p| !p.is_empty() && !p.contains('/'))
         && fs.find(name.as_bytes()).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
     {
@@ -84,7 +84,7 @@ fn whole(fs: Box<dyn FileSystem>, path: Option<String>, len: u64, image: &Path) 
             "There is no {name:?} in {image}, which is one tree of files with no partitions: give {image}:/PATH"
         );
     }
-    Ok(Place::Whole { fs, path, len })
+    Ok(ImagePath::Whole { fs, path, len })
 }
 
 /// `place` without `head`, if it begins with that and a colon follows or nothing.

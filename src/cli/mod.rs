@@ -2,7 +2,7 @@
 //! only folder that prints. Results go to stdout, progress and messages to stderr.
 //! A command that does more than ask and print is a use case of [`crate::ops`].
 
-mod advice;
+pub(crate) mod advice;
 mod commands;
 mod image;
 mod interrupt;

@@ -1,20 +1,16 @@
-//! The run in the output folder, for status, console, screenshot and down: the
+//! The run in the output folder, for up, status, console, screenshot and down: the
 //! nodes that run, even if the lab has changed since, and the differences between
 //! the two.
 
-use super::commands::up;
 use super::printer::Printer;
 use super::shared_args::GlobalArgs;
 use super::{Usage, advice, say};
 use crate::artifact::manifest::Manifest;
-use crate::guest::drawterm::{Installed, Login};
 use crate::guest::grid::running::{self, Part, real};
 use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};
 use crate::lab::{Lab, Mistakes};
 use crate::ops::{self, images};
-use crate::render::HostPorts;
 use anyhow::Context as _;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -28,24 +24,26 @@ pub struct Running {
     pub grid: Grid,
     pub state: Option<State>,
     /// The lab as it is described now, or the error of reading it.
-    lab: Result<Lab, anyhow::Error>,
+    pub lab: Result<Lab, anyhow::Error>,
     /// The lab's nodes; none if the lab cannot be read.
     pub known: Vec<NodeSpec>,
     /// The lab's nodes in its order, then others that run.
     pub nodes: Vec<Seen>,
-    notes: Vec<String>,
+    /// Differences between the run and the lab.
+    pub notes: Vec<String>,
 }
 
 /// A node of the lab, or one that runs.
 pub struct Seen {
     pub name: String,
     pub state: NodeState,
-    ip: Option<Ipv4Addr>,
-    roles: Vec<String>,
-    ports: BTreeMap<String, u16>,
+    pub ip: Option<Ipv4Addr>,
+    pub roles: Vec<String>,
+    /// Local ports by their names.
+    pub ports: BTreeMap<String, u16>,
     /// Whether a shell of the host owner is on its console.
     pub shell: bool,
-    in_lab: bool,
+    pub in_lab: bool,
 }
 
 /// Finds the run of a lab, and the state of each node.
@@ -214,92 +212,6 @@ impl Running {
     pub fn node(&self, name: &str) -> anyhow::Result<&Seen> {
         self.names(&[name.to_owned()])?;
         self.nodes.iter().find(|n| n.name == name).context("There is no such node")
-    }
-
-    /// Report for programs: each node, its state, and its ports on this host.
-    pub fn report(&self) -> serde_json::Value {
-        let installed = Installed::find();
-        let ports = self.ports();
-        let nodes = self.nodes.iter().map(|n| {
-            json!({
-                "name": n.name,
-                "state": n.state,
-                "in_lab": n.in_lab,
-                "roles": n.roles,
-                "ip": n.ip,
-                "ports": (!n.ports.is_empty()).then_some(&n.ports),
-                "log": self.grid.node(&n.name).log(),
-                "drawterm": up::drawterm(&installed, &ports, &self.user(), &n.name),
-            })
-        });
-        let nodes: Vec<_> = nodes.collect();
-        let lab = match (&self.lab, &self.state) {
-            (Ok(lab), _) => Some(&lab.name),
-            (Err(_), state) => state.as_ref().map(|s| &s.lab),
-        };
-        json!({
-            "lab": lab,
-            "accel": self.state.as_ref().map(|s| s.accel),
-            "ports": self.state.as_ref().map(|s| s.base).filter(|base| *base != 0),
-            "notes": self.notes,
-            "nodes": nodes,
-        })
-    }
-
-    /// Prints the same for people.
-    ///
-    /// # Errors
-    /// Fails when stdout cannot be written.
-    pub fn tell(&self) -> anyhow::Result<()> {
-        let width = self.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
-        for node in &self.nodes {
-            let word = match node.state {
-                NodeState::Up => "up",
-                NodeState::Starting => "starting",
-                NodeState::Paused => "paused",
-                NodeState::Down => "down",
-            };
-            let ports = node.ports.iter().filter(|_| word != "down");
-            let ports: Vec<_> = ports.map(|(name, port)| format!("  {name} 127.0.0.1:{port}")).collect();
-            let address = node.ip.map_or_else(String::new, |ip| ip.to_string());
-            let line = format!("{:width$}  {word:8}  {address:15}{}", node.name, ports.concat());
-            say::line(format_args!("{}", line.trim_end()))?;
-        }
-        let running: Vec<_> = self.nodes.iter().filter(|n| n.state != NodeState::Down).collect();
-        let (installed, ports, user) = (Installed::find(), self.ports(), self.user());
-        let commands: Vec<_> =
-            running.iter().filter_map(|n| Some((&n.name, up::drawterm(&installed, &ports, &user, &n.name)?))).collect();
-        if !commands.is_empty() {
-            say::line(format_args!(""))?;
-        }
-        for (name, command) in commands {
-            say::line(format_args!("# {name}"))?;
-            say::line(format_args!("{command}"))?;
-        }
-        if let Some(lack) = installed.lacks(&self.logins()) {
-            say::note(&lack);
-        }
-        Ok(())
-    }
-
-    /// Ways to log in to the nodes that run, from this machine.
-    pub fn logins(&self) -> Vec<Login> {
-        let ports = self.ports();
-        let running = self.nodes.iter().filter(|n| n.state != NodeState::Down);
-        running.filter_map(|n| Some(up::login(&ports, &n.name)?.0)).collect()
-    }
-
-    fn ports(&self) -> HostPorts {
-        self.nodes.iter().map(|n| (n.name.clone(), n.ports.clone())).collect()
-    }
-
-    /// The user to log in as.
-    fn user(&self) -> String {
-        match (&self.lab, &self.state) {
-            (Ok(lab), _) => lab.users.first().map_or(&lab.hostowner, |u| &u.name).clone(),
-            (Err(_), Some(state)) if !state.user.is_empty() => state.user.clone(),
-            _ => crate::lab::HOSTOWNER.to_owned(),
-        }
     }
 }
 

@@ -101,28 +101,9 @@ pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Bytes for people: `1.3 GiB`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let step = (0..4).rev().find(|i| bytes >> (10 * (i + 1)) > 0).map_or(0, |i| i + 1);
-    match step {
-        0 => format!("{bytes} B"),
-        _ => format!("{:.1} {}", bytes as f64 / f64::from(1u32 << 10).powi(step), UNITS[step as usize]),
-    }
-}
-
 /// Seconds since 1970 as UTC for people: `2026-01-01 00:00:00`.
 pub fn time(seconds: u32) -> String {
     let t = time::OffsetDateTime::from_unix_timestamp(i64::from(seconds)).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     let (date, clock) = (t.date(), t.time());
     format!("{date} {:02}:{:02}:{:02}", clock.hour(), clock.minute(), clock.second())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn sizes_read_well() {
-        let sizes = [0, 1023, 1024, 1536, 2 << 30, 1 << 40].map(super::size);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "2.0 GiB", "1.0 TiB"]);
-    }
 }

@@ -8,7 +8,7 @@ use super::folder;
 use super::grid::session::Session;
 use super::grid::{Grid, GridError, GridSpec};
 use crate::count;
-use crate::render::{Check, Place};
+use crate::render::{Check, CheckSite as Place};
 use crate::xml;
 use serde::Serialize;
 use std::collections::BTreeMap;

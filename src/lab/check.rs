@@ -3,16 +3,18 @@
 
 use super::board::{Board, Boot, SizeKey};
 use super::draft::{Draft, NodeDraft, PORTS_MIN};
-use super::mistakes::{Kind, Notes, Problem, capital, choice, quote, suggest};
+use super::mistakes::{Kind, Notes, Problem, capital, choice, quote};
 use super::model::*;
 use super::needs::Need;
 use super::once::Once;
 use super::resolve::{MEMORY, disk_of};
 use super::roles::{ESP, RoleFacts};
 use super::value::At;
-use super::{SAMPLE, addresses, local_ports, names, releases, units};
+use super::{SAMPLE, addresses, local_ports, names, releases};
 use crate::count;
 use crate::root::{Fs, ROOTS};
+use crate::size;
+use crate::suggest::nearest;
 use std::collections::BTreeSet;
 
 /// Notes everything that does not go together.
@@ -95,7 +97,7 @@ fn check_media(draft: &Draft, notes: &Notes<'_>) {
 pub(crate) fn unknown_medium(name: &str, known: &[&str], otherwise: impl Into<String>) -> Problem {
     let problem = Problem::new(Kind::UnknownName, format!("Unknown medium {}", quote(name))).expected(choice(known));
     let releases = || releases::all().iter().map(|r| r.name.as_str());
-    if let Some(near) = suggest(name, known.iter().copied().chain(releases())) {
+    if let Some(near) = nearest(name, known.iter().copied().chain(releases())) {
         return problem.help(format!("did you mean `{near}`?"));
     }
     let of_system = |release: &&str| release.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
@@ -203,8 +205,8 @@ fn check_machine(draft: &Draft, node: &NodeDraft, notes: &Notes<'_>) {
     if memory > MEMORY_386 {
         let what = format!(
             "Node{name} has {} of memory, but kernels for the 386 use {} at the most",
-            units::show_size(memory),
-            units::show_size(MEMORY_386)
+            size::exact(memory),
+            size::exact(MEMORY_386)
         );
         let problem = Problem::new(Kind::Conflict, what);
         notes.note(at("memory"), problem.help("write `arch = \"amd64\"` if the medium has it, or give it less"));
@@ -287,7 +289,7 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
             let elsewhere = facts.iter().find(|f| f.partitions.contains(&name.value));
             notes.note(
                 &name.span,
-                match (suggest(&name.value, known.iter().copied()), elsewhere) {
+                match (nearest(&name.value, known.iter().copied()), elsewhere) {
                     (_, Some(fact)) => problem.help(format!("role `{}` has it", fact.name)),
                     (Some(near), None) => problem.help(format!("did you mean `{near}`?")),
                     (None, None) => problem,
@@ -298,14 +300,14 @@ fn check_partitions(draft: &Draft, node: &NodeDraft, facts: &[RoleFacts], notes:
     if let Some((name, size)) = node.partitions.iter().max_by_key(|(_, size)| *size)
         && used > disk
     {
-        let (used, disk) = (units::show_size(used), units::show_size(disk));
+        let (used, disk) = (size::exact(used), size::exact(disk));
         let what = match node.partitions.len() {
             1 => format!("Partition `{}` has {used}, but the disk has {disk}", name.value),
             _ => format!("The partitions have {used} in total, but the disk has {disk}"),
         };
         let help = match node.partitions.len() {
             1 => "make the disk larger or the partition smaller".into(),
-            _ => format!("make the disk larger, or `{}` smaller than {}", name.value, units::show_size(*size)),
+            _ => format!("make the disk larger, or `{}` smaller than {}", name.value, size::exact(*size)),
         };
         notes.note(&name.span, Problem::new(Kind::Conflict, what).help(help));
     }

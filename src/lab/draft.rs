@@ -14,6 +14,8 @@ use super::words::Word as _;
 use super::{mistakes::*, names, units, words};
 use crate::count;
 use crate::root::Fs;
+use crate::size;
+use crate::suggest::nearest;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
@@ -268,7 +270,8 @@ fn ports(number: i128, expected: &str) -> Result<u16, Problem> {
     u16::try_from(number).ok().filter(|port| (PORTS_MIN..=PORTS_MAX).contains(port)).ok_or_else(|| {
         Problem::bad(format!("Ports of this machine cannot begin at {number}"))
             .expected(expected)
-            .help("leave the key out, and `p9img up` chooses free ones and uses them again")
+            .help("leave the key out, and free ones are chosen when the lab runs")
+            .remedy(Remedy::FreePorts)
     })
 }
 
@@ -277,10 +280,10 @@ fn in_range(noun: &str, bytes: u64, least: u64, most: u64) -> Result<(), Problem
     if (least..=most).contains(&bytes) {
         return Ok(());
     }
-    let (least_text, most_text) = (units::show_size(least), units::show_size(most));
+    let (least_text, most_text) = (size::exact(least), size::exact(most));
     let problem = Problem::bad(format!(
         "A {noun} of {} is too {}",
-        units::show_size(bytes),
+        size::exact(bytes),
         if bytes < least { "small" } else { "large" }
     ))
     .expected(format!("{least_text} to {most_text}"));
@@ -299,7 +302,7 @@ fn memory(bytes: u64) -> Result<u64, Problem> {
             "A memory of {bytes} is not a multiple of 4 MiB, which hypervisors require",
             bytes = count::of(bytes, "byte")
         ))
-        .help(format!("the nearest is `\"{}\"`", units::show_size(near))));
+        .help(format!("the nearest is `\"{}\"`", size::exact(near))));
     }
     Ok(bytes)
 }
@@ -398,7 +401,7 @@ fn read_node(node: &Section<'_, '_>, facts: &[RoleFacts]) -> NodeDraft {
             return Ok(text.to_owned());
         }
         let problem = Problem::new(Kind::UnknownName, format!("Unknown role {}", quote(text))).expected(choice(&known));
-        Err(match suggest(text, known.iter().copied()) {
+        Err(match nearest(text, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help("a role is a folder in roles/ with a role.toml"),
         })

@@ -1,12 +1,13 @@
 //! From a file's text to a [`Lab`], and what the command line may change in one.
 
 use super::format::Format;
-use super::mistakes::{Kind, Mistakes, Notes, Problem};
+use super::mistakes::{Kind, Mistakes, Notes, Problem, Remedy};
 use super::model::{Lab, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
-use super::{SAMPLE, check, draft, names, releases, resolve, units};
+use super::{SAMPLE, check, draft, names, releases, resolve};
 use crate::inside;
+use crate::size;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -124,7 +125,7 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     let failed = |error: std::io::Error| {
         let problem = Problem::new(Kind::File, format!("The lab file cannot be read: {error}"));
         match error.kind() {
-            std::io::ErrorKind::NotFound => problem.help("`p9img init` writes one, `--lab FILE` names another"),
+            std::io::ErrorKind::NotFound => problem.remedy(Remedy::OtherFile),
             _ => problem,
         }
     };
@@ -133,7 +134,7 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     let file = inside::open(folder, path).map_err(failed)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Problem::new(Kind::File, format!("The lab file is larger than {}", units::show_size(LARGEST))));
+        return Err(Problem::new(Kind::File, format!("The lab file is larger than {}", size::exact(LARGEST))));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

@@ -41,7 +41,7 @@ pub enum Kind {
 
 /// A stretch of one line in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Span {
     pub file: String,
     /// From 1.
     pub line: usize,
@@ -56,10 +56,20 @@ pub struct Place {
     caret: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
+}
+
+/// Way out of a mistake that a program can offer in words of its own, such as the
+/// name of its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Writing the lab file that does not exist, or naming another one.
+    OtherFile,
+    /// Leaving the choice of the local ports to the program that runs the lab.
+    FreePorts,
 }
 
 /// Flaw of a value, before its position in the file is added.
@@ -69,11 +79,12 @@ pub struct Problem {
     pub message: String,
     pub expected: Option<String>,
     pub help: Option<String>,
+    pub remedy: Option<Remedy>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), expected: None, help: None }
+        Self { kind, message: message.into(), expected: None, help: None, remedy: None }
     }
 
     pub fn bad(message: impl Into<String>) -> Self {
@@ -87,6 +98,11 @@ impl Problem {
 
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
+        self
+    }
+
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = Some(remedy);
         self
     }
 }
@@ -113,10 +129,13 @@ pub struct Mistake {
     pub message: String,
     pub expected: Option<String>,
     pub help: Option<String>,
+    /// Way out that a program can offer instead of `help`.
+    #[serde(skip)]
+    pub remedy: Option<Remedy>,
     /// None: the whole file.
-    pub place: Option<Place>,
+    pub place: Option<Span>,
     /// For a duplicate or a conflict: the other one.
-    pub first: Option<Place>,
+    pub first: Option<Span>,
 }
 
 /// Every mistake of one file, in the order of the file; never empty.
@@ -131,8 +150,8 @@ pub struct Mistakes {
 impl Mistakes {
     /// The one mistake of a file that could not be read at all.
     pub fn whole_file(file: impl Into<String>, problem: Problem) -> Self {
-        let Problem { kind, message, expected, help } = problem;
-        let mistakes = vec![Mistake { kind, message, expected, help, place: None, first: None }];
+        let Problem { kind, message, expected, help, remedy } = problem;
+        let mistakes = vec![Mistake { kind, message, expected, help, remedy, place: None, first: None }];
         Self { file: file.into(), mistakes, left_off: 0 }
     }
 
@@ -251,19 +270,6 @@ pub(crate) fn choice<S: AsRef<str>>(words: &[S]) -> String {
     }
 }
 
-/// The candidate that `word` was probably meant to be; the first of equals.
-pub(crate) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.trim().to_lowercase();
-    // Nobody mistypes a name this long, and the distance costs a product of lengths.
-    if word.is_empty() || word.len() > 64 {
-        return None;
-    }
-    let near = |c: &str| strsim::damerau_levenshtein(&word, &c.to_lowercase());
-    let best = candidates.into_iter().filter(|c| c.len() <= 64).map(|c| (near(c), c)).min_by_key(|(d, _)| *d)?;
-    let longest = word.chars().count().max(best.1.chars().count());
-    (best.0 <= (longest / 3).max(1) && best.0 < longest).then_some(best.1)
-}
-
 /// Collects the mistakes of one file while it is read.
 pub(crate) struct Notes<'t> {
     pub file: &'t str,
@@ -295,7 +301,7 @@ impl<'t> Notes<'t> {
         self.text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r'])
     }
 
-    pub fn place(&self, span: &Range<usize>) -> Place {
+    pub fn place(&self, span: &Range<usize>) -> Span {
         let index = self.line_of(span.start);
         let line = self.line(index);
         // The line can be the whole file: only std's fast counts go over all of it.
@@ -311,7 +317,7 @@ impl<'t> Notes<'t> {
         let tame = |c: char| if c.is_control() { ' ' } else { c };
         let excerpt: String = line[start..].chars().take(EXCERPT).map(tame).collect();
         let length = line[in_line..end].chars().count().clamp(1, EXCERPT.saturating_sub(caret).max(1));
-        Place {
+        Span {
             file: self.file.to_owned(),
             line: index + 1,
             column: column + 1,
@@ -353,9 +359,9 @@ impl<'t> Notes<'t> {
             self.left_off.set(self.left_off.get() + 1);
             return;
         }
-        let Problem { kind, message, expected, help } = problem;
+        let Problem { kind, message, expected, help, remedy } = problem;
         let (place, first) = (Some(self.place(span)), first.map(|span| self.place(span)));
-        noted.push((span.start, Mistake { kind, message, expected, help, place, first }));
+        noted.push((span.start, Mistake { kind, message, expected, help, remedy, place, first }));
     }
 
     /// Number of mistakes that are recorded so far.

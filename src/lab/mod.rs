@@ -34,7 +34,7 @@ pub use crate::root::Fs;
 pub use board::{Board, Boot};
 pub use format::Format;
 pub use load::EPOCH_VARIABLE;
-pub use mistakes::{Mistake, Mistakes, Place, Problem};
+pub use mistakes::{Mistake, Mistakes, Problem, Remedy, Span};
 pub use model::*;
 pub use needs::Need;
 pub use roles::{ESP, RoleFacts};

@@ -11,12 +11,13 @@
 mod rotate;
 
 use super::mistakes::Notes;
+use super::names;
 use super::value::read_toml;
-use super::{names, units};
 use crate::digest::FieldHasher;
 use crate::inside;
 use crate::lock::FolderLock;
 use crate::modes;
+use crate::size;
 pub use rotate::Which;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -238,7 +239,7 @@ impl Found {
         let mut bytes = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > LARGEST {
-            return Err(unusable(format!("It is larger than {}", units::show_size(LARGEST))));
+            return Err(unusable(format!("It is larger than {}", size::exact(LARGEST))));
         }
         let text = String::from_utf8(bytes).map_err(|_| unusable("It is not UTF-8 text".into()))?;
         let found = Self::parse(path, &text).map_err(|error| match (error, &linked) {
@@ -293,7 +294,7 @@ impl Found {
                 ("users", _) => return Err(malformed(at, "`users` is not a table; write `[users]`".into())),
                 (key, _) => {
                     let known = ["seed", "hostowner", "users"];
-                    let help = match super::mistakes::suggest(key, known) {
+                    let help = match crate::suggest::nearest(key, known) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => "the passwords of users belong below `[users]`".into(),
                     };

@@ -1,10 +1,11 @@
 //! Sizes, times and hardware addresses as people write them.
 
-use super::mistakes::{Problem, quote, suggest};
+use super::mistakes::{Problem, quote};
 use super::model::Mac;
 use super::value::Scalar;
 use crate::count;
 use crate::read_at::SECTOR;
+use crate::suggest::nearest;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -90,7 +91,7 @@ fn unknown_unit(problem: Problem, number: &str, unit: &str) -> Problem {
         "g" => "G",
         "t" => "T",
         _ => {
-            let near = suggest(unit, UNITS.iter().map(|(name, _)| *name));
+            let near = nearest(unit, UNITS.iter().map(|(name, _)| *name));
             return match near {
                 Some(near) => problem.help(format!("did you mean `\"{number} {near}\"`?")),
                 None => problem.help("the units are B, kB, MB, GB, TB (1000 each) and KiB, MiB, GiB, TiB (1024 each)"),
@@ -118,13 +119,6 @@ pub(crate) fn sectors_value(scalar: Scalar<'_>) -> Result<Sectors, Problem> {
         Scalar::Number(number) => sectors(&number.to_string(), size_value(scalar)?),
         Scalar::Time(_) => size_value(scalar).and_then(|bytes| sectors("", bytes)),
     }
-}
-
-/// The size in the largest unit that gives a whole number: `2 GiB`, `2 GB`, `1000 B`.
-pub fn show_size(bytes: u64) -> String {
-    let whole = |(_, scale): &&(&str, u64)| *scale > 1 && bytes >= *scale && bytes.is_multiple_of(*scale);
-    let (unit, scale) = UNITS.iter().filter(whole).min_by_key(|(_, scale)| bytes / scale).copied().unwrap_or(UNITS[0]);
-    format!("{} {unit}", bytes / scale)
 }
 
 /// First second that FAT can stamp: 1980-01-01T00:00:00Z.

@@ -6,7 +6,8 @@
 //! finds unknown keys, makes suggestions, and recognizes a key in the wrong
 //! section.
 
-use super::mistakes::{Kind, Notes, Problem, capital, choice, quote, suggest};
+use super::mistakes::{Kind, Notes, Problem, capital, choice, quote};
+use crate::suggest::nearest;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -135,7 +136,7 @@ fn unknown_key(section: &str, known: &[&str], key: &str) -> Problem {
     if let Some((header, _)) = KEYS[1..].iter().find(|(name, _)| header(name)) {
         return problem.help(format!("it is a section of its own, which begins with a line `{header}`"));
     }
-    match (suggest(key, known.iter().copied()), homes.split_last()) {
+    match (nearest(key, known.iter().copied()), homes.split_last()) {
         (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
         (None, Some((home, []))) => problem.help(format!("`{key}` belongs in {home}")),
         (None, Some((home, rest))) => problem.help(format!("`{key}` belongs in {} or {home}", rest.join(", "))),

@@ -2,9 +2,10 @@
 
 use super::board::Board;
 use super::format::Format;
-use super::mistakes::{Kind, Problem, choice, quote, suggest};
+use super::mistakes::{Kind, Problem, choice, quote};
 use super::model::{Arch, Controller, Nic, PcFirmware};
 use crate::root::{Fs, ROOTS};
+use crate::suggest::nearest;
 
 /// A type that is written as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
@@ -106,7 +107,7 @@ pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
     }
     let words: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
     let other = OTHER_NAMES.iter().find(|(name, word)| name.eq_ignore_ascii_case(text) && words.contains(word));
-    let near = || suggest(text, words.iter().copied()).filter(|_| !ARM64.contains(&text));
+    let near = || nearest(text, words.iter().copied()).filter(|_| !ARM64.contains(&text));
     let near = other.map(|(_, word)| *word).or_else(near);
     let problem = Problem::new(Kind::UnknownName, format!("Unknown {} {}", W::NOUN, quote(text)));
     let problem = problem.expected(choice(&words));

@@ -10,6 +10,7 @@ use super::MediumError;
 use super::store::{Store, StoreError};
 use crate::compression::{Compression, START, Sequential, Trailing};
 use crate::read_at::ReadAt;
+use crate::stop;
 use std::fs::Metadata;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
@@ -110,6 +111,7 @@ fn unpack(
         let (mut len, mut looked) = (0, None);
         // When this end stops, the other cannot send, and stops too.
         for piece in pieces {
+            stop::go_on().map_err(|source| MediumError::Read { path: path.into(), source })?;
             let piece: Vec<u8> = piece.map_err(wrong)?;
             len += piece.len() as u64;
             if len > most {

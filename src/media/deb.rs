@@ -2,7 +2,7 @@
 //! `data.tar`, mostly compressed, holds the files. Packages are small: the
 //! archive within is read into memory.
 
-use super::open::Listed;
+use super::listed::Listed;
 use super::{MediumError, tar};
 use crate::compression::Compression;
 use crate::count;

@@ -20,9 +20,9 @@ mod snapshot;
 pub mod tree;
 
 use super::MediumError;
+use super::listed::Listed;
 use super::listing::Attributes;
 use super::members::Members;
-use super::open::Listed;
 use super::store::{Name, Store, StoreError, Stored};
 use crate::count;
 use crate::lab::Arch;

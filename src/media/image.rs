@@ -10,9 +10,9 @@
 //! everybody may read. p9img tells what it left out, and names it in the
 //! manifest.
 
+use super::listed::Listed;
 use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError};
 use super::metadata::{self, Database};
-use super::open::Listed;
 use super::{Distribution, MediumError};
 use crate::disk::{self, OpenDiskError};
 use crate::foreign::{self, Foreign};

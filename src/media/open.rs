@@ -3,7 +3,7 @@
 //! A new container gets an arm in [`Source::open`] (how it is recognized) and
 //! one in [`Source::list`] (its reader).
 
-use super::listing::Listing;
+use super::listed::Listed;
 use super::store::Store;
 use super::zip::{self, Zip};
 use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar, web_page};
@@ -33,23 +33,6 @@ pub enum Source {
     Zip(Zip),
     /// No archive of files: a disk image, or nothing of use.
     Other(Arc<dyn ReadAt>),
-}
-
-/// Result of reading a container.
-#[derive(Debug, Default)]
-pub struct Listed {
-    pub listing: Listing,
-    /// Source of the listing's owners, modes and times if there are no records
-    /// of the release, in words. `None`: there is none.
-    pub metadata: Option<&'static str>,
-    /// Everything listed has all of these, and the release's records are not asked.
-    pub complete: bool,
-    /// Source of the names, if a container can store them in several ways.
-    pub names: Option<&'static str>,
-    /// Notes for the user, each a sentence with no full stop.
-    pub notes: Vec<String>,
-    /// Paths that were not taken, because they are an old node's own.
-    pub left_out: Vec<String>,
 }
 
 impl Source {

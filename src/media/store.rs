@@ -31,6 +31,7 @@ pub use stored::Stored;
 
 use crate::lock::{self, Taken};
 use crate::media::Digest;
+use crate::stop;
 use files::{beside, list, read_record, same_file};
 use new::{New, Sums, UNFINISHED};
 use std::fs::{self, File, OpenOptions};
@@ -198,7 +199,8 @@ impl Store {
     /// file stays.
     ///
     /// # Errors
-    /// Fails when the file cannot be read or the store cannot be written.
+    /// Fails when the file cannot be read, the store cannot be written, or the user
+    /// interrupts.
     pub fn adopt(&self, file: &Path, sha256: &Digest) -> Result<Result<Arc<Stored>, Digest>, StoreError> {
         self.prepare(Folder::Content)?;
         let fail = |source| StoreError::Read { path: file.into(), source };
@@ -206,6 +208,7 @@ impl Store {
         let mut sums = Sums::new(true);
         let mut buffer = vec![0; 256 << 10];
         loop {
+            stop::go_on().map_err(fail)?;
             match handle.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => sums.add(&buffer[..n]),

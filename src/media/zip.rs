@@ -5,9 +5,9 @@
 //! names, modes and times.
 
 use super::compressed::{known, most, room};
+use super::listed::Listed;
 use super::listing::{Attributes, PathError};
 use super::members::Members;
-use super::open::Listed;
 use super::store::{Store, StoreError};
 use super::{Distribution, MediumError, directory, names};
 use crate::artifact::zip::method::STORED;
@@ -16,6 +16,7 @@ use crate::compression::Sequential;
 use crate::count;
 use crate::leftovers::{Leftovers, in_zip};
 use crate::read_at::ReadAt;
+use crate::stop;
 use crate::tree::{Content, Meta, Mode};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -170,6 +171,7 @@ impl Zip {
         let key = format!("{digest} deflated files {} of the zip archive", super::Digest::of(&names));
         let stored = store.derived(&key, |out| {
             for file in files.iter().filter(|f| f.deflated()) {
+                stop::go_on().map_err(read)?;
                 room(store, path)?;
                 self.inflate(file.member, out).map_err(wrong)?;
             }

@@ -16,6 +16,7 @@ use crate::lab::{Boot, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::partition::Part;
 use crate::read_at::SECTOR;
 use crate::render::{Catalog, Link, RenderError, Systems};
+use crate::size;
 use crate::template::{Refused, Templates};
 use picture::Picture;
 use serde::{Deserialize, Serialize};
@@ -162,7 +163,7 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
     let artifacts = manifest.artifacts.iter().filter(|(_, a)| !a.stale).map(|(file, a)| ArtifactView {
         file,
         artifact: a,
-        size: size(a.len),
+        size: size::short(a.len),
     });
     let drawn = |kind, columns| Drawn { kind, picture: Picture::draw(&nodes, &bundles, columns) };
     let narrow = (lab.nodes.len() > 2).then(|| drawn("narrow", 2));
@@ -222,7 +223,7 @@ fn node_view<'a>(
         node,
         memory_mib: node.memory >> 20,
         disk_bytes: node.disk,
-        disk_size: size(node.disk),
+        disk_size: size::short(node.disk),
         uefi: node.firmware == PcFirmware::Uefi,
         virt: node.board.boot() == Boot::UBoot,
         qemu_card: qemu_card(node).filter(|_| manifest.artifacts.values().any(|a| a.node == node.name)),
@@ -231,7 +232,7 @@ fn node_view<'a>(
         used: plans
             .iter()
             .find(|p| p.name == node.name)
-            .map_or_else(String::new, |p| format!("{} of {}", size(p.used), size(p.capacity))),
+            .map_or_else(String::new, |p| format!("{} of {}", size::short(p.used), size::short(p.capacity))),
         ova: find(&[Format::Ova]).map(|(name, _)| name).unwrap_or_default(),
         // A card needs more than a disk does: `p9img up` has it.
         image: image.filter(|_| !node.board.is_pi()).map_or("", |(file, _)| file),
@@ -277,7 +278,7 @@ fn map(plan: &Planned) -> DiskMap {
                 name: p.name.clone(),
                 start,
                 sectors,
-                size: size(sectors.saturating_mul(SECTOR)),
+                size: size::short(sectors.saturating_mul(SECTOR)),
                 left: format!("{:.3}", percent(start)),
                 width: format!("{:.3}", percent(sectors)),
                 named: percent(sectors) >= 3.5 + p.name.len() as f64,
@@ -289,22 +290,10 @@ fn map(plan: &Planned) -> DiskMap {
     DiskMap {
         nodes: vec![plan.name.clone()],
         device: plan.device.clone(),
-        size: size(layout.sectors.saturating_mul(SECTOR)),
+        size: size::short(layout.sectors.saturating_mul(SECTOR)),
         sectors: layout.sectors,
         parts,
         text: text.join(", "),
-    }
-}
-
-/// Bytes for people: `1.3 GiB`, `512 MiB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let step = (1..UNITS.len()).rev().find(|i| bytes >> (10 * i) > 0).unwrap_or(0);
-    let unit = 1u64 << (10 * step);
-    if bytes.is_multiple_of(unit) {
-        format!("{} {}", bytes / unit, UNITS[step])
-    } else {
-        format!("{:.1} {}", bytes as f64 / unit as f64, UNITS[step])
     }
 }
 

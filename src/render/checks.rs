@@ -10,7 +10,7 @@ use super::RenderError;
 use super::catalog::Catalog;
 use super::engine::Scene;
 use super::scene::{scene, view};
-use super::schema::{At, CheckToml, Kernel};
+use super::schema::{At, CheckSite, CheckToml, Kernel};
 use super::source::Source;
 use super::systems::Systems;
 use crate::lab::mistakes::{Kind, Notes};
@@ -30,7 +30,7 @@ pub struct Check {
     pub role: String,
     /// The node that is checked.
     pub node: String,
-    pub place: Place,
+    pub place: CheckSite,
     pub name: String,
     /// rc for a node, sh for the host; one line or several.
     pub run: String,
@@ -49,21 +49,12 @@ pub struct Check {
     pub broken: Option<String>,
 }
 
-/// Console or shell that a check runs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On a node's console.
-    Node(String),
-    /// In a shell of this machine.
-    Host,
-}
-
 impl Check {
     /// The name of the place, for people.
     pub fn at(&self) -> &str {
         match &self.place {
-            Place::Node(name) => name,
-            Place::Host => "host",
+            CheckSite::Node(name) => name,
+            CheckSite::Host => "host",
         }
     }
 }
@@ -313,7 +304,15 @@ impl Wrong {
         let text = toml.text().unwrap_or_default();
         let place = Notes::new(&toml.place, text).place(&self.at);
         let kind = Kind::UnknownName;
-        Mistake { kind, message: self.message, expected: None, help: None, place: Some(place), first: None }
+        Mistake {
+            kind,
+            message: self.message,
+            expected: None,
+            help: None,
+            remedy: None,
+            place: Some(place),
+            first: None,
+        }
     }
 
     /// Check that stands for the wrong one in a report.
@@ -330,9 +329,9 @@ impl Check {
             role: own.whose.to_owned(),
             node: node.name.clone(),
             place: match at {
-                Tried::At(here) => Place::Node(here.name.clone()),
-                Tried::Host => Place::Host,
-                Tried::Nowhere => Place::Node(node.name.clone()),
+                Tried::At(here) => CheckSite::Node(here.name.clone()),
+                Tried::Host => CheckSite::Host,
+                Tried::Nowhere => CheckSite::Node(node.name.clone()),
             },
             name: String::new(),
             run: String::new(),

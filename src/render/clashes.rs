@@ -8,7 +8,7 @@ use super::catalog::{Catalog, Resolved};
 use super::schema::{Role, SystemUser};
 use super::source::Source;
 use super::systems::Systems;
-use crate::lab::mistakes::{Kind, Notes, Place, quote};
+use crate::lab::mistakes::{Kind, Notes, Span, quote};
 use crate::lab::{Mistake, Node};
 use std::ops::Range;
 use toml::Spanned;
@@ -29,7 +29,7 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    fn place(&self) -> Place {
+    fn place(&self) -> Span {
         Notes::new(&self.toml.place, self.toml.text().unwrap_or_default()).place(&self.span)
     }
 }
@@ -41,6 +41,7 @@ impl Clash<'_> {
             message: self.message.clone(),
             expected: None,
             help: Some(self.help.into()),
+            remedy: None,
             place: Some(self.at.place()),
             first: Some(self.first.place()),
         }

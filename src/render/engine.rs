@@ -37,11 +37,12 @@ const NO_TEMPLATE: &str = "; for a file that is not a template, write `template 
 /// All templates, compiled once.
 pub(super) struct Engine {
     templates: Templates,
-    /// Place of each template by its name: a file, or a line of a TOML file.
-    places: BTreeMap<String, Place>,
+    /// Origin of each template by its name.
+    origins: BTreeMap<String, TemplateOrigin>,
 }
 
-struct Place {
+/// File, or line of a TOML file, that a template is in.
+struct TemplateOrigin {
     name: String,
     /// Advice, where the author may have meant no template at all.
     help: &'static str,
@@ -49,7 +50,7 @@ struct Place {
 
 impl Engine {
     pub fn new() -> Self {
-        Self { templates: Templates::new(handlebars::no_escape), places: BTreeMap::new() }
+        Self { templates: Templates::new(handlebars::no_escape), origins: BTreeMap::new() }
     }
 
     /// Compiles a file under its name.
@@ -63,41 +64,41 @@ impl Engine {
     }
 
     fn add_once(&mut self, name: &str, source: &Source, help: &'static str) -> Result<(), RenderError> {
-        if self.places.contains_key(name) {
+        if self.origins.contains_key(name) {
             return Ok(());
         }
-        self.add(name, Place { name: source.place.clone(), help }, source.text()?)
+        self.add(name, TemplateOrigin { name: source.place.clone(), help }, source.text()?)
     }
 
     /// Compiles a value of `toml`; returns the name to render it by.
     pub fn add_value(&mut self, toml: &Source, value: &Spanned<String>) -> Result<String, RenderError> {
         let name = toml.at(value.span().start);
-        let place = Place { name: name.clone(), help: "; write `\\{{` for two braces" };
-        self.add(&name, place, value.get_ref())?;
+        let origin = TemplateOrigin { name: name.clone(), help: "; write `\\{{` for two braces" };
+        self.add(&name, origin, value.get_ref())?;
         Ok(name)
     }
 
-    fn add(&mut self, name: &str, place: Place, text: &str) -> Result<(), RenderError> {
+    fn add(&mut self, name: &str, origin: TemplateOrigin, text: &str) -> Result<(), RenderError> {
         if let Some(at) = text.find('\r') {
             let (line, column) = line_and_column(text, at);
             return Err(RenderError::at(
-                format!("{}:{line}:{column}", place.name),
+                format!("{}:{line}:{column}", origin.name),
                 "A carriage return, which Plan 9's programs take as part of the line; save the file with Unix line ends",
             ));
         }
         self.templates
             .add(name, text)
-            .map_err(|e| RenderError::at(e.place(&place.name), format!("{}{}", e.said(), place.help)))?;
-        self.places.insert(name.to_owned(), place);
+            .map_err(|e| RenderError::at(e.place(&origin.name), format!("{}{}", e.said(), origin.help)))?;
+        self.origins.insert(name.to_owned(), origin);
         Ok(())
     }
 
     /// Renders the template `name`.
     pub fn render(&self, name: &str, scene: &Scene) -> Result<String, RenderError> {
         self.templates.render(name, &scene.0).map_err(|e| {
-            let place = self.places.get(name);
-            let help = place.map(|p| p.help).filter(|help| *help == NO_TEMPLATE).unwrap_or_default();
-            RenderError::at(e.place(place.map_or(name, |p| &p.name)), format!("{}{help}", e.said()))
+            let origin = self.origins.get(name);
+            let help = origin.map(|p| p.help).filter(|help| *help == NO_TEMPLATE).unwrap_or_default();
+            RenderError::at(e.place(origin.map_or(name, |p| &p.name)), format!("{}{help}", e.said()))
         })
     }
 }

@@ -36,13 +36,3 @@ impl RenderError {
         Self::At { place: place.into(), message: message.into() }
     }
 }
-
-/// `; did you mean "cpu"?`, or nothing when no known name is close.
-pub(super) fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    known
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|(d, k)| *d <= 1 + k.len() / 4)
-        .min()
-        .map(|(_, k)| format!("; did you mean {k:?}?"))
-        .unwrap_or_default()
-}

@@ -113,6 +113,7 @@ impl Catalog {
             message,
             expected: None,
             help: None,
+            remedy: None,
             place: None,
             first: None,
         };

@@ -36,10 +36,10 @@ mod source;
 mod systems;
 
 pub use catalog::Catalog;
-pub use checks::{Check, HostPorts, Place};
+pub use checks::{Check, HostPorts};
 pub use error::RenderError;
 pub use link::Link;
 pub use node::render;
 pub use rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
-pub use schema::{Kernel, Partition, Port, Role, RoleLink, Secret, SystemUser};
+pub use schema::{CheckSite, Kernel, Partition, Port, Role, RoleLink, Secret, SystemUser};
 pub use systems::Systems;

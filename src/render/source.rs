@@ -6,7 +6,7 @@
 use super::RenderError;
 use crate::inside;
 use crate::lab::mistakes::capital;
-use crate::lab::units::show_size;
+use crate::size;
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
@@ -117,7 +117,7 @@ pub(super) fn add_folder(lab: &Path, out: &mut Sources) -> Result<(), RenderErro
             if bytes.len() as u64 > LARGEST {
                 return Err(RenderError::at(
                     place,
-                    format!("The file is larger than {}, the most that a role's file may have", show_size(LARGEST)),
+                    format!("The file is larger than {}, the most that a role's file may have", size::exact(LARGEST)),
                 ));
             }
             let below = path.strip_prefix(&folder).unwrap_or(path);

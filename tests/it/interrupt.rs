@@ -3,11 +3,17 @@
 //! write.
 
 use p9img::digest::Digest;
+use p9img::ops::{self, BuildRequest, Silent};
+use p9img::stop;
+use p9img_test::process::has_read;
 use p9img_test::skip::skipped;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -220,6 +226,49 @@ fn interrupts_leave_nothing_unfinished() {
         good(&bench.build("new.toml", &out).output().unwrap());
         assert_eq!(bench.visible(&out), new);
     }
+}
+
+/// Variable that makes the next test the program that it starts: one that uses the
+/// library, for the lab file of this name, until its standard input ends.
+const PROGRAM: &str = "P9IMG_TEST_PROGRAM_LAB";
+
+#[test]
+fn a_program_that_listens_ends_the_digest_of_a_large_medium() {
+    let test = "interrupt::a_program_that_listens_ends_the_digest_of_a_large_medium";
+    if let Some(lab) = std::env::var_os(PROGRAM) {
+        let flag = Arc::new(AtomicBool::new(false));
+        stop::listen(&flag);
+        std::thread::spawn(move || {
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            flag.store(true, Ordering::Relaxed);
+        });
+        let error = ops::build(&BuildRequest::new(PathBuf::from(lab)), &Silent).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        assert_eq!(causes.last().unwrap().to_string(), stop::INTERRUPTED, "{error}");
+        return;
+    }
+    let lab = p9img_test::Lab::default_lab();
+    // Hours of zeros, which p9img reads because it expects a digest of them.
+    lab.put("big.iso", "");
+    fs::OpenOptions::new().write(true).open(lab.path("big.iso")).unwrap().set_len(4 << 40).unwrap();
+    lab.set("media.big.path", "big.iso");
+    lab.set("media.big.sha256", "0".repeat(64));
+    lab.set("lab.medium", "big");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(PROGRAM, lab.path("lab.toml"))
+        .env("P9IMG_CACHE", lab.path("cache"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    has_read(&mut child, 64 << 20);
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains("1 passed"), "{out}{}", said(&output));
+    assert!(!lab.path("output").exists());
 }
 
 #[test]

@@ -174,13 +174,8 @@ fn the_sample_is_the_same_in_every_form() {
 
 #[test]
 fn a_part_of_9legacy_is_the_same_in_every_form() {
-    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let medium = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join("9legacy");
-    if !medium.is_dir() {
-        assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
-        return skipped("a_part_of_9legacy_is_the_same_in_every_form: no 9legacy (set P9IMG_TEST_MEDIA)");
-    }
+    let test = "a_part_of_9legacy_is_the_same_in_every_form";
+    let Some(medium) = p9img_test::media::own_medium(test, "9legacy") else { return };
     let lab = Lab::new();
     let tree = lab.path("tree");
     PART.iter().for_each(|path| copy(&medium.join(path), &tree.join(path)));

@@ -107,14 +107,8 @@ fn imports_each_node() {
         return;
     };
     imports(&vbox, "sample", None);
-    let named = std::env::var_os("P9IMG_TEST_MEDIA").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let medium = named.clone().unwrap_or_else(|| home.join(".cache/p9img-test-media")).join("9legacy");
-    if medium.is_dir() {
+    if let Some(medium) = p9img_test::media::own_medium(&format!("{test}, in part"), "9legacy") {
         imports(&vbox, "9legacy", Some(&medium));
-    } else {
-        assert!(named.is_none(), "P9IMG_TEST_MEDIA is set, but {} is missing", medium.display());
-        skipped(format_args!("{test}, in part: no 9legacy (set P9IMG_TEST_MEDIA)"));
     }
 }
 

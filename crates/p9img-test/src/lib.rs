@@ -8,6 +8,7 @@
 //! | [`guest`] | machines that end with the test |
 //! | [`folder`] | copies of folders, edits of files |
 //! | [`media`] | real media of this machine |
+//! | [`process`] | processes that tests interrupt |
 //! | [`tools`] | other people's tools |
 //! | [`skip`] | tests that are left out where something is missing |
 //! | [`disks`], [`sparse`] | disks to build from, volumes as files |
@@ -19,6 +20,7 @@ pub mod folder;
 pub mod guest;
 pub mod lab;
 pub mod media;
+pub mod process;
 pub mod skip;
 pub mod sparse;
 pub mod tools;

@@ -42,6 +42,18 @@ pub fn medium(test: &str, name: &str) -> Option<PathBuf> {
     None
 }
 
+/// As [`medium`], but if `P9IMG_TEST_MEDIA` is set, the folder has to contain the
+/// medium: for tests that are about this medium.
+///
+/// # Panics
+/// Panics when `P9IMG_TEST_MEDIA` names a folder without the medium.
+pub fn own_medium(test: &str, name: &str) -> Option<PathBuf> {
+    let medium = medium(test, name);
+    let named = std::env::var_os("P9IMG_TEST_MEDIA");
+    assert!(medium.is_some() || named.is_none(), "P9IMG_TEST_MEDIA is {named:?}, in which there is no {name}");
+    medium
+}
+
 /// A file of a medium, if it is there.
 ///
 /// # Panics

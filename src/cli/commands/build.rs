@@ -5,6 +5,7 @@ use crate::cli::shared_args::{GlobalArgs, Overrides};
 use crate::cli::{Outcome, Usage, say};
 use crate::count;
 use crate::ops::{self, BuildOutcome, BuildRequest, Compared, Reporter as _};
+use crate::size;
 use std::num::NonZeroUsize;
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +65,7 @@ fn report(cli: &GlobalArgs, args: &Args, outcome: &BuildOutcome) -> anyhow::Resu
     }
     let mut kept = 0;
     for r in reports {
-        say::line(format_args!("{}  {:>10}  {}", r.sha256, say::size(r.len), r.path.display()))?;
+        say::line(format_args!("{}  {:>10}  {}", r.sha256, size::even(r.len), r.path.display()))?;
         if r.kept {
             kept += 1;
             if cli.verbose > 0 {
@@ -79,7 +80,7 @@ fn report(cli: &GlobalArgs, args: &Args, outcome: &BuildOutcome) -> anyhow::Resu
                 "  {} of 64 KiB, {} ({percent:.1}%) reused from an earlier node, {} stored",
                 count::of(r.clusters, "cluster"),
                 r.shared_clusters,
-                say::size(r.stored_bytes)
+                size::even(r.stored_bytes)
             ))?;
         }
         if let Some(note) = &r.note {

@@ -1,6 +1,6 @@
 //! `p9img cat`: the bytes of a file, or of a partition without a file system.
 
-use crate::cli::image::{self, Place};
+use crate::cli::image::{self, ImagePath};
 use crate::cli::{Outcome, Usage, say};
 use crate::fs::FileSystem;
 use crate::read_at::ReadAt;
@@ -18,14 +18,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     match image::open(&args.place)? {
-        Place::Disk { partition: None, .. } | Place::Whole { path: None, .. } => {
+        ImagePath::Disk { partition: None, .. } | ImagePath::Whole { path: None, .. } => {
             return Err(Usage(format!("{} names no file: give IMAGE:PARTITION:PATH", args.place)).into());
         }
-        Place::Disk { disk, partition: Some(name), path: None } => raw(&*image::partition(&disk, &name)?)?,
-        Place::Disk { disk, partition: Some(name), path: Some(path) } => {
+        ImagePath::Disk { disk, partition: Some(name), path: None } => raw(&*image::partition(&disk, &name)?)?,
+        ImagePath::Disk { disk, partition: Some(name), path: Some(path) } => {
             file(&*image::open_partition(&disk, &name)?, &path)?;
         }
-        Place::Whole { fs, path: Some(path), .. } => file(&*fs, &path)?,
+        ImagePath::Whole { fs, path: Some(path), .. } => file(&*fs, &path)?,
     }
     Ok(Outcome::Good)
 }

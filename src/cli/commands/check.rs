@@ -2,7 +2,7 @@
 
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
+use crate::cli::{Outcome, advice, say};
 use crate::count;
 use crate::lab::Lab;
 use crate::lab::mistakes::{Kind, Mistakes, Problem};
@@ -39,6 +39,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
             Ok(Outcome::Good)
         }
         Err(mistakes) => {
+            let mistakes = advice::advised(&mistakes);
             if args.json {
                 say::json(&mistakes)?;
             } else {

@@ -1,6 +1,6 @@
 //! `p9img diff`: differences between two images, media, manifests, or places in them.
 
-use crate::cli::image::{self, Place};
+use crate::cli::image::{self, ImagePath};
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, Usage, say};
 use crate::diff::{self, Budget, Compared, Difference, Image};
@@ -136,15 +136,15 @@ fn open(place: &str) -> anyhow::Result<Side> {
         };
     }
     Ok(match image::open(place)? {
-        Place::Disk { disk, partition: Some(name), path: None } => {
+        ImagePath::Disk { disk, partition: Some(name), path: None } => {
             let lba = disk.find(&name).ok().map(crate::disk::PartInfo::lba);
             let bytes = image::partition(&disk, &name)?;
             Side::Partition(name, diff::Side { bytes, lba, disk: Some(Arc::new(disk)) })
         }
-        Place::Disk { disk, partition: Some(name), path: Some(path) } => {
+        ImagePath::Disk { disk, partition: Some(name), path: Some(path) } => {
             Side::Files(Files { fs: image::open_partition(&disk, &name)?, path, len: disk.len() })
         }
-        Place::Disk { disk, .. } => Side::Image(Image::open(Arc::clone(disk.source()))?),
-        Place::Whole { fs, path, len } => Side::Files(Files { fs, path: path.unwrap_or_default(), len }),
+        ImagePath::Disk { disk, .. } => Side::Image(Image::open(Arc::clone(disk.source()))?),
+        ImagePath::Whole { fs, path, len } => Side::Files(Files { fs, path: path.unwrap_or_default(), len }),
     })
 }

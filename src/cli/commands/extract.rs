@@ -1,7 +1,7 @@
 //! `p9img extract`: files out of an image, all of them or none.
 
 use crate::cli::commands::cat;
-use crate::cli::image::{self, Place};
+use crate::cli::image::{self, ImagePath};
 use crate::cli::progress::Spinner;
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, Usage, interrupt, say};
@@ -33,11 +33,13 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         return Err(Usage(format!("{} exists already: extract needs a new path", dest.display())).into());
     }
     let (fs, path, len): (Box<dyn FileSystem>, _, _) = match image::open(&args.place)? {
-        Place::Disk { partition: None, .. } => {
+        ImagePath::Disk { partition: None, .. } => {
             return Err(Usage(format!("{} names no file system: give IMAGE:PARTITION", args.place)).into());
         }
-        Place::Disk { disk, partition: Some(name), path } => (image::open_partition(&disk, &name)?, path, disk.len()),
-        Place::Whole { fs, path, len } => (fs, path, len),
+        ImagePath::Disk { disk, partition: Some(name), path } => {
+            (image::open_partition(&disk, &name)?, path, disk.len())
+        }
+        ImagePath::Whole { fs, path, len } => (fs, path, len),
     };
     let path = path.unwrap_or_default();
     let (_, node) = image::find(&*fs, &path).with_context(|| format!("Cannot extract {}", args.place))?;
@@ -152,45 +154,25 @@ fn check_name(name: &[u8]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::Finding;
     use crate::fs::TreeFs;
     use crate::modes::testing::without;
     use crate::tree::{Content, EntryId, Meta, Mode, Tree};
     use rustix::io::Errno;
-    use std::io;
 
     /// A directory with one file.
-    struct Small;
-
-    impl FileSystem for Small {
-        fn kind(&self) -> &'static str {
-            "small"
-        }
-        fn root(&self) -> io::Result<Node> {
-            let meta = Meta::new(Mode::dir(0o755), "sys", "sys", 0);
-            Ok(Node { name: Vec::new(), meta, len: 0, qid: None, handle: [1, 0, 0, 0] })
-        }
-        fn children(&self, dir: &Node) -> io::Result<Vec<Node>> {
-            let meta = Meta::new(Mode::file(0o640), "sys", "sys", 7);
-            Ok(vec![Node { name: b"f".to_vec(), meta, len: 0, handle: [2, 0, 0, 0], ..dir.clone() }])
-        }
-        fn read(&self, _: &Node, _: u64, _: &mut [u8]) -> io::Result<usize> {
-            Ok(0)
-        }
-        fn check(&self, _: &mut dyn FnMut(Finding)) -> io::Result<()> {
-            Ok(())
-        }
-        fn dump(&self, _: &mut dyn io::Write) -> io::Result<()> {
-            Ok(())
-        }
+    fn small() -> TreeFs {
+        let mut tree = Tree::new(Meta::new(Mode::dir(0o755), "sys", "sys", 0));
+        tree.push(EntryId::ROOT, b"f", Meta::new(Mode::file(0o640), "sys", "sys", 7), Some(Content::bytes(*b"")));
+        TreeFs::new(Arc::new(tree))
     }
 
     #[test]
     fn where_modes_do_not_stick_files_are_extracted_all_the_same() {
         let dir = tempfile::tempdir().unwrap();
+        let fs = small();
         let extract = |name: &str| {
-            let mut copy = Copy { fs: &Small, files: 0, renamed: None, left: 1, modeless: 0, stop: Arc::default() };
-            copy.all(&Small.root().unwrap(), &dir.path().join(name)).unwrap();
+            let mut copy = Copy { fs: &fs, files: 0, renamed: None, left: 1, modeless: 0, stop: Arc::default() };
+            copy.all(&fs.root().unwrap(), &dir.path().join(name)).unwrap();
             assert!(dir.path().join(name).join("f").is_file());
             (copy.files, copy.modeless)
         };
@@ -203,8 +185,9 @@ mod tests {
         use std::io::Write as _;
         let dir = tempfile::tempdir().unwrap();
         let stop = Arc::new(AtomicBool::new(true));
-        let mut copy = Copy { fs: &Small, files: 0, renamed: None, left: 1, modeless: 0, stop: stop.clone() };
-        let said = copy.all(&Small.root().unwrap(), &dir.path().join("x")).unwrap_err();
+        let fs = small();
+        let mut copy = Copy { fs: &fs, files: 0, renamed: None, left: 1, modeless: 0, stop: stop.clone() };
+        let said = copy.all(&fs.root().unwrap(), &dir.path().join("x")).unwrap_err();
         assert!(said.to_string().contains("Interrupted"), "{said}");
         assert_eq!(copy.files, 0);
         let file = File::create(dir.path().join("f")).unwrap();

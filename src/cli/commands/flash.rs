@@ -8,6 +8,7 @@ use crate::count;
 use crate::flash::{Device, Facts, FlashError, Phase, flash};
 use crate::ops::{self, Watched};
 use crate::read_at::ReadAt;
+use crate::size;
 use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     match result {
         Ok(()) => {
             if !cli.quiet {
-                let size = say::size(image.len());
+                let size = size::even(image.len());
                 say::line(format_args!("{size} of {} written to {} and read back", args.node, args.device.display()))?;
             }
             Ok(Outcome::Good)
@@ -76,11 +77,11 @@ fn show(card: &Facts) -> anyhow::Result<()> {
     say::line(format_args!(
         "{}: {model}, {} ({bytes}){fixed}",
         card.path.display(),
-        say::size(bytes),
+        size::even(bytes),
         bytes = count::of(bytes, "byte")
     ))?;
     for (name, len) in &card.partitions {
-        say::line(format_args!("  {name}  {}", say::size(*len)))?;
+        say::line(format_args!("  {name}  {}", size::even(*len)))?;
     }
     if card.partitions.is_empty() {
         say::line(format_args!("  no partitions"))?;

@@ -1,7 +1,7 @@
 //! `p9img fsck`: partition tables and file systems, checked.
 
 use crate::artifact::{self, Layers};
-use crate::cli::image::{self, Place};
+use crate::cli::image::{self, ImagePath};
 use crate::cli::progress::Spinner;
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, say};
@@ -39,11 +39,11 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         run.container(layers, &place)?;
     }
     match place {
-        Place::Whole { fs, len, .. } => run.file_system("image", &*fs, len)?,
-        Place::Disk { disk, partition: Some(name), .. } => {
+        ImagePath::Whole { fs, len, .. } => run.file_system("image", &*fs, len)?,
+        ImagePath::Disk { disk, partition: Some(name), .. } => {
             run.file_system(&name, &*image::open_partition(&disk, &name)?, disk.len())?
         }
-        Place::Disk { disk, partition: None, .. } => {
+        ImagePath::Disk { disk, partition: None, .. } => {
             let mut found = Vec::new();
             disk.check(&mut |f| found.push(f)).context("Cannot check the partition tables")?;
             for finding in found {
@@ -98,13 +98,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Checks the container of the disk, and reads it.
-    fn container(&mut self, layers: &Layers, place: &Place) -> anyhow::Result<()> {
+    fn container(&mut self, layers: &Layers, place: &ImagePath) -> anyhow::Result<()> {
         let spinner = Spinner::new(self.cli.quiet, "Checking the image".into());
         let (mut found, mut read) = (Vec::new(), 0);
         layers.check(self.args.data, &mut |f| found.push(f)).context("Cannot check the image")?;
         if self.args.data {
             let range = match place {
-                Place::Disk { disk, partition: Some(name), .. } => {
+                ImagePath::Disk { disk, partition: Some(name), .. } => {
                     disk.find(name).ok().map(|p| Extent { offset: p.start, len: p.end() - p.start })
                 }
                 _ => Some(Extent { offset: 0, len: layers.disk.len() }),

@@ -1,6 +1,6 @@
 //! `p9img ls`: partitions or files.
 
-use crate::cli::image::{self, Place};
+use crate::cli::image::{self, ImagePath};
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, say};
 use crate::disk::DiskImage;
@@ -29,12 +29,12 @@ pub struct Args {
 
 pub fn run(_cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     match image::open(&args.place)? {
-        Place::Disk { disk, partition: None, .. } => partitions(&disk, args)?,
-        Place::Disk { disk, partition: Some(name), path } => {
+        ImagePath::Disk { disk, partition: None, .. } => partitions(&disk, args)?,
+        ImagePath::Disk { disk, partition: Some(name), path } => {
             let fs = image::open_partition(&disk, &name)?;
             files(&*fs, path.as_deref().unwrap_or(""), args)?;
         }
-        Place::Whole { fs, path, .. } => files(&*fs, path.as_deref().unwrap_or(""), args)?,
+        ImagePath::Whole { fs, path, .. } => files(&*fs, path.as_deref().unwrap_or(""), args)?,
     }
     Ok(Outcome::Good)
 }

@@ -6,6 +6,7 @@ use crate::cli::shared_args::{GlobalArgs, Overrides};
 use crate::cli::{Outcome, say};
 use crate::count;
 use crate::ops;
+use crate::size;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -54,16 +55,16 @@ fn show_node(cli: &GlobalArgs, n: &NodePlan) -> anyhow::Result<()> {
             p.name,
             p.start,
             p.end,
-            say::size(p.len())
+            size::even(p.len())
         ))?;
     }
     for p in &n.layout.parts {
         let note = if p.name == n.root {
-            format!("  {} in use, {} files and folders", say::size(n.used), n.entries)
+            format!("  {} in use, {} files and folders", size::even(n.used), n.entries)
         } else {
             String::new()
         };
-        say::line(format_args!("  {:<8} {:>10}..{:<10} {:>10}{note}", p.name, p.start, p.end, say::size(p.len())))?;
+        say::line(format_args!("  {:<8} {:>10}..{:<10} {:>10}{note}", p.name, p.start, p.end, size::even(p.len())))?;
     }
     if cli.verbose == 0 {
         say::line(format_args!("  {} of its roles (-v lists them)", count::of(n.files.len(), "file")))?;

@@ -1,15 +1,15 @@
 //! `p9img up`: starts the lab.
 
+use super::status;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
 use crate::cli::{Outcome, interrupt, running, say};
-use crate::guest::drawterm::{Installed, Login, Server};
+use crate::guest::drawterm::Login;
 use crate::guest::grid::{NodeState, UpSettings, Watch};
 use crate::guest::{Accel, Firmware};
 use crate::lab::Secrets;
 use crate::ops::Reporter as _;
 use crate::ops::images::{self, Runnable};
-use crate::render::HostPorts;
 use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,11 +65,11 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     lab.grid.up(&lab.spec, &names, &settings(args), &teller)?;
     let running = running::after_up(&lab);
     if args.json {
-        say::json(&running.report())?;
+        say::json(&status::report(&running))?;
     } else if !cli.quiet {
         running.tell_notes(cli);
-        running.tell()?;
-        let logins = running.logins();
+        status::tell(&running)?;
+        let logins = status::logins(&running);
         if !logins.is_empty() {
             let steps = first_steps(&cli.lab, &lab.spec.user, &logins);
             say::line(format_args!(""))?;
@@ -214,24 +214,6 @@ impl Watch for Teller {
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
-}
-
-/// Way to log in to a node from this host, and the authentication server.
-pub fn login(ports: &HostPorts, node: &str) -> Option<(Login, Server)> {
-    let own = ports.get(node)?;
-    let login = match own.get("cpu") {
-        Some(cpu) => Login::Cpu(*cpu),
-        None => Login::Rcpu(*own.get("rcpu")?),
-    };
-    let server = ports.values().find(|p| p.contains_key("auth"))?;
-    Some((login, Server { auth: *server.get("auth")?, secstore: server.get("secstore").copied() }))
-}
-
-/// The command that logs `user` in to a node from this host, whose ports lead
-/// to the nodes.
-pub fn drawterm(installed: &Installed, all: &HostPorts, user: &str, node: &str) -> Option<String> {
-    let (login, server) = login(all, node)?;
-    Some(installed.command(login, server, user))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::{facts, parse};
 use crate::lab::{KEYS, Lab, template, units};
+use crate::size;
 use proptest::prelude::*;
 
 fn judge(text: &str) {
@@ -114,7 +115,7 @@ proptest! {
     #[test]
     fn sizes_are_read_as_they_are_shown(bytes: u64, shift in 0..64u32) {
         let bytes = bytes >> shift;
-        prop_assert_eq!(units::size(&units::show_size(bytes)), Ok(bytes));
+        prop_assert_eq!(units::size(&size::exact(bytes)), Ok(bytes));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use super::{facts, parse};
+use crate::cli::advice;
 use crate::lab::Lab;
-use crate::lab::mistakes::Kind;
+use crate::lab::mistakes::{Kind, Remedy};
 
 /// Labs that are wrong, each with its report. A case that has no [lab] or no
 /// node, and is not about that, gets them after its own lines.
@@ -28,7 +29,8 @@ fn reports_are_exact() {
         let text = format!("{}\n", text.trim_end_matches('\n'));
         let report = match parse(&whole(title, &text)) {
             Ok(_) => "nothing is wrong".into(),
-            Err(mistakes) => mistakes.render(false),
+            // The command line adds its commands to some of them.
+            Err(mistakes) => advice::advised(&mistakes).render(false),
         };
         // Lines of the frame end in a blank where a line of the file is empty.
         let report: String = report.lines().map(|line| format!("{}\n", line.trim_end())).collect();
@@ -98,7 +100,7 @@ fn files_that_cannot_be_read_say_why() {
     let load = |path: &std::path::Path| Lab::load(path, &facts()).unwrap_err();
     let missing = load(&path);
     assert_eq!(missing.mistakes[0].kind, Kind::File);
-    assert!(missing.to_string().contains("`p9img init` writes one"), "{missing}");
+    assert_eq!((missing.mistakes[0].help.as_deref(), missing.mistakes[0].remedy), (None, Some(Remedy::OtherFile)));
     assert!(load(dir.path()).to_string().contains("cannot be read"));
     std::fs::write(&path, b"[lab]\nname = \"\xFF\"\n").unwrap();
     assert!(load(&path).to_string().contains("not UTF-8 text: byte 0xff in line 2"));

@@ -10,6 +10,7 @@ use crate::hex::hex;
 use crate::media::Digest;
 use crate::media::store::Store;
 use crate::read_at::ReadAt;
+use crate::stop;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, Metadata};
 use std::io::{self, Write as _};
@@ -30,7 +31,7 @@ const CHUNK: u64 = 1 << 20;
 /// The digest of `file`, whose path and metadata are given.
 ///
 /// # Errors
-/// Fails when it cannot be read.
+/// Fails when it cannot be read, or the user interrupts.
 pub fn digest(store: &Store, path: &Path, meta: &Metadata, file: &dyn ReadAt) -> io::Result<Digest> {
     let real = path.canonicalize()?;
     let folder = store.root().join(FOLDER);
@@ -75,6 +76,7 @@ fn compute(file: &dyn ReadAt) -> io::Result<Digest> {
     let mut buf = vec![0; file.len().min(CHUNK) as usize];
     let mut at = 0;
     while at < file.len() {
+        stop::go_on()?;
         let n = (file.len() - at).min(CHUNK) as usize;
         file.read_at(at, &mut buf[..n])?;
         hash.update(&buf[..n]);

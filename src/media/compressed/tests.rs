@@ -31,12 +31,12 @@ fn sample(len: u32) -> Vec<u8> {
     (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-struct Place {
+struct Scratch {
     dir: tempfile::TempDir,
     store: Store,
 }
 
-impl Place {
+impl Scratch {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path().join("store"));
@@ -72,16 +72,16 @@ impl Place {
 fn every_compression_alone_doubled_and_of_several_streams() {
     let bytes = sample(300_000);
     for one in ALL {
-        let place = Place::new();
-        assert_eq!(place.open(&packed(one, &bytes)).unwrap(), bytes, "{one:?}");
-        assert_eq!(place.open(&packed(one, &bytes)).unwrap(), bytes, "{one:?} again");
-        assert_eq!(place.entries(), 1, "{one:?}");
+        let scratch = Scratch::new();
+        assert_eq!(scratch.open(&packed(one, &bytes)).unwrap(), bytes, "{one:?}");
+        assert_eq!(scratch.open(&packed(one, &bytes)).unwrap(), bytes, "{one:?} again");
+        assert_eq!(scratch.entries(), 1, "{one:?}");
         let twice = [packed(one, &bytes[..1000]), packed(one, b""), packed(one, &bytes[1000..])].concat();
-        assert_eq!(place.open(&twice).unwrap(), bytes, "{one:?}: three streams");
+        assert_eq!(scratch.open(&twice).unwrap(), bytes, "{one:?}: three streams");
         for other in ALL {
-            assert_eq!(place.open(&packed(other, &packed(one, &bytes))).unwrap(), bytes, "{other:?} {one:?}");
+            assert_eq!(scratch.open(&packed(other, &packed(one, &bytes))).unwrap(), bytes, "{other:?} {one:?}");
         }
-        assert_eq!(place.open(&packed(one, b"")).unwrap(), b"", "{one:?}: nothing");
+        assert_eq!(scratch.open(&packed(one, b"")).unwrap(), b"", "{one:?}: nothing");
     }
 }
 
@@ -89,13 +89,13 @@ fn every_compression_alone_doubled_and_of_several_streams() {
 fn damage_gives_one_error_and_leaves_nothing() {
     let bytes = sample(100_000);
     for one in ALL {
-        let place = Place::new();
+        let scratch = Scratch::new();
         let good = packed(one, &bytes);
         let refused = |bad: &[u8], what: &str| {
-            let e = place.open(bad).unwrap_err();
+            let e = scratch.open(bad).unwrap_err();
             assert!(matches!(&e, MediumError::Compressed { .. }), "{one:?} {what}: {e}");
             assert!(e.to_string().contains(one.name()), "{e}");
-            assert_eq!(place.entries(), 0, "{one:?} {what}");
+            assert_eq!(scratch.entries(), 0, "{one:?} {what}");
         };
         for cut in [START, 20, good.len() / 2, good.len() - 9, good.len() - 1] {
             refused(&good[..cut], &format!("cut at {cut}"));
@@ -105,43 +105,44 @@ fn damage_gives_one_error_and_leaves_nothing() {
             bad[at] ^= 0x10;
             refused(&bad, &format!("changed at {at}"));
         }
-        let e = place.open(&[&good[..], &[0; 8192], b"something else behind it"].concat()).unwrap_err();
+        let e = scratch.open(&[&good[..], &[0; 8192], b"something else behind it"].concat()).unwrap_err();
         let said = format!("{} bytes follow the end of the {} data", 8192 + 24, one.name());
         assert!(e.to_string().starts_with(&said) && matches!(e, MediumError::Trailing { .. }), "{e}");
-        assert_eq!(place.entries(), 0, "{one:?} rubbish at the end");
-        assert_eq!(place.open(&[&good[..], &[0; 8192]].concat()).unwrap(), bytes, "{one:?}: padding");
+        assert_eq!(scratch.entries(), 0, "{one:?} rubbish at the end");
+        assert_eq!(scratch.open(&[&good[..], &[0; 8192]].concat()).unwrap(), bytes, "{one:?}: padding");
     }
 }
 
 #[test]
 fn what_grows_without_bound_is_refused() {
     // Gzip inside gzip, one more than anybody needs.
-    let place = Place::new();
+    let scratch = Scratch::new();
     let nested = (0..=MAX_LAYERS).fold(sample(100), |bytes, _| packed(Compression::Gzip, &bytes));
-    assert!(matches!(place.open(&nested).unwrap_err(), MediumError::Layers { .. }));
+    assert!(matches!(scratch.open(&nested).unwrap_err(), MediumError::Layers { .. }));
 
     // Streams one after another that become a byte too many.
-    let place = Place::new();
+    let scratch = Scratch::new();
     for one in ALL {
         let bomb = packed(one, &vec![0; 1 << 20]).repeat(3);
-        let unpacked =
-            |most| place.store.derived("bomb", |out| unpack(one, &bomb, out, Path::new("bomb"), &place.store, most));
+        let unpacked = |most| {
+            scratch.store.derived("bomb", |out| unpack(one, &bomb, out, Path::new("bomb"), &scratch.store, most))
+        };
         assert!(matches!(unpacked((3 << 20) - 1), Err(MediumError::Bomb { .. })), "{one:?}");
-        assert_eq!(place.entries(), 0);
+        assert_eq!(scratch.entries(), 0);
         assert_eq!(unpacked(3 << 20).unwrap().len(), 3 << 20);
-        place.store.remove(&super::super::store::Name::derived("bomb")).unwrap();
+        scratch.store.remove(&super::super::store::Name::derived("bomb")).unwrap();
     }
     assert_eq!((most(1), most(10 << 20), most(u64::MAX)), (SMALL, 10_000 << 20, MAX_LEN));
 }
 
 #[test]
 fn a_store_is_needed_and_damage_to_it_healed() {
-    let place = Place::new();
+    let scratch = Scratch::new();
     let bytes = sample(3 << 20);
-    let path = place.file(&packed(Compression::Xz, &bytes));
+    let path = scratch.file(&packed(Compression::Xz, &bytes));
     assert!(matches!(Source::open(&path, None), Err(MediumError::NoCache { .. })));
-    assert_eq!(place.open(&packed(Compression::Xz, &bytes)).unwrap(), bytes);
-    let entry = place.store.entries().unwrap()[0].path.clone();
+    assert_eq!(scratch.open(&packed(Compression::Xz, &bytes)).unwrap(), bytes);
+    let entry = scratch.store.entries().unwrap()[0].path.clone();
     fs::File::options().write(true).open(&entry).unwrap().set_len(1000).unwrap();
-    assert_eq!(place.open(&packed(Compression::Xz, &bytes)).unwrap(), bytes);
+    assert_eq!(scratch.open(&packed(Compression::Xz, &bytes)).unwrap(), bytes);
 }

@@ -6,6 +6,7 @@
 use super::GitError;
 use super::id::Sum;
 use super::own::Own;
+use crate::stop;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -62,6 +63,7 @@ impl Objects {
         let mut sum = Sum::new(id, kind, len);
         let mut left = len;
         while left > 0 {
+            stop::go_on()?;
             let bytes = self.bytes.answer.fill_buf()?;
             let n = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             if n == 0 {

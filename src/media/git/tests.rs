@@ -8,24 +8,24 @@ use std::process::Command;
 
 const FILES: [&str; 6] = ["386/9load", "386/pbslba", "386/mbr", "rc/bin/cpurc", "sys/big", "lib/other"];
 
-struct Place {
+struct Scratch {
     dir: tempfile::TempDir,
     store: Store,
 }
 
-impl Place {
+impl Scratch {
     /// A bare repository with the files that mark 9legacy; none if
     /// there is no git.
     fn new(test: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let place = Self { store: Store::at(dir.path().join("store")), dir };
+        let scratch = Self { store: Store::at(dir.path().join("store")), dir };
         if Command::new("git").arg("--version").output().is_err() {
             let required = p9img_test::tools::required();
             assert!(!required, "git is required but not installed");
             skipped(format_args!("{test}: no git"));
             return None;
         }
-        let work = place.dir.path().join("work");
+        let work = scratch.dir.path().join("work");
         for path in FILES {
             fs::create_dir_all(work.join(path).parent().unwrap()).unwrap();
             fs::write(work.join(path), path.repeat(1000)).unwrap();
@@ -34,25 +34,25 @@ impl Place {
         std::os::unix::fs::symlink("rc/bin", work.join("bin")).unwrap();
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(work.join("rc/bin/cpurc"), executable).unwrap();
-        place.git(&["init", "-q", "work"]);
-        place.git(&["-C", "work", "add", "."]);
+        scratch.git(&["init", "-q", "work"]);
+        scratch.git(&["-C", "work", "add", "."]);
         let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
-        place.git(&[&["-C", "work"], &who[..], &["commit", "-q", "-m", "one"]].concat());
-        place.git(&["clone", "-q", "--bare", "work", "bare"]);
+        scratch.git(&[&["-C", "work"], &who[..], &["commit", "-q", "-m", "one"]].concat());
+        scratch.git(&["clone", "-q", "--bare", "work", "bare"]);
         // As files of their own, so that a test can take some away.
-        let pack = fs::read_dir(place.bare().join("objects/pack")).unwrap().map(|e| e.unwrap().path());
+        let pack = fs::read_dir(scratch.bare().join("objects/pack")).unwrap().map(|e| e.unwrap().path());
         let packs: Vec<_> = pack.filter(|p| p.extension().is_some_and(|e| e == "pack")).collect();
         for pack in packs {
-            let moved = place.dir.path().join("moved.pack");
+            let moved = scratch.dir.path().join("moved.pack");
             fs::rename(pack, &moved).unwrap();
             let unpack = Command::new("git")
                 .args(["--git-dir=bare", "unpack-objects", "-q"])
                 .stdin(fs::File::open(moved).unwrap())
-                .current_dir(place.dir.path())
+                .current_dir(scratch.dir.path())
                 .status();
             assert!(unpack.unwrap().success());
         }
-        Some(place)
+        Some(scratch)
     }
 
     fn git(&self, args: &[&str]) -> String {
@@ -95,9 +95,9 @@ impl Place {
 
 #[test]
 fn a_bare_repository_is_the_folder_that_it_checks_out() {
-    let Some(place) = Place::new("a_bare_repository_is_the_folder_that_it_checks_out") else { return };
-    let bare = place.open().unwrap();
-    let folder = Medium::open("test", &place.dir.path().join("work"), 99, None).unwrap();
+    let Some(scratch) = Scratch::new("a_bare_repository_is_the_folder_that_it_checks_out") else { return };
+    let bare = scratch.open().unwrap();
+    let folder = Medium::open("test", &scratch.dir.path().join("work"), 99, None).unwrap();
     assert_eq!(bare.tree.paths(), folder.tree.paths());
     for (a, b) in bare.tree.entries().iter().zip(folder.tree.entries()) {
         assert_eq!((&a.name, &a.meta), (&b.name, &b.meta));
@@ -106,45 +106,47 @@ fn a_bare_repository_is_the_folder_that_it_checks_out() {
     }
     assert_eq!((bare.metadata_source, bare.notes), (folder.metadata_source, folder.notes));
     // What was read once is not asked for again.
-    fs::remove_file(place.blob("sys/big")).unwrap();
-    let again = place.open().unwrap();
+    fs::remove_file(scratch.blob("sys/big")).unwrap();
+    let again = scratch.open().unwrap();
     assert!(again.tree.find(b"sys/big").is_some() && again.notes.is_empty());
 }
 
 #[test]
 fn missing_blobs_are_left_out_and_named_unless_nodes_start_with_them() {
-    let Some(place) = Place::new("missing_blobs_are_left_out_and_named_unless_nodes_start_with_them") else { return };
-    let (blob, kept) = (place.blob("sys/big"), place.dir.path().join("kept"));
+    let Some(scratch) = Scratch::new("missing_blobs_are_left_out_and_named_unless_nodes_start_with_them") else {
+        return;
+    };
+    let (blob, kept) = (scratch.blob("sys/big"), scratch.dir.path().join("kept"));
     fs::rename(&blob, &kept).unwrap();
-    let medium = place.open().unwrap();
+    let medium = scratch.open().unwrap();
     assert!(medium.tree.find(b"sys/big").is_none() && medium.tree.find(b"lib/other").is_some());
     assert!(medium.notes.len() == 1 && medium.notes[0].contains("sys/big"), "{:?}", medium.notes);
     // It comes, and with it the file.
     fs::rename(&kept, &blob).unwrap();
-    let medium = place.open().unwrap();
+    let medium = scratch.open().unwrap();
     assert!(medium.tree.find(b"sys/big").is_some() && medium.notes.is_empty());
 
-    fs::remove_dir_all(place.store.root()).unwrap();
-    fs::remove_file(place.blob("386/mbr")).unwrap();
-    let e = place.open().unwrap_err();
+    fs::remove_dir_all(scratch.store.root()).unwrap();
+    fs::remove_file(scratch.blob("386/mbr")).unwrap();
+    let e = scratch.open().unwrap_err();
     assert!(matches!(&e, MediumError::Git { source: GitError::NoBootFile { path }, .. } if path == "386/mbr"), "{e}");
 }
 
 #[test]
 fn damage_and_what_is_no_repository_are_refused() {
-    let Some(place) = Place::new("damage_and_what_is_no_repository_are_refused") else { return };
+    let Some(scratch) = Scratch::new("damage_and_what_is_no_repository_are_refused") else { return };
     // Another blob's bytes under this one's id.
-    let (blob, other) = (place.blob("sys/big"), place.blob("lib/other"));
+    let (blob, other) = (scratch.blob("sys/big"), scratch.blob("lib/other"));
     fs::remove_file(&blob).unwrap();
     fs::copy(&other, &blob).unwrap();
-    let e = place.open().unwrap_err();
+    let e = scratch.open().unwrap_err();
     assert!(matches!(e, MediumError::Git { .. }), "{e}");
-    assert!(place.store.entries().unwrap().is_empty());
+    assert!(scratch.store.entries().unwrap().is_empty());
 
-    fs::write(place.bare().join("HEAD"), "ref: refs/heads/none\n").unwrap();
-    let e = place.open().unwrap_err();
+    fs::write(scratch.bare().join("HEAD"), "ref: refs/heads/none\n").unwrap();
+    let e = scratch.open().unwrap_err();
     assert!(matches!(e, MediumError::Git { source: GitError::NoCommit { .. }, .. }), "{e}");
-    assert!(matches!(Medium::open("test", &place.bare(), 99, None), Err(MediumError::NoCache { .. })));
+    assert!(matches!(Medium::open("test", &scratch.bare(), 99, None), Err(MediumError::NoCache { .. })));
 }
 
 /// Writes an object under a name, which need not be its own.
@@ -158,26 +160,26 @@ fn write_object(at: &Path, kind: &str, bytes: &[u8]) {
 
 #[test]
 fn an_object_under_the_name_of_another_is_refused_and_nothing_of_it_is_kept() {
-    let Some(place) = Place::new("an_object_under_the_name_of_another_is_refused_and_nothing_of_it_is_kept") else {
+    let Some(scratch) = Scratch::new("an_object_under_the_name_of_another_is_refused_and_nothing_of_it_is_kept") else {
         return;
     };
     let forged = |name: &str, kind: &'static str, bytes: &[u8]| {
-        let (at, kept, id) = (place.object(name), place.dir.path().join("kept"), place.id(name));
+        let (at, kept, id) = (scratch.object(name), scratch.dir.path().join("kept"), scratch.id(name));
         fs::rename(&at, &kept).unwrap();
         write_object(&at, kind, bytes);
-        let e = place.refused();
+        let e = scratch.refused();
         assert!(matches!(&e, GitError::Damaged { kind: of, id: found } if *of == kind && *found == id), "{name}: {e}");
-        assert!(place.store.entries().unwrap().is_empty(), "{name}");
+        assert!(scratch.store.entries().unwrap().is_empty(), "{name}");
         fs::rename(&kept, &at).unwrap();
     };
     // A folder of the tree with another program in it; commit and top untouched.
-    let other = hex_bytes(&place.id("HEAD:lib/other"));
+    let other = hex_bytes(&scratch.id("HEAD:lib/other"));
     forged("HEAD:rc/bin", "tree", &[&b"100755 cpurc\0"[..], &other].concat());
-    forged("HEAD^{tree}", "tree", &[&b"40000 rc\0"[..], &hex_bytes(&place.id("HEAD:rc"))].concat());
-    forged("HEAD", "commit", format!("tree {}\n\n", place.id("HEAD:rc")).as_bytes());
+    forged("HEAD^{tree}", "tree", &[&b"40000 rc\0"[..], &hex_bytes(&scratch.id("HEAD:rc"))].concat());
+    forged("HEAD", "commit", format!("tree {}\n\n", scratch.id("HEAD:rc")).as_bytes());
     forged("HEAD:rc/bin/cpurc", "blob", b"evil");
     // The genuine one is read as it is.
-    let medium = place.open().unwrap();
+    let medium = scratch.open().unwrap();
     let cpurc = medium.tree.entry(medium.tree.find(b"rc/bin/cpurc").unwrap());
     assert_eq!(cpurc.content().unwrap().read_all().unwrap(), "rc/bin/cpurc".repeat(1000).as_bytes());
 }
@@ -188,7 +190,7 @@ fn hex_bytes(id: &str) -> Vec<u8> {
 
 #[test]
 fn a_tree_without_end_is_refused() {
-    let Some(place) = Place::new("a_tree_without_end_is_refused") else { return };
+    let Some(scratch) = Scratch::new("a_tree_without_end_is_refused") else { return };
     // Each folder holds the one before it many times: two to the power of sixty.
     let mut below = vec![];
     for level in 0..12 {
@@ -199,77 +201,77 @@ fn a_tree_without_end_is_refused() {
         let mut sum = id::Sum::new(&"0".repeat(40), "tree", text.len() as u64);
         sum.add(&text);
         let id = sum.finish().unwrap();
-        let folder = place.bare().join("objects").join(&id[..2]);
+        let folder = scratch.bare().join("objects").join(&id[..2]);
         fs::create_dir_all(&folder).unwrap();
         write_object(&folder.join(&id[2..]), "tree", &text);
         below = hex_bytes(&id);
     }
     let tree: String = below.iter().map(|b| format!("{b:02x}")).collect();
     let who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "--git-dir=bare"];
-    let commit = place.git(&[&who[..], &["commit-tree", "-m", "x", &tree]].concat());
-    fs::write(place.bare().join("HEAD"), commit).unwrap();
-    let e = place.refused();
+    let commit = scratch.git(&[&who[..], &["commit-tree", "-m", "x", &tree]].concat());
+    fs::write(scratch.bare().join("HEAD"), commit).unwrap();
+    let e = scratch.refused();
     assert!(matches!(e, GitError::Large { .. }), "{e}");
 }
 
 #[test]
 fn packs_and_packed_refs_and_sha256_are_read() {
-    let Some(place) = Place::new("packs_and_packed_refs_and_sha256_are_read") else { return };
-    let expected = place.open().unwrap().tree.paths();
+    let Some(scratch) = Scratch::new("packs_and_packed_refs_and_sha256_are_read") else { return };
+    let expected = scratch.open().unwrap().tree.paths();
     let packed = |dir: &str| {
         let git = format!("--git-dir={dir}");
-        place.git(&[&git, "repack", "-a", "-d", "-q"]);
-        place.git(&[&git, "pack-refs", "--all"]);
-        place.git(&[&git, "commit-graph", "write"]);
-        place.git(&[&git, "multi-pack-index", "write"]);
-        let path = place.dir.path().join(dir);
+        scratch.git(&[&git, "repack", "-a", "-d", "-q"]);
+        scratch.git(&[&git, "pack-refs", "--all"]);
+        scratch.git(&[&git, "commit-graph", "write"]);
+        scratch.git(&[&git, "multi-pack-index", "write"]);
+        let path = scratch.dir.path().join(dir);
         assert!(path.join("packed-refs").is_file() && fs::read_dir(path.join("objects/pack")).unwrap().count() > 2);
-        Medium::open("test", &path, 99, Some(&Store::at(place.dir.path().join(format!("store-{dir}"))))).unwrap()
+        Medium::open("test", &path, 99, Some(&Store::at(scratch.dir.path().join(format!("store-{dir}"))))).unwrap()
     };
     assert_eq!(packed("bare").tree.paths(), expected);
-    fs::remove_dir_all(place.dir.path().join("work/.git")).unwrap();
-    place.git(&["init", "-q", "--object-format=sha256", "work"]);
-    place.git(&["-C", "work", "add", "."]);
+    fs::remove_dir_all(scratch.dir.path().join("work/.git")).unwrap();
+    scratch.git(&["init", "-q", "--object-format=sha256", "work"]);
+    scratch.git(&["-C", "work", "add", "."]);
     let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
-    place.git(&[&["-C", "work"], &who[..], &["commit", "-q", "-m", "one"]].concat());
-    place.git(&["clone", "-q", "--bare", "work", "long"]);
+    scratch.git(&[&["-C", "work"], &who[..], &["commit", "-q", "-m", "one"]].concat());
+    scratch.git(&["clone", "-q", "--bare", "work", "long"]);
     assert_eq!(packed("long").tree.paths(), expected);
 }
 
 #[test]
 fn what_names_another_repository_is_refused() {
-    let Some(place) = Place::new("what_names_another_repository_is_refused") else { return };
-    let elsewhere = place.dir.path().join("work/.git");
+    let Some(scratch) = Scratch::new("what_names_another_repository_is_refused") else { return };
+    let elsewhere = scratch.dir.path().join("work/.git");
     let objects = elsewhere.join("objects").display().to_string();
     for (file, text) in [
         ("commondir", elsewhere.display().to_string()),
         ("objects/info/alternates", objects.clone()),
         ("objects/info/http-alternates", objects),
     ] {
-        let at = place.bare().join(file);
+        let at = scratch.bare().join(file);
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         fs::write(&at, format!("{text}\n")).unwrap();
-        let e = place.refused();
+        let e = scratch.refused();
         assert!(matches!(&e, GitError::Elsewhere { file: of, names } if *of == file && *names == text), "{e}");
         fs::remove_file(at).unwrap();
     }
     // What git makes for a worktree has nothing but names of others.
-    place.git(&["-C", "work", "worktree", "add", "-q", "../second"]);
-    let part = place.dir.path().join("work/.git/worktrees/second");
-    let e = Medium::open("test", &part, 99, Some(&place.store)).unwrap_err();
+    scratch.git(&["-C", "work", "worktree", "add", "-q", "../second"]);
+    let part = scratch.dir.path().join("work/.git/worktrees/second");
+    let e = Medium::open("test", &part, 99, Some(&scratch.store)).unwrap_err();
     assert!(matches!(&e, MediumError::Git { source: GitError::Elsewhere { file: "commondir", .. }, .. }), "{e}");
     // The checkout is a folder like others: its `.git` is not followed.
-    assert!(Medium::open("test", &place.dir.path().join("second"), 99, None).is_ok());
+    assert!(Medium::open("test", &scratch.dir.path().join("second"), 99, None).is_ok());
 
-    fs::create_dir(place.bare().join("reftable")).unwrap();
-    assert!(matches!(place.refused(), GitError::Reftable));
-    fs::remove_dir(place.bare().join("reftable")).unwrap();
+    fs::create_dir(scratch.bare().join("reftable")).unwrap();
+    assert!(matches!(scratch.refused(), GitError::Reftable));
+    fs::remove_dir(scratch.bare().join("reftable")).unwrap();
 
     for folder in ["objects", "refs", "objects/pack", "objects/info/../00"] {
-        let (at, kept) = (place.bare().join(folder), place.dir.path().join("kept"));
+        let (at, kept) = (scratch.bare().join(folder), scratch.dir.path().join("kept"));
         let there = fs::rename(&at, &kept).is_ok();
         std::os::unix::fs::symlink(&elsewhere, &at).unwrap();
-        let e = place.refused();
+        let e = scratch.refused();
         assert!(matches!(&e, GitError::Special { kind: "symbolic link", .. }), "{folder}: {e}");
         fs::remove_file(&at).unwrap();
         if there {
@@ -277,37 +279,37 @@ fn what_names_another_repository_is_refused() {
         }
     }
     // Objects of others' making, and refs to them, are not asked for.
-    let other = place.id("HEAD:lib/other");
-    place.git(&["--git-dir=bare", "replace", "-f", &place.id("HEAD:rc/bin/cpurc"), &other]);
-    fs::create_dir_all(place.bare().join("info")).unwrap();
-    fs::write(place.bare().join("info/grafts"), format!("{}\n", place.id("HEAD"))).unwrap();
-    fs::write(place.bare().join("shallow"), "nonsense\n").unwrap();
-    let medium = place.open().unwrap();
+    let other = scratch.id("HEAD:lib/other");
+    scratch.git(&["--git-dir=bare", "replace", "-f", &scratch.id("HEAD:rc/bin/cpurc"), &other]);
+    fs::create_dir_all(scratch.bare().join("info")).unwrap();
+    fs::write(scratch.bare().join("info/grafts"), format!("{}\n", scratch.id("HEAD"))).unwrap();
+    fs::write(scratch.bare().join("shallow"), "nonsense\n").unwrap();
+    let medium = scratch.open().unwrap();
     let cpurc = medium.tree.entry(medium.tree.find(b"rc/bin/cpurc").unwrap());
     assert_eq!(cpurc.content().unwrap().read_all().unwrap(), "rc/bin/cpurc".repeat(1000).as_bytes());
 }
 
 #[test]
 fn pipes_and_sockets_in_it_are_refused_without_waiting() {
-    let Some(place) = Place::new("pipes_and_sockets_in_it_are_refused_without_waiting") else { return };
-    let head = place.git(&["--git-dir=bare", "symbolic-ref", "HEAD"]);
-    let object = place.blob("sys/big").strip_prefix(place.bare()).unwrap().display().to_string();
+    let Some(scratch) = Scratch::new("pipes_and_sockets_in_it_are_refused_without_waiting") else { return };
+    let head = scratch.git(&["--git-dir=bare", "symbolic-ref", "HEAD"]);
+    let object = scratch.blob("sys/big").strip_prefix(scratch.bare()).unwrap().display().to_string();
     let pack = "objects/pack/pack-1.idx";
     for file in ["HEAD", &head, "packed-refs", "commondir", "objects/info/alternates", &object, pack] {
         for socket in [false, true] {
-            let (at, kept) = (place.bare().join(file), place.dir.path().join("kept"));
+            let (at, kept) = (scratch.bare().join(file), scratch.dir.path().join("kept"));
             let there = fs::rename(&at, &kept).is_ok();
             fs::create_dir_all(at.parent().unwrap()).unwrap();
             // Refs that are packed are asked for only when the file is not there.
-            let branch = place.bare().join(&head);
-            let hidden = file == "packed-refs" && fs::rename(&branch, place.dir.path().join("branch")).is_ok();
+            let branch = scratch.bare().join(&head);
+            let hidden = file == "packed-refs" && fs::rename(&branch, scratch.dir.path().join("branch")).is_ok();
             let listener = if socket {
                 Some(std::os::unix::net::UnixListener::bind(&at).unwrap())
             } else {
                 assert!(Command::new("mkfifo").arg(&at).status().unwrap().success());
                 None
             };
-            let e = place.refused();
+            let e = scratch.refused();
             let kind = if socket { "socket" } else { "named pipe" };
             assert!(
                 matches!(&e, GitError::Special { kind: found, path } if *found == kind && path.ends_with(file)),
@@ -319,13 +321,13 @@ fn pipes_and_sockets_in_it_are_refused_without_waiting() {
                 fs::rename(&kept, &at).unwrap();
             }
             if hidden {
-                fs::rename(place.dir.path().join("branch"), branch).unwrap();
+                fs::rename(scratch.dir.path().join("branch"), branch).unwrap();
             }
         }
     }
     // Nobody reads its config.
-    let config = place.bare().join("config");
+    let config = scratch.bare().join("config");
     fs::remove_file(&config).unwrap();
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
-    assert!(place.open().is_ok());
+    assert!(scratch.open().is_ok());
 }

@@ -7,9 +7,9 @@ mod pax;
 pub use header::matches;
 
 use super::directory;
+use super::listed::Listed;
 use super::listing::{Attributes, PathError};
 use super::members::Members;
-use super::open::Listed;
 use super::{MediumError, names};
 use crate::count;
 use crate::read_at::ReadAt;

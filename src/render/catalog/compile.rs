@@ -6,9 +6,9 @@ use crate::lab::Board;
 use crate::lab::words;
 use crate::render::RenderError;
 use crate::render::engine::Engine;
-use crate::render::error::suggest;
 use crate::render::schema::{CheckToml, File};
 use crate::render::source::Source;
+use crate::suggest::suggest;
 use std::path::Path;
 use toml::Spanned;
 

@@ -7,13 +7,13 @@ pub(super) use resolved::Resolved;
 
 use super::RenderError;
 use super::engine::Engine;
-use super::error::suggest;
 use super::schema::{Distribution, Kernel, Port, Role, Secret};
 use super::source::{self, Source, Sources};
 use super::systems::Systems;
 use crate::digest::FieldHasher;
 use crate::lab::words;
 use crate::lab::{Arch, Fs, Lab, Node, RoleFacts, names};
+use crate::suggest::suggest;
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;

@@ -58,3 +58,12 @@ pub(in crate::render) enum At {
     /// On the machine that runs the lab.
     Host,
 }
+
+/// Console or shell that a check runs in: one of those that [`At`] stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckSite {
+    /// On a node's console.
+    Node(String),
+    /// In a shell of this machine.
+    Host,
+}

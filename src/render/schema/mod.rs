@@ -10,6 +10,7 @@ mod distribution;
 mod files;
 mod role;
 
+pub use check::CheckSite;
 pub(super) use check::{At, CheckToml};
 pub(super) use distribution::{Boot, Distribution, Listeners, Scope};
 pub(super) use files::{Each, File, Fragment, Make};

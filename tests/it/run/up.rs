@@ -2,14 +2,13 @@
 //! error, and nothing is left running.
 
 use super::Lab;
+use p9img_test::process::has_read;
 use p9img_test::skip::skipped;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 #[test]
 fn images_that_are_missing_damaged_or_anothers() {
@@ -120,19 +119,6 @@ fn more_nodes_than_the_machine_has_memory_for() {
     let words = [&*needs, " MiB of memory, but this machine has ", "name the nodes to start"];
     lab.refuses(&["up", "--accel", "tcg", "--ports", "28300"], &words);
     assert!(!lab.path("output/run/plan9n1/disk.img").exists(), "nothing was begun");
-}
-
-/// Waits until a process has read so many bytes, or has ended.
-fn has_read(child: &mut Child, bytes: u64) {
-    for _ in 0..3000 {
-        let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
-        let read = io.lines().find_map(|l| l.strip_prefix("rchar: ")?.parse().ok()).unwrap_or(0_u64);
-        if read >= bytes || child.try_wait().unwrap().is_some() {
-            return;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    panic!("it read less than {bytes} bytes in a minute");
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub(super) const SLOTS: usize = PAYLOAD / DENTRY;
 pub(super) const DIRECT: usize = 6;
 /// Addresses in a block of pointers (`INDPERBUF`).
 pub(super) const POINTERS: usize = PAYLOAD / 8;
-/// Bytes of the field for a name; the last is zero (`NAMELEN`).
+/// Bytes of the field for a name, which an entry begins with; the last is zero
+/// (`NAMELEN`).
 pub(super) const NAME: usize = 144;
 /// Addresses in a super block or a block of the free list (`FEPERBUF`).
 pub(super) const FREES: usize = 2037;
@@ -112,6 +113,10 @@ pub(super) struct Tag {
 
 impl Tag {
     pub(super) const LEN: usize = BLOCK - PAYLOAD;
+    /// Offset of the kind in the tag.
+    pub(super) const KIND_AT: usize = 2;
+    /// Offset of the path in the tag.
+    pub(super) const PATH_AT: usize = 4;
 
     /// The tag of a whole block.
     pub(super) fn of(block: &[u8]) -> Self {
@@ -119,13 +124,13 @@ impl Tag {
     }
     /// Reads the last bytes of a block.
     pub(super) fn parse(b: &[u8]) -> Self {
-        Self { kind: Kind(get16(b, 2)), path: get64(b, 4) }
+        Self { kind: Kind(get16(b, Self::KIND_AT)), path: get64(b, Self::PATH_AT) }
     }
     /// Fills in the tag of a whole block.
     pub(super) fn write(self, block: &mut [u8]) {
-        block[PAYLOAD..PAYLOAD + 2].fill(0);
-        block[PAYLOAD + 2..PAYLOAD + 4].copy_from_slice(&self.kind.0.to_le_bytes());
-        put64(block, PAYLOAD + 4, self.path);
+        block[PAYLOAD..PAYLOAD + Self::KIND_AT].fill(0);
+        block[PAYLOAD + Self::KIND_AT..][..2].copy_from_slice(&self.kind.0.to_le_bytes());
+        put64(block, PAYLOAD + Self::PATH_AT, self.path);
     }
 }
 
@@ -179,6 +184,25 @@ impl Dentry {
     const APPEND: u16 = 0x2000;
     const EXCLUSIVE: u16 = 0x1000;
     const TEMPORARY: u16 = 0x0800;
+
+    // Offsets of the fields after the name.
+    const UID_AT: usize = NAME;
+    const GID_AT: usize = 146;
+    pub(super) const MODE_AT: usize = 148;
+    const MUID_AT: usize = 150;
+    pub(super) const QID_AT: usize = 152;
+    const VERSION_AT: usize = 160;
+    pub(super) const SIZE_AT: usize = 164;
+    const POINTERS_AT: usize = 172;
+    const ATIME_AT: usize = 252;
+    const MTIME_AT: usize = 256;
+
+    /// Offset of the pointer number `i`: [`DIRECT`] to blocks, then those to
+    /// blocks of pointers.
+    pub(super) const fn pointer_at(i: usize) -> usize {
+        Self::POINTERS_AT + 8 * i
+    }
+
     /// The bits of a mode, and of stat(5).
     const BITS: [(u16, u32); 4] =
         [(Self::DIR, DMDIR), (Self::APPEND, DMAPPEND), (Self::EXCLUSIVE, DMEXCL), (Self::TEMPORARY, DMTMP)];
@@ -189,31 +213,36 @@ impl Dentry {
         let end = b[..NAME].iter().position(|c| *c == 0).unwrap_or(NAME);
         Self {
             name: b[..end].to_vec(),
-            uid: get16(b, 144),
-            gid: get16(b, 146),
-            mode: u16::from_le_bytes(get(b, 148)),
-            muid: get16(b, 150),
-            qid: get64(b, 152),
-            version: u32::from_le_bytes(get(b, 160)),
-            size: get64(b, 164),
-            pointers: Pointers::parse(&b[172..252]),
-            atime: u32::from_le_bytes(get(b, 252)),
-            mtime: u32::from_le_bytes(get(b, 256)),
+            uid: get16(b, Self::UID_AT),
+            gid: get16(b, Self::GID_AT),
+            mode: u16::from_le_bytes(get(b, Self::MODE_AT)),
+            muid: get16(b, Self::MUID_AT),
+            qid: get64(b, Self::QID_AT),
+            version: u32::from_le_bytes(get(b, Self::VERSION_AT)),
+            size: get64(b, Self::SIZE_AT),
+            pointers: Pointers::parse(&b[Self::pointer_at(0)..Self::ATIME_AT]),
+            atime: u32::from_le_bytes(get(b, Self::ATIME_AT)),
+            mtime: u32::from_le_bytes(get(b, Self::MTIME_AT)),
         }
     }
 
     pub(super) fn write(&self) -> [u8; DENTRY] {
         let mut b = [0; DENTRY];
         b[..self.name.len()].copy_from_slice(&self.name);
-        for (at, v) in [(144, self.uid), (146, self.gid), (148, self.mode as i16), (150, self.muid)] {
+        for (at, v) in [
+            (Self::UID_AT, self.uid),
+            (Self::GID_AT, self.gid),
+            (Self::MODE_AT, self.mode as i16),
+            (Self::MUID_AT, self.muid),
+        ] {
             b[at..at + 2].copy_from_slice(&v.to_le_bytes());
         }
-        put64(&mut b, 152, self.qid);
-        b[160..164].copy_from_slice(&self.version.to_le_bytes());
-        put64(&mut b, 164, self.size);
-        self.pointers.write(&mut b[172..252]);
-        b[252..256].copy_from_slice(&self.atime.to_le_bytes());
-        b[256..260].copy_from_slice(&self.mtime.to_le_bytes());
+        put64(&mut b, Self::QID_AT, self.qid);
+        b[Self::VERSION_AT..][..4].copy_from_slice(&self.version.to_le_bytes());
+        put64(&mut b, Self::SIZE_AT, self.size);
+        self.pointers.write(&mut b[Self::pointer_at(0)..Self::ATIME_AT]);
+        b[Self::ATIME_AT..][..4].copy_from_slice(&self.atime.to_le_bytes());
+        b[Self::MTIME_AT..][..4].copy_from_slice(&self.mtime.to_le_bytes());
         b
     }
 
@@ -276,19 +305,27 @@ pub(super) struct Super {
 }
 
 impl Super {
-    const AT: usize = 8 + 8 * FREES;
+    // Offsets of the fields in the block: after a part of the free list.
+    pub(super) const FSTART_AT: usize = free_at(FREES);
+    pub(super) const FSIZE_AT: usize = Self::FSTART_AT + 8;
+    pub(super) const TFREE_AT: usize = Self::FSTART_AT + 16;
+    pub(super) const QIDGEN_AT: usize = Self::FSTART_AT + 24;
+    pub(super) const CWRADDR_AT: usize = Self::FSTART_AT + 32;
+    pub(super) const RORADDR_AT: usize = Self::FSTART_AT + 40;
+    pub(super) const LAST_AT: usize = Self::FSTART_AT + 48;
+    pub(super) const NEXT_AT: usize = Self::FSTART_AT + 56;
 
     pub(super) fn parse(block: &[u8]) -> Self {
-        let v = |i: usize| get64(block, Self::AT + 8 * i);
+        let v = |at: usize| get64(block, at);
         Self {
-            fstart: v(0),
-            fsize: v(1),
-            tfree: v(2),
-            qidgen: v(3),
-            cwraddr: v(4),
-            roraddr: v(5),
-            last: v(6),
-            next: v(7),
+            fstart: v(Self::FSTART_AT),
+            fsize: v(Self::FSIZE_AT),
+            tfree: v(Self::TFREE_AT),
+            qidgen: v(Self::QIDGEN_AT),
+            cwraddr: v(Self::CWRADDR_AT),
+            roraddr: v(Self::RORADDR_AT),
+            last: v(Self::LAST_AT),
+            next: v(Self::NEXT_AT),
         }
     }
 
@@ -297,7 +334,7 @@ impl Super {
         let mut b = free_list(free);
         let all = [self.fstart, self.fsize, self.tfree, self.qidgen, self.cwraddr, self.roraddr, self.last, self.next];
         for (i, v) in all.into_iter().enumerate() {
-            put64(&mut b, Self::AT + 8 * i, v);
+            put64(&mut b, Self::FSTART_AT + 8 * i, v);
         }
         Tag { kind: Kind::SUPER, path: SUPER_PATH }.write(&mut b);
         b
@@ -317,12 +354,18 @@ impl Super {
     }
 }
 
+/// Offset of the address number `i` in a block of the free list, or in the front of
+/// a super block. Their number is before them.
+pub(super) const fn free_at(i: usize) -> usize {
+    8 + 8 * i
+}
+
 /// A block of the free list, or the front of a super block.
 pub(super) fn free_list(free: &[u64]) -> [u8; BLOCK] {
     let mut b = [0; BLOCK];
     put64(&mut b, 0, free.len() as u64);
     for (i, a) in free.iter().take(FREES).enumerate() {
-        put64(&mut b, 8 + 8 * i, *a);
+        put64(&mut b, free_at(i), *a);
     }
     Tag { kind: Kind::FREE, path: 0 }.write(&mut b);
     b
@@ -333,7 +376,7 @@ pub(super) fn free_list(free: &[u64]) -> [u8; BLOCK] {
 pub(super) fn frees(block: &[u8]) -> Result<Vec<u64>, u64> {
     match get64(block, 0) {
         n if n > FREES as u64 => Err(n),
-        n => Ok((0..n as usize).map(|i| get64(block, 8 + 8 * i)).collect()),
+        n => Ok((0..n as usize).map(|i| get64(block, free_at(i))).collect()),
     }
 }
 
@@ -353,19 +396,31 @@ pub(super) struct Header {
 }
 
 impl Header {
+    // Offsets of the fields.
+    pub(super) const MADDR_AT: usize = 0;
+    pub(super) const MSIZE_AT: usize = 8;
+    pub(super) const CADDR_AT: usize = 16;
+    pub(super) const CSIZE_AT: usize = 24;
+    pub(super) const FSIZE_AT: usize = 32;
+    pub(super) const WSIZE_AT: usize = 40;
+    pub(super) const WMAX_AT: usize = 48;
+    pub(super) const SBADDR_AT: usize = 56;
+    pub(super) const CWRADDR_AT: usize = 64;
+    pub(super) const RORADDR_AT: usize = 72;
+
     pub(super) fn parse(block: &[u8]) -> Self {
-        let v = |i: usize| get64(block, 8 * i);
+        let v = |at: usize| get64(block, at);
         Self {
-            maddr: v(0),
-            msize: v(1),
-            caddr: v(2),
-            csize: v(3),
-            fsize: v(4),
-            wsize: v(5),
-            wmax: v(6),
-            sbaddr: v(7),
-            cwraddr: v(8),
-            roraddr: v(9),
+            maddr: v(Self::MADDR_AT),
+            msize: v(Self::MSIZE_AT),
+            caddr: v(Self::CADDR_AT),
+            csize: v(Self::CSIZE_AT),
+            fsize: v(Self::FSIZE_AT),
+            wsize: v(Self::WSIZE_AT),
+            wmax: v(Self::WMAX_AT),
+            sbaddr: v(Self::SBADDR_AT),
+            cwraddr: v(Self::CWRADDR_AT),
+            roraddr: v(Self::RORADDR_AT),
         }
     }
 
@@ -477,10 +532,16 @@ impl State {
     }
 }
 
+/// Offsets of state and address of the entry `i` in a bucket.
+pub(super) const fn entry_at(i: usize) -> (usize, usize) {
+    let at = 4 + 12 * i;
+    (at + 2, at + 4)
+}
+
 /// Entry `i` of a bucket: its state and address.
 pub(super) fn bucket_entry(bucket: &[u8], i: usize) -> (State, u64) {
-    let at = 4 + 12 * i;
-    (State(get16(bucket, at + 2)), get64(bucket, at + 4))
+    let (state, address) = entry_at(i);
+    (State(get16(bucket, state)), get64(bucket, address))
 }
 
 #[cfg(test)]
@@ -489,8 +550,8 @@ mod tests {
 
     #[test]
     fn the_structures_have_the_sizes_of_portdat_h() {
-        assert_eq!((SLOTS, POINTERS, BUCKET, Super::AT), (62, 2046, 1624, 16_304));
-        assert!(BUCKET * BUCKETS as usize <= PAYLOAD && Super::AT + 64 <= PAYLOAD);
+        assert_eq!((SLOTS, POINTERS, BUCKET, Super::FSTART_AT), (62, 2046, 1624, 16_304));
+        assert!(BUCKET * BUCKETS as usize <= PAYLOAD && Super::FSTART_AT + 64 <= PAYLOAD);
         assert_eq!((device_blocks(16_384), device_blocks(16_384 - 512), device_blocks(16_384 - 1024)), (1, 1, 0));
     }
 

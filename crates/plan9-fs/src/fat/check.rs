@@ -8,7 +8,7 @@
 
 use super::format::{ATTR_LABEL, SECTOR, short_name};
 use super::names::{Long, bad_in_long, bad_in_short, is_safe};
-use super::read::{Entry, FatFs, Link, MAX_DEPTH, Place};
+use super::read::{DirLocation, Entry, FatFs, Link, MAX_DEPTH};
 use crate::count;
 use crate::read_at::ReadAt as _;
 use crate::shared::count as counted;
@@ -129,16 +129,16 @@ impl Checker<'_> {
 
     /// Walks all directories.
     fn tree(&mut self) -> io::Result<()> {
-        let mut todo = vec![(self.fs.root_place(), String::new(), 0, 0)];
-        if let Place::Chain(start) = self.fs.root_place() {
+        let mut todo = vec![(self.fs.root_location(), String::new(), 0, 0)];
+        if let DirLocation::Chain(start) = self.fs.root_location() {
             self.chain("The root directory", start, None)?;
         }
-        while let Some((place, path, parent, depth)) = todo.pop() {
+        while let Some((location, path, parent, depth)) = todo.pop() {
             if depth > MAX_DEPTH {
                 self.say("depth", format!("Directories are nested more than {MAX_DEPTH} deep"));
                 continue;
             }
-            let (entries, lost) = match self.fs.listed(place) {
+            let (entries, lost) = match self.fs.listed(location) {
                 Ok(listed) => listed,
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                     self.say("directory", format!("Directory /{path}: {e}"));
@@ -146,7 +146,7 @@ impl Checker<'_> {
                 }
                 Err(e) => return Err(e),
             };
-            let start = if let Place::Chain(start) = place { start } else { 0 };
+            let start = if let DirLocation::Chain(start) = location { start } else { 0 };
             if path.is_empty() {
                 self.boot_files(&entries)?;
             } else {
@@ -169,7 +169,12 @@ impl Checker<'_> {
                 let whole = self.entry(e, &name)?;
                 if e.is_dir() && whole {
                     let up = if path.is_empty() { 0 } else { start };
-                    todo.push((Place::Chain(e.raw.start), name.trim_start_matches('/').to_owned(), up, depth + 1));
+                    todo.push((
+                        DirLocation::Chain(e.raw.start),
+                        name.trim_start_matches('/').to_owned(),
+                        up,
+                        depth + 1,
+                    ));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The structures of a FAT volume as text, for people.
 
 use super::format::{ATTR_LABEL, shown_name, unix_time};
-use super::read::{FatFs, MAX_DEPTH, MAX_ENTRIES, Place};
+use super::read::{DirLocation, FatFs, MAX_DEPTH, MAX_ENTRIES};
 use crate::count;
 use std::collections::BTreeSet;
 use std::io;
@@ -19,10 +19,10 @@ pub(super) fn dump(fs: &FatFs, out: &mut dyn io::Write) -> io::Result<()> {
     let mut seen = BTreeSet::new();
     // Chains that share clusters could make this walk endless.
     let mut budget = u64::from(g.clusters) * 4;
-    let mut todo = vec![(fs.root_place(), "/".to_owned(), 0)];
-    while let Some((place, path, depth)) = todo.pop() {
+    let mut todo = vec![(fs.root_location(), "/".to_owned(), 0)];
+    while let Some((location, path, depth)) = todo.pop() {
         writeln!(out, "directory {path}")?;
-        let entries = match fs.entries(place) {
+        let entries = match fs.entries(location) {
             Ok(entries) => entries,
             Err(e) => {
                 writeln!(out, "  {e}")?;
@@ -57,7 +57,7 @@ pub(super) fn dump(fs: &FatFs, out: &mut dyn io::Write) -> io::Result<()> {
                 },
             }
             if e.is_dir() && !e.is_dot() && r.attr & ATTR_LABEL == 0 && depth < MAX_DEPTH && seen.insert(r.start) {
-                todo.push((Place::Chain(r.start), format!("{path}{name}/"), depth + 1));
+                todo.push((DirLocation::Chain(r.start), format!("{path}{name}/"), depth + 1));
             }
         }
     }

@@ -184,59 +184,87 @@ pub struct BootSector {
 }
 
 impl BootSector {
+    // Offsets of the fields, named as they are.
+    pub(super) const VERSION_AT: usize = 3;
+    pub(super) const SECTSIZE_AT: usize = 11;
+    pub(super) const CLUSTSIZE_AT: usize = 13;
+    pub(super) const NRESRV_AT: usize = 14;
+    pub(super) const NFATS_AT: usize = 16;
+    pub(super) const ROOTSIZE_AT: usize = 17;
+    pub(super) const VOLSIZE_AT: usize = 19;
+    pub(super) const MEDIADESC_AT: usize = 21;
+    pub(super) const FATSIZE_AT: usize = 22;
+    pub(super) const TRKSIZE_AT: usize = 24;
+    pub(super) const NHEADS_AT: usize = 26;
+    pub(super) const NHIDDEN_AT: usize = 28;
+    pub(super) const BIGVOLSIZE_AT: usize = 32;
+    /// Offset of the extension in a volume with [`FatType::Fat12`] or [`FatType::Fat16`].
+    const EXTENSION_AT: usize = 36;
+    // Offsets of the fields that only [`FatType::Fat32`] has.
+    pub(super) const BIGFATSIZE_AT: usize = 36;
+    pub(super) const ROOTCLUST_AT: usize = 44;
+    // Offsets of the fields of the extension in other volumes.
+    const DRIVENO_AT: usize = Self::EXTENSION_AT;
+    const BOOTSIG_AT: usize = Self::EXTENSION_AT + 2;
+    pub(super) const VOLID_AT: usize = Self::EXTENSION_AT + 3;
+    const LABEL_AT: usize = Self::EXTENSION_AT + 7;
+    pub(super) const FSTYPE_AT: usize = Self::EXTENSION_AT + 18;
+    /// Offset of the signature.
+    pub(super) const SIGNED_AT: usize = 510;
+
     /// Takes the fields as they are; [`Geometry`] decides whether they make sense.
     pub fn decode(b: &[u8; SECTOR]) -> Self {
-        let fat32 = u16_at(b, 22) == 0;
-        let ext = if fat32 { 64 } else { 36 };
+        let fat32 = u16_at(b, Self::FATSIZE_AT) == 0;
+        let more = if fat32 { 64 - Self::EXTENSION_AT } else { 0 };
         Self {
             magic: b[0..3].try_into().expect("three bytes"),
-            version: b[3..11].try_into().expect("eight bytes"),
-            sectsize: u16_at(b, 11),
-            clustsize: b[13],
-            nresrv: u16_at(b, 14),
-            nfats: b[16],
-            rootsize: u16_at(b, 17),
-            volsize: u16_at(b, 19),
-            mediadesc: b[21],
-            fatsize: u16_at(b, 22),
-            trksize: u16_at(b, 24),
-            nheads: u16_at(b, 26),
-            nhidden: u32_at(b, 28),
-            bigvolsize: u32_at(b, 32),
-            bigfatsize: if fat32 { u32_at(b, 36) } else { 0 },
-            rootclust: if fat32 { u32_at(b, 44) } else { 0 },
-            driveno: b[ext],
-            bootsig: b[ext + 2],
-            volid: u32_at(b, ext + 3),
-            label: b[ext + 7..ext + 18].try_into().expect("eleven bytes"),
-            fstype: b[ext + 18..ext + 26].try_into().expect("eight bytes"),
-            signed: b[510..] == [0x55, 0xAA],
+            version: b[Self::VERSION_AT..Self::SECTSIZE_AT].try_into().expect("eight bytes"),
+            sectsize: u16_at(b, Self::SECTSIZE_AT),
+            clustsize: b[Self::CLUSTSIZE_AT],
+            nresrv: u16_at(b, Self::NRESRV_AT),
+            nfats: b[Self::NFATS_AT],
+            rootsize: u16_at(b, Self::ROOTSIZE_AT),
+            volsize: u16_at(b, Self::VOLSIZE_AT),
+            mediadesc: b[Self::MEDIADESC_AT],
+            fatsize: u16_at(b, Self::FATSIZE_AT),
+            trksize: u16_at(b, Self::TRKSIZE_AT),
+            nheads: u16_at(b, Self::NHEADS_AT),
+            nhidden: u32_at(b, Self::NHIDDEN_AT),
+            bigvolsize: u32_at(b, Self::BIGVOLSIZE_AT),
+            bigfatsize: if fat32 { u32_at(b, Self::BIGFATSIZE_AT) } else { 0 },
+            rootclust: if fat32 { u32_at(b, Self::ROOTCLUST_AT) } else { 0 },
+            driveno: b[Self::DRIVENO_AT + more],
+            bootsig: b[Self::BOOTSIG_AT + more],
+            volid: u32_at(b, Self::VOLID_AT + more),
+            label: b[Self::LABEL_AT + more..][..11].try_into().expect("eleven bytes"),
+            fstype: b[Self::FSTYPE_AT + more..][..8].try_into().expect("eight bytes"),
+            signed: b[Self::SIGNED_AT..] == [0x55, 0xAA],
         }
     }
 
     /// Writes the fields of a FAT12 or FAT16 volume; leaves all other bytes.
     pub fn encode(&self, b: &mut [u8; SECTOR]) {
         b[0..3].copy_from_slice(&self.magic);
-        b[3..11].copy_from_slice(&self.version);
-        put16(b, 11, self.sectsize);
-        b[13] = self.clustsize;
-        put16(b, 14, self.nresrv);
-        b[16] = self.nfats;
-        put16(b, 17, self.rootsize);
-        put16(b, 19, self.volsize);
-        b[21] = self.mediadesc;
-        put16(b, 22, self.fatsize);
-        put16(b, 24, self.trksize);
-        put16(b, 26, self.nheads);
-        put32(b, 28, self.nhidden);
-        put32(b, 32, self.bigvolsize);
-        b[36] = self.driveno;
-        b[38] = self.bootsig;
-        put32(b, 39, self.volid);
-        b[43..54].copy_from_slice(&self.label);
-        b[54..62].copy_from_slice(&self.fstype);
+        b[Self::VERSION_AT..][..8].copy_from_slice(&self.version);
+        put16(b, Self::SECTSIZE_AT, self.sectsize);
+        b[Self::CLUSTSIZE_AT] = self.clustsize;
+        put16(b, Self::NRESRV_AT, self.nresrv);
+        b[Self::NFATS_AT] = self.nfats;
+        put16(b, Self::ROOTSIZE_AT, self.rootsize);
+        put16(b, Self::VOLSIZE_AT, self.volsize);
+        b[Self::MEDIADESC_AT] = self.mediadesc;
+        put16(b, Self::FATSIZE_AT, self.fatsize);
+        put16(b, Self::TRKSIZE_AT, self.trksize);
+        put16(b, Self::NHEADS_AT, self.nheads);
+        put32(b, Self::NHIDDEN_AT, self.nhidden);
+        put32(b, Self::BIGVOLSIZE_AT, self.bigvolsize);
+        b[Self::DRIVENO_AT] = self.driveno;
+        b[Self::BOOTSIG_AT] = self.bootsig;
+        put32(b, Self::VOLID_AT, self.volid);
+        b[Self::LABEL_AT..][..11].copy_from_slice(&self.label);
+        b[Self::FSTYPE_AT..][..8].copy_from_slice(&self.fstype);
         if self.signed {
-            b[510..].copy_from_slice(&[0x55, 0xAA]);
+            b[Self::SIGNED_AT..].copy_from_slice(&[0x55, 0xAA]);
         }
     }
 
@@ -266,29 +294,38 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
+    // Offsets of the fields after the name.
+    pub(super) const ATTR_AT: usize = 11;
+    pub(super) const CASE_AT: usize = 12;
+    pub(super) const HIGH_START_AT: usize = 20;
+    pub(super) const TIME_AT: usize = 22;
+    pub(super) const DATE_AT: usize = 24;
+    pub(super) const START_AT: usize = 26;
+    pub(super) const LEN_AT: usize = 28;
+
     /// Takes the fields as they are.
     pub fn decode(b: &[u8; DIRENT]) -> Self {
         Self {
             name: b[..11].try_into().expect("eleven bytes"),
-            attr: b[11],
-            case: b[12],
-            time: u16_at(b, 22),
-            date: u16_at(b, 24),
-            start: u32::from(u16_at(b, 20)) << 16 | u32::from(u16_at(b, 26)),
-            len: u32_at(b, 28),
+            attr: b[Self::ATTR_AT],
+            case: b[Self::CASE_AT],
+            time: u16_at(b, Self::TIME_AT),
+            date: u16_at(b, Self::DATE_AT),
+            start: u32::from(u16_at(b, Self::HIGH_START_AT)) << 16 | u32::from(u16_at(b, Self::START_AT)),
+            len: u32_at(b, Self::LEN_AT),
         }
     }
     /// Bytes of the entry.
     pub fn encode(&self) -> [u8; DIRENT] {
         let mut b = [0; DIRENT];
         b[..11].copy_from_slice(&self.name);
-        b[11] = self.attr;
-        b[12] = self.case;
-        put16(&mut b, 20, (self.start >> 16) as u16);
-        put16(&mut b, 22, self.time);
-        put16(&mut b, 24, self.date);
-        put16(&mut b, 26, self.start as u16);
-        put32(&mut b, 28, self.len);
+        b[Self::ATTR_AT] = self.attr;
+        b[Self::CASE_AT] = self.case;
+        put16(&mut b, Self::HIGH_START_AT, (self.start >> 16) as u16);
+        put16(&mut b, Self::TIME_AT, self.time);
+        put16(&mut b, Self::DATE_AT, self.date);
+        put16(&mut b, Self::START_AT, self.start as u16);
+        put32(&mut b, Self::LEN_AT, self.len);
         b
     }
 }

@@ -115,7 +115,7 @@ impl Entry {
 
 /// Location of a directory's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum DirLocation {
     /// The fixed root directory of FAT12/16.
     Fixed,
     /// A chain that begins with this cluster.
@@ -259,26 +259,26 @@ impl FatFs {
         }
     }
 
-    pub(super) fn root_place(&self) -> Place {
+    pub(super) fn root_location(&self) -> DirLocation {
         match self.geometry.root_entries {
-            0 => Place::Chain(self.geometry.root_cluster),
-            _ => Place::Fixed,
+            0 => DirLocation::Chain(self.geometry.root_cluster),
+            _ => DirLocation::Fixed,
         }
     }
 
     /// The entries in use of a directory, in their order: names, labels, `.`
     /// and `..` alike.
-    pub(super) fn entries(&self, place: Place) -> io::Result<Vec<Entry>> {
-        self.listed(place).map(|(entries, _)| entries)
+    pub(super) fn entries(&self, location: DirLocation) -> io::Result<Vec<Entry>> {
+        self.listed(location).map(|(entries, _)| entries)
     }
 
     /// As [`FatFs::entries`], and whether there are parts of long names that are
     /// no entry's.
-    pub(super) fn listed(&self, place: Place) -> io::Result<(Vec<Entry>, bool)> {
+    pub(super) fn listed(&self, location: DirLocation) -> io::Result<(Vec<Entry>, bool)> {
         let g = &self.geometry;
-        let parts: Vec<(u64, u64)> = match place {
-            Place::Fixed => vec![(g.root_offset(), u64::from(g.root_entries) * DIRENT as u64)],
-            Place::Chain(start) => {
+        let parts: Vec<(u64, u64)> = match location {
+            DirLocation::Fixed => vec![(g.root_offset(), u64::from(g.root_entries) * DIRENT as u64)],
+            DirLocation::Chain(start) => {
                 let limit = MAX_ENTRIES * DIRENT as u64 / u64::from(g.cluster_size);
                 let runs = self.runs(start, limit.max(1) + 1)?;
                 let size = |r: &Run| u64::from(r.count) * u64::from(g.cluster_size);
@@ -358,12 +358,12 @@ impl FileSystem for FatFs {
     }
 
     fn children(&self, dir: &Node) -> io::Result<Vec<Node>> {
-        let place = match dir.handle {
-            [ROOT, ..] => self.root_place(),
-            [start, 1, ..] => Place::Chain(u32::try_from(start).unwrap_or(0)),
+        let location = match dir.handle {
+            [ROOT, ..] => self.root_location(),
+            [start, 1, ..] => DirLocation::Chain(u32::try_from(start).unwrap_or(0)),
             _ => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
         };
-        let listed = self.entries(place)?.into_iter().filter(|e| e.raw.attr & ATTR_LABEL == 0 && !e.is_dot());
+        let listed = self.entries(location)?.into_iter().filter(|e| e.raw.attr & ATTR_LABEL == 0 && !e.is_dot());
         let mut out =
             listed.map(|e| self.node(e, dir.handle[2].saturating_add(1))).collect::<io::Result<Vec<Node>>>()?;
         out.sort_by(|a, b| a.name.cmp(&b.name));

@@ -5,7 +5,7 @@
 //! `start`; the made blocks follow them. The tag of the `i`th file is
 //! `first_tag + i`; made blocks have labels of their own.
 
-use super::entry::{Entry, Place, Shape};
+use super::entry::{Entry, Shape, TreePosition};
 use super::format::{BLOCK, Label, USER_TAG};
 use crate::shared::layers::Blocks;
 use crate::tree::{Content, EntryId, Tree};
@@ -73,15 +73,15 @@ impl Area {
         u32::try_from(u64::from(first) + shape.total()).ok()?;
         let kind = if is_dir { Label::DIR } else { 0 };
         for n in 0..shape.total() {
-            let place = shape.place(n);
+            let position = shape.position(n);
             let at = self.made.len();
             self.made.resize(at + BLOCK, 0);
             let block = &mut self.made[at..];
-            match place.level {
+            match position.level {
                 0 => block.copy_from_slice(&data[n as usize * BLOCK..][..BLOCK]),
-                _ => shape.write_pointers(place, first, block),
+                _ => shape.write_pointers(position, first, block),
             }
-            self.labels.push((kind + place.level, tag));
+            self.labels.push((kind + position.level, tag));
         }
         debug_assert!(tag >= USER_TAG || shape.total() == 1);
         Some(Entry::placed(is_dir, size, &shape, first, tag))
@@ -118,7 +118,7 @@ impl Area {
             let shape = Shape::for_size(tree.entry(self.runs[i].entry).len());
             let (start, end) = (self.runs[i].start, self.run_end(i));
             for slot in slots.by_ref().take((end - at) as usize) {
-                let level = shape.place(u64::from(at - start)).level;
+                let level = shape.position(u64::from(at - start)).level;
                 *slot = Label::fresh(level, self.first_tag + i as u32);
                 at += 1;
             }
@@ -155,9 +155,9 @@ impl Blocks for Area {
             unreachable!("runs are made for files only");
         };
         let shape = Shape::for_size(content.len());
-        let place = shape.place(u64::from(address - run.start));
-        match place {
-            Place { level: 0, index } => {
+        let position = shape.position(u64::from(address - run.start));
+        match position {
+            TreePosition { level: 0, index } => {
                 let at = index * BLOCK as u64 + within as u64;
                 let room = shape.data() * BLOCK as u64 - at;
                 let n = buf.len().min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -170,7 +170,7 @@ impl Blocks for Area {
             }
             _ => {
                 let mut block = [0; BLOCK];
-                shape.write_pointers(place, run.start, &mut block);
+                shape.write_pointers(position, run.start, &mut block);
                 let n = buf.len().min(BLOCK - within);
                 buf[..n].copy_from_slice(&block[within..within + n]);
                 Ok(n)

@@ -42,6 +42,19 @@ impl Entry {
     pub(super) const NO_ARCHIVE: u8 = 0x40;
     const DEPTH: u8 = 0x1c;
 
+    // Offsets of the fields; those from ARCHIVE on are a part of the score of a local
+    // entry.
+    pub(super) const GENERATION_AT: usize = 0;
+    pub(super) const PSIZE_AT: usize = 4;
+    pub(super) const DSIZE_AT: usize = 6;
+    pub(super) const FLAGS_AT: usize = 8;
+    pub(super) const SIZE_AT: usize = 14;
+    pub(super) const SCORE_AT: usize = 20;
+    pub(super) const ARCHIVE_AT: usize = 27;
+    pub(super) const SNAP_AT: usize = 28;
+    pub(super) const TAG_AT: usize = 32;
+    pub(super) const ADDRESS_AT: usize = 36;
+
     /// An empty source.
     pub(super) fn empty(is_dir: bool) -> Self {
         Self {
@@ -74,44 +87,44 @@ impl Entry {
 
     /// Reads any 40 bytes.
     pub(super) fn parse(b: &[u8]) -> Self {
-        let flags = b[8];
+        let flags = b[Self::FLAGS_AT];
         let mut size = [0; 8];
-        size[2..].copy_from_slice(&b[14..20]);
+        size[2..].copy_from_slice(&b[Self::SIZE_AT..Self::SCORE_AT]);
         let mut e = Self {
-            generation: get32(b, 0),
-            psize: get16(b, 4),
-            dsize: get16(b, 6),
+            generation: get32(b, Self::GENERATION_AT),
+            psize: get16(b, Self::PSIZE_AT),
+            dsize: get16(b, Self::DSIZE_AT),
             flags: flags & !Self::DEPTH,
             depth: (flags & Self::DEPTH) >> 2,
             size: u64::from_be_bytes(size),
-            score: Score::at(b, 20),
+            score: Score::at(b, Self::SCORE_AT),
             archive: 0,
             snap: 0,
             tag: 0,
         };
         if e.is_local() {
-            e.archive = b[27];
-            e.snap = get32(b, 28);
-            e.tag = get32(b, 32);
-            e.score = Score::local(get32(b, 36));
+            e.archive = b[Self::ARCHIVE_AT];
+            e.snap = get32(b, Self::SNAP_AT);
+            e.tag = get32(b, Self::TAG_AT);
+            e.score = Score::local(get32(b, Self::ADDRESS_AT));
         }
         e
     }
 
     pub(super) fn write(&self) -> [u8; ENTRY_LEN] {
         let mut b = [0; ENTRY_LEN];
-        b[0..4].copy_from_slice(&self.generation.to_be_bytes());
-        b[4..6].copy_from_slice(&self.psize.to_be_bytes());
-        b[6..8].copy_from_slice(&self.dsize.to_be_bytes());
-        b[8] = self.flags | self.depth << 2;
-        b[14..20].copy_from_slice(&self.size.to_be_bytes()[2..]);
+        b[Self::GENERATION_AT..][..4].copy_from_slice(&self.generation.to_be_bytes());
+        b[Self::PSIZE_AT..][..2].copy_from_slice(&self.psize.to_be_bytes());
+        b[Self::DSIZE_AT..][..2].copy_from_slice(&self.dsize.to_be_bytes());
+        b[Self::FLAGS_AT] = self.flags | self.depth << 2;
+        b[Self::SIZE_AT..Self::SCORE_AT].copy_from_slice(&self.size.to_be_bytes()[2..]);
         if self.is_local() {
-            b[27] = self.archive;
-            b[28..32].copy_from_slice(&self.snap.to_be_bytes());
-            b[32..36].copy_from_slice(&self.tag.to_be_bytes());
-            b[36..40].copy_from_slice(&self.score.0[16..]);
+            b[Self::ARCHIVE_AT] = self.archive;
+            b[Self::SNAP_AT..][..4].copy_from_slice(&self.snap.to_be_bytes());
+            b[Self::TAG_AT..][..4].copy_from_slice(&self.tag.to_be_bytes());
+            b[Self::ADDRESS_AT..][..4].copy_from_slice(&self.score.0[16..]);
         } else {
-            b[20..40].copy_from_slice(&self.score.0);
+            b[Self::SCORE_AT..][..SCORE_LEN].copy_from_slice(&self.score.0);
         }
         b
     }
@@ -194,7 +207,7 @@ pub(super) struct Shape {
 
 /// Position of a block in its source: level and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TreePosition {
     /// 0 for data.
     pub level: u8,
     /// Number of the block in its level.
@@ -231,22 +244,22 @@ impl Shape {
         self.levels.iter().sum()
     }
     /// Position of the `n`th block.
-    pub(super) fn place(&self, mut n: u64) -> Place {
+    pub(super) fn position(&self, mut n: u64) -> TreePosition {
         let mut level = 0;
         while level < self.depth && n >= self.levels[usize::from(level)] {
             n -= self.levels[usize::from(level)];
             level += 1;
         }
-        Place { level, index: n }
+        TreePosition { level, index: n }
     }
-    /// Fills a pointer block at `place` of a source that starts at address
+    /// Fills a pointer block at `position` of a source that starts at address
     /// `first`.
-    pub(super) fn write_pointers(&self, place: Place, first: u32, block: &mut [u8]) {
-        let below = usize::from(place.level) - 1;
+    pub(super) fn write_pointers(&self, position: TreePosition, first: u32, block: &mut [u8]) {
+        let below = usize::from(position.level) - 1;
         let start: u64 = self.levels[..below].iter().sum();
         block.fill(0);
         for i in 0..POINTERS {
-            let child = place.index * POINTERS + i;
+            let child = position.index * POINTERS + i;
             let score = match child < self.levels[below] {
                 true => Score::local(first + (start + child) as u32),
                 false => Score::ZERO,

@@ -73,6 +73,14 @@ pub struct Header {
 }
 
 impl Header {
+    // Offsets of the fields, after the magic.
+    pub(super) const VERSION_AT: usize = 4;
+    pub(super) const BLOCK_AT: usize = 6;
+    pub(super) const SUPER_AT: usize = 8;
+    pub(super) const LABEL_AT: usize = 12;
+    pub(super) const DATA_AT: usize = 16;
+    pub(super) const END_AT: usize = 20;
+
     /// The header for a partition of `len` bytes, as `flfmt` divides it;
     /// `None` when it is too small for any fossil or larger than
     /// 2^31 - 1 data blocks allow.
@@ -121,14 +129,20 @@ impl Header {
         if get32(b, 0) != HEADER_MAGIC {
             return Err(format!("magic {:08x} instead of {HEADER_MAGIC:08x}", get32(b, 0)));
         }
-        if get16(b, 4) != 1 {
-            return Err(format!("version {} instead of 1", get16(b, 4)));
+        if get16(b, Self::VERSION_AT) != 1 {
+            return Err(format!("version {} instead of 1", get16(b, Self::VERSION_AT)));
         }
-        let block = usize::from(get16(b, 6));
+        let block = usize::from(get16(b, Self::BLOCK_AT));
         if !(512..=MAX_BLOCK).contains(&block) || !block.is_multiple_of(512) {
             return Err(format!("block size {block} is not a multiple of 512 up to {MAX_BLOCK}"));
         }
-        let h = Self { block, super_at: get32(b, 8), label: get32(b, 12), data: get32(b, 16), end: get32(b, 20) };
+        let h = Self {
+            block,
+            super_at: get32(b, Self::SUPER_AT),
+            label: get32(b, Self::LABEL_AT),
+            data: get32(b, Self::DATA_AT),
+            end: get32(b, Self::END_AT),
+        };
         let first = (HEADER_AT + HEADER_LEN as u64).div_ceil(block as u64);
         if u64::from(h.super_at) < first || h.super_at >= h.label || h.label >= h.data || h.data >= h.end {
             return Err(format!(
@@ -154,10 +168,10 @@ impl Header {
     pub fn write(&self) -> [u8; HEADER_LEN] {
         let mut b = [0; HEADER_LEN];
         b[0..4].copy_from_slice(&HEADER_MAGIC.to_be_bytes());
-        b[4..6].copy_from_slice(&1u16.to_be_bytes());
-        b[6..8].copy_from_slice(&(self.block as u16).to_be_bytes());
+        b[Self::VERSION_AT..][..2].copy_from_slice(&1u16.to_be_bytes());
+        b[Self::BLOCK_AT..][..2].copy_from_slice(&(self.block as u16).to_be_bytes());
         for (i, v) in [self.super_at, self.label, self.data, self.end].into_iter().enumerate() {
-            b[8 + 4 * i..12 + 4 * i].copy_from_slice(&v.to_be_bytes());
+            b[Self::SUPER_AT + 4 * i..][..4].copy_from_slice(&v.to_be_bytes());
         }
         b
     }
@@ -185,6 +199,17 @@ pub struct Super {
 }
 
 impl Super {
+    // Offsets of the fields, after the magic.
+    pub(super) const VERSION_AT: usize = 4;
+    pub(super) const EPOCH_LOW_AT: usize = 6;
+    pub(super) const EPOCH_HIGH_AT: usize = 10;
+    pub(super) const QID_AT: usize = 14;
+    pub(super) const ACTIVE_AT: usize = 22;
+    pub(super) const NEXT_AT: usize = 26;
+    pub(super) const CURRENT_AT: usize = 30;
+    pub(super) const LAST_AT: usize = 34;
+    pub(super) const NAME_AT: usize = 54;
+
     /// Longest name in bytes.
     pub const MAX_NAME: usize = 127;
 
@@ -196,18 +221,18 @@ impl Super {
         if get32(b, 0) != SUPER_MAGIC {
             return Err(format!("magic {:08x} instead of {SUPER_MAGIC:08x}", get32(b, 0)));
         }
-        if get16(b, 4) != 1 {
-            return Err(format!("version {} instead of 1", get16(b, 4)));
+        if get16(b, Self::VERSION_AT) != 1 {
+            return Err(format!("version {} instead of 1", get16(b, Self::VERSION_AT)));
         }
         let s = Self {
-            epoch_low: get32(b, 6),
-            epoch_high: get32(b, 10),
-            qid: get64(b, 14),
-            active: get32(b, 22),
-            next: get32(b, 26),
-            current: get32(b, 30),
-            last: Score::at(b, 34),
-            name: b[54..54 + Self::MAX_NAME].split(|c| *c == 0).next().unwrap_or_default().to_vec(),
+            epoch_low: get32(b, Self::EPOCH_LOW_AT),
+            epoch_high: get32(b, Self::EPOCH_HIGH_AT),
+            qid: get64(b, Self::QID_AT),
+            active: get32(b, Self::ACTIVE_AT),
+            next: get32(b, Self::NEXT_AT),
+            current: get32(b, Self::CURRENT_AT),
+            last: Score::at(b, Self::LAST_AT),
+            name: b[Self::NAME_AT..][..Self::MAX_NAME].split(|c| *c == 0).next().unwrap_or_default().to_vec(),
         };
         if s.epoch_low == 0 || s.epoch_low > s.epoch_high {
             return Err(format!("epochs {} to {}", s.epoch_low, s.epoch_high));
@@ -222,17 +247,17 @@ impl Super {
     /// [`Self::MAX_NAME`].
     pub fn write(&self, b: &mut [u8]) {
         b[0..4].copy_from_slice(&SUPER_MAGIC.to_be_bytes());
-        b[4..6].copy_from_slice(&1u16.to_be_bytes());
-        b[6..10].copy_from_slice(&self.epoch_low.to_be_bytes());
-        b[10..14].copy_from_slice(&self.epoch_high.to_be_bytes());
-        b[14..22].copy_from_slice(&self.qid.to_be_bytes());
-        b[22..26].copy_from_slice(&self.active.to_be_bytes());
-        b[26..30].copy_from_slice(&self.next.to_be_bytes());
-        b[30..34].copy_from_slice(&self.current.to_be_bytes());
-        b[34..54].copy_from_slice(&self.last.0);
+        b[Self::VERSION_AT..][..2].copy_from_slice(&1u16.to_be_bytes());
+        b[Self::EPOCH_LOW_AT..][..4].copy_from_slice(&self.epoch_low.to_be_bytes());
+        b[Self::EPOCH_HIGH_AT..][..4].copy_from_slice(&self.epoch_high.to_be_bytes());
+        b[Self::QID_AT..][..8].copy_from_slice(&self.qid.to_be_bytes());
+        b[Self::ACTIVE_AT..][..4].copy_from_slice(&self.active.to_be_bytes());
+        b[Self::NEXT_AT..][..4].copy_from_slice(&self.next.to_be_bytes());
+        b[Self::CURRENT_AT..][..4].copy_from_slice(&self.current.to_be_bytes());
+        b[Self::LAST_AT..][..SCORE_LEN].copy_from_slice(&self.last.0);
         let name = &self.name[..self.name.len().min(Self::MAX_NAME)];
-        b[54..182].fill(0);
-        b[54..54 + name.len()].copy_from_slice(name);
+        b[Self::NAME_AT..][..Self::MAX_NAME + 1].fill(0);
+        b[Self::NAME_AT..][..name.len()].copy_from_slice(name);
     }
 }
 
@@ -252,6 +277,13 @@ pub struct Label {
 }
 
 impl Label {
+    // Offsets of the fields.
+    pub(super) const STATE_AT: usize = 0;
+    pub(super) const KIND_AT: usize = 1;
+    pub(super) const EPOCH_AT: usize = 2;
+    pub(super) const CLOSE_AT: usize = 6;
+    pub(super) const TAG_AT: usize = 10;
+
     /// State bit: in use.
     pub const ALLOC: u8 = 1;
     /// State bit: copied on write; the copy is in use.
@@ -274,17 +306,24 @@ impl Label {
 
     /// Reads a label; the fields may contradict each other, see [`Self::flaw`].
     pub fn at(b: &[u8], at: usize) -> Self {
-        Self { state: b[at], kind: b[at + 1], epoch: get32(b, at + 2), close: get32(b, at + 6), tag: get32(b, at + 10) }
+        let word = |field| get32(b, at + field);
+        Self {
+            state: b[at + Self::STATE_AT],
+            kind: b[at + Self::KIND_AT],
+            epoch: word(Self::EPOCH_AT),
+            close: word(Self::CLOSE_AT),
+            tag: word(Self::TAG_AT),
+        }
     }
 
     /// Bytes of the label.
     pub fn write(&self) -> [u8; LABEL_LEN] {
         let mut b = [0; LABEL_LEN];
-        b[0] = self.state;
-        b[1] = self.kind;
-        b[2..6].copy_from_slice(&self.epoch.to_be_bytes());
-        b[6..10].copy_from_slice(&self.close.to_be_bytes());
-        b[10..14].copy_from_slice(&self.tag.to_be_bytes());
+        b[Self::STATE_AT] = self.state;
+        b[Self::KIND_AT] = self.kind;
+        b[Self::EPOCH_AT..][..4].copy_from_slice(&self.epoch.to_be_bytes());
+        b[Self::CLOSE_AT..][..4].copy_from_slice(&self.close.to_be_bytes());
+        b[Self::TAG_AT..][..4].copy_from_slice(&self.tag.to_be_bytes());
         b
     }
 

@@ -12,7 +12,7 @@ use super::limits::{LayoutError, MAX_NAME, Options, bad_name, bad_user, check_op
 use super::meta::{DirEntry, MAX_ENTRY, meta_blocks};
 use crate::read_at::Origin;
 use crate::shared::layers::{Free, Layers};
-use crate::shared::place::{self, Place};
+use crate::shared::place::{self, Placer};
 use crate::tree::{EntryId, Kind, Meta, Mode, Tree};
 use std::sync::Arc;
 
@@ -242,7 +242,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl Place for Builder<'_> {
+impl Placer for Builder<'_> {
     type Placed = Sources;
     type Error = LayoutError;
 

@@ -11,6 +11,11 @@ use crate::tree::{DMAPPEND, DMEXCL, DMTMP, Meta, Mode};
 const MAGIC: u32 = 0x5656_fc7a;
 const ENTRY_MAGIC: u32 = 0x1c4d_9072;
 const HEAD: usize = 12;
+// Offsets of the fields in the header of a meta block, after the magic.
+pub(super) const SIZE_AT: usize = 4;
+pub(super) const FREE_AT: usize = 6;
+pub(super) const MAX_INDEX_AT: usize = 8;
+pub(super) const COUNT_AT: usize = 10;
 /// Room in the index of a block that p9img writes.
 const INDEX: usize = BLOCK / 100;
 /// Offset of the first entry in such a block.
@@ -202,12 +207,12 @@ pub(super) fn meta_blocks(entries: &[Vec<u8>]) -> Vec<u8> {
         out.resize(block + BLOCK, 0);
         let b = &mut out[block..];
         b[0..4].copy_from_slice(&MAGIC.to_be_bytes());
-        for (at, v) in [(4, used), (6, 0), (8, INDEX), (10, n)] {
+        for (at, v) in [(SIZE_AT, used), (FREE_AT, 0), (MAX_INDEX_AT, INDEX), (COUNT_AT, n)] {
             b[at..at + 2].copy_from_slice(&(v as u16).to_be_bytes());
         }
         let mut at = FIRST;
         for (i, e) in rest[..n].iter().enumerate() {
-            let slot = HEAD + 4 * i;
+            let slot = slot_at(i);
             b[slot..slot + 2].copy_from_slice(&(at as u16).to_be_bytes());
             b[slot + 2..slot + 4].copy_from_slice(&(e.len() as u16).to_be_bytes());
             b[at..at + e.len()].copy_from_slice(e);
@@ -229,6 +234,11 @@ pub(super) struct MetaBlock<'a> {
     pub old_order: bool,
 }
 
+/// Offset of the index slot number `i` in a meta block: an entry's offset and length.
+pub(super) const fn slot_at(i: usize) -> usize {
+    HEAD + 4 * i
+}
+
 impl<'a> MetaBlock<'a> {
     /// Reads a block of any bytes, as `mbUnpack` of
     /// `/sys/src/cmd/fossil/vac.c` does.
@@ -243,10 +253,10 @@ impl<'a> MetaBlock<'a> {
         let word = |at| usize::from(get16(bytes, at));
         let m = Self {
             bytes,
-            size: word(4),
-            free: word(6),
-            max_index: word(8),
-            count: word(10),
+            size: word(SIZE_AT),
+            free: word(FREE_AT),
+            max_index: word(MAX_INDEX_AT),
+            count: word(COUNT_AT),
             old_order: magic != MAGIC,
         };
         if m.size > bytes.len() || m.first() > bytes.len() || m.count > m.max_index {
@@ -275,7 +285,7 @@ impl<'a> MetaBlock<'a> {
     }
     /// Offset and length of the `i`th entry.
     fn slot(&self, i: usize) -> (usize, usize) {
-        let at = HEAD + 4 * i;
+        let at = slot_at(i);
         (usize::from(get16(self.bytes, at)), usize::from(get16(self.bytes, at + 2)))
     }
     /// The `i`th entry.

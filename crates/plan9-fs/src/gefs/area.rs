@@ -1,11 +1,11 @@
-//! A row of places with everything needed to compute their blocks: those of
+//! A row of block indices with everything needed to compute their blocks: those of
 //! files come from their contents, leaves and pivots are stored as bytes, with
-//! places instead of addresses.
+//! indices instead of addresses.
 //!
 //! Invariants: files' runs are contiguous, ascending and without gaps from
 //! `start`; the made blocks follow them, each after those that it points to.
 
-use super::arenas::Map;
+use super::arenas::{BlockIndex, Map};
 use super::bulk;
 use super::format::{BLOCK, BLOCK64};
 use super::hash::hash;
@@ -16,38 +16,38 @@ use std::io;
 /// Extent of one file's blocks.
 #[derive(Clone, Copy)]
 struct Run {
-    start: u64,
+    start: BlockIndex,
     entry: EntryId,
 }
 
 pub(super) struct Area {
-    start: u64,
+    start: BlockIndex,
     runs: Vec<Run>,
-    made_start: u64,
+    made_start: BlockIndex,
     made: Vec<u8>,
     /// Number of the made blocks that are bytes of a file.
     raw: u64,
 }
 
 impl Area {
-    pub(super) fn new(start: u64) -> Self {
+    pub(super) fn new(start: BlockIndex) -> Self {
         Self { start, runs: Vec::new(), made_start: start, made: Vec::new(), raw: 0 }
     }
 
-    pub(super) fn start(&self) -> u64 {
+    pub(super) fn start(&self) -> BlockIndex {
         self.start
     }
-    /// First place after the area.
-    pub(super) fn end(&self) -> u64 {
+    /// First index after the area.
+    pub(super) fn end(&self) -> BlockIndex {
         self.made_start + (self.made.len() / BLOCK) as u64
     }
-    /// The first place that holds no file of a tree.
-    pub(super) fn made_start(&self) -> u64 {
+    /// The first index that holds no file of a tree.
+    pub(super) fn made_start(&self) -> BlockIndex {
         self.made_start
     }
     /// Places a file of `len` bytes; files come before made blocks. Returns
-    /// its first place.
-    pub(super) fn add_file(&mut self, entry: EntryId, len: u64) -> u64 {
+    /// its first index.
+    pub(super) fn add_file(&mut self, entry: EntryId, len: u64) -> BlockIndex {
         debug_assert!(self.made.is_empty());
         let start = self.made_start;
         if len > 0 {
@@ -58,19 +58,19 @@ impl Area {
     }
 
     /// Places bytes that are a file of no tree; such come before leaves.
-    pub(super) fn add_bytes(&mut self, bytes: &[u8]) -> u64 {
-        let place = self.end();
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) -> BlockIndex {
+        let index = self.end();
         self.made.extend(bytes);
         self.made.resize(self.made.len().next_multiple_of(BLOCK), 0);
         self.raw = self.end() - self.made_start;
-        place
+        index
     }
 
     /// Places a leaf or pivot.
-    pub(super) fn add_block(&mut self, block: &[u8]) -> u64 {
-        let place = self.end();
+    pub(super) fn add_block(&mut self, block: &[u8]) -> BlockIndex {
+        let index = self.end();
         self.made.extend(block);
-        place
+        index
     }
 
     /// Gives back what growing reserved.
@@ -79,29 +79,29 @@ impl Area {
         self.made.shrink_to_fit();
     }
 
-    fn run_end(&self, i: usize) -> u64 {
+    fn run_end(&self, i: usize) -> BlockIndex {
         self.runs.get(i + 1).map_or(self.made_start, |r| r.start)
     }
 
-    /// Places of each file's blocks: entry, first place, first place after
+    /// Indices of each file's blocks: entry, first index, first index after
     /// them.
-    pub(super) fn file_runs(&self) -> impl Iterator<Item = (EntryId, u64, u64)> {
+    pub(super) fn file_runs(&self) -> impl Iterator<Item = (EntryId, BlockIndex, BlockIndex)> {
         self.runs.iter().enumerate().map(|(i, r)| (r.entry, r.start, self.run_end(i)))
     }
 
-    /// Files in the order of their places.
+    /// Files in the order of their indices.
     pub(super) fn files(&self) -> impl Iterator<Item = EntryId> {
         self.runs.iter().map(|r| r.entry)
     }
 
     /// The hashes of the made blocks, those of what they point to filled in.
     /// `below` has the hashes of everything else.
-    pub(super) fn seal(&self, map: &Map, below: &dyn Fn(u64) -> u64) -> Vec<u64> {
+    pub(super) fn seal(&self, map: &Map, below: &dyn Fn(BlockIndex) -> u64) -> Vec<u64> {
         let mut own: Vec<u64> = Vec::with_capacity(self.made.len() / BLOCK);
         for n in 0..(self.made.len() / BLOCK) as u64 {
-            let found = |place: u64| match place.checked_sub(self.made_start) {
-                Some(i) if place < self.end() => own[i as usize],
-                _ => below(place),
+            let found = |index: BlockIndex| match index.checked_sub(self.made_start) {
+                Some(i) if index < self.end() => own[i as usize],
+                _ => below(index),
             };
             let block = self.block(self.made_start + n, map, &found);
             own.push(hash(&block));
@@ -110,8 +110,8 @@ impl Area {
     }
 
     /// A made block, with the hashes that `found` has.
-    fn block(&self, place: u64, map: &Map, found: &dyn Fn(u64) -> u64) -> Vec<u8> {
-        let n = place - self.made_start;
+    fn block(&self, index: BlockIndex, map: &Map, found: &dyn Fn(BlockIndex) -> u64) -> Vec<u8> {
+        let n = index - self.made_start;
         let mut block = self.made[n as usize * BLOCK..][..BLOCK].to_vec();
         if n >= self.raw {
             bulk::fill_in(&mut block, map, found);
@@ -119,37 +119,37 @@ impl Area {
         block
     }
 
-    /// Fills `buf` with what lies `within` bytes into the made block of `place`;
+    /// Fills `buf` with what lies `within` bytes into the made block of `index`;
     /// returns how many bytes that was.
     pub(super) fn read_made(
         &self,
-        place: u64,
+        index: BlockIndex,
         within: usize,
         buf: &mut [u8],
         map: &Map,
-        found: &dyn Fn(u64) -> u64,
+        found: &dyn Fn(BlockIndex) -> u64,
     ) -> usize {
-        let block = self.block(place, map, found);
+        let block = self.block(index, map, found);
         let n = buf.len().min(BLOCK - within);
         buf[..n].copy_from_slice(&block[within..within + n]);
         n
     }
 
-    /// Fills `buf` from byte `within` of the block of `place`, which is a
+    /// Fills `buf` from byte `within` of the block of `index`, which is a
     /// file's, up to the end of that file at most; returns the number of bytes
     /// filled.
     ///
     /// # Errors
     /// Error of reading the file's content.
-    pub(super) fn read_file(&self, tree: &Tree, place: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
-        let i = self.runs.partition_point(|r| r.start <= place) - 1;
+    pub(super) fn read_file(&self, tree: &Tree, index: BlockIndex, within: usize, buf: &mut [u8]) -> io::Result<usize> {
+        let i = self.runs.partition_point(|r| r.start <= index) - 1;
         let run = self.runs[i];
         let Some(content) = tree.entry(run.entry).content() else {
             unreachable!("runs are made for files only");
         };
-        let room = (self.run_end(i) - place) * BLOCK64 - within as u64;
+        let room = (self.run_end(i) - index) * BLOCK64 - within as u64;
         let n = buf.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        let from = (place - run.start) * BLOCK64 + within as u64;
+        let from = (index - run.start) * BLOCK64 + within as u64;
         let have = content.len().saturating_sub(from).min(n as u64) as usize;
         content.read_at(from, &mut buf[..have])?;
         buf[have..n].fill(0);

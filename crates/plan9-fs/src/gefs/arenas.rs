@@ -1,10 +1,10 @@
 //! Division of a partition into arenas, and of the arenas into p9img's blocks.
 //!
-//! p9img counts *places* from 0: first those of what nodes share, then a node's
-//! own. Each arena has an equal share of both, as the server itself spreads what
+//! p9img gives its blocks *indices* from 0: first those of what nodes share, then
+//! a node's own. Each arena has an equal share of both, as the server itself spreads what
 //! it writes: it takes an arena that is full for the end of all room, when that
 //! arena's log cannot grow. Shares are multiples of 64 KiB and begin at one, so
-//! that equal places give equal clusters in partitions of any length.
+//! that equal indices give equal clusters in partitions of any length.
 
 use super::format::{BLOCK64, FREE, Header, LOG_SPACE, Records};
 
@@ -16,8 +16,8 @@ const MAX_ARENAS: u64 = 32;
 const MAX_BYTES: u64 = 4 << 40;
 /// The shortest partition that `ream.c` takes.
 pub(super) const MIN_LEN: u64 = (128 << 20) + BLOCK64;
-/// Places of 4 EiB: more than any disk has.
-const MOST_PLACES: u64 = 1 << 48;
+/// Blocks of 4 EiB: more than any disk has.
+const MOST_BLOCKS: u64 = 1 << 48;
 /// Bytes in a record of a range.
 const RANGE: usize = 16;
 /// Bytes that the server leaves free in a block of a log (`Logslop` in
@@ -114,9 +114,13 @@ impl Arenas {
     }
 }
 
-/// Mapping of places to arenas: those of the base fill equally many blocks of
-/// each arena, and those of a node equally many after them. The node's places
-/// begin at the first number that no place of the base can have.
+/// Index of a block in p9img's own order, from 0: pointers hold it until the length
+/// of the partition is known, and with it the addresses.
+pub(super) type BlockIndex = u64;
+
+/// Mapping of block indices to arenas: those of the base fill equally many blocks of
+/// each arena, and those of a node equally many after them. The node's indices
+/// begin at the first number that no index of the base can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Map {
     pub arenas: Arenas,
@@ -125,55 +129,55 @@ pub(super) struct Map {
     own: u64,
 }
 
-/// Share of `n` places in each of `count` arenas.
+/// Share of `n` indices in each of `count` arenas.
 fn share(n: u64, count: u64) -> u64 {
     n.div_ceil(count).div_ceil(ALIGN).saturating_mul(ALIGN)
 }
 
 impl Map {
-    /// The map of so many places; `None` when the arenas have no room for them.
+    /// The map of so many indices; `None` when the arenas have no room for them.
     pub(super) fn new(arenas: Arenas, shared: u64, own: u64) -> Option<Self> {
         let map = Self { arenas, shared: share(shared, arenas.count), own: share(own, arenas.count) };
         (map.shared.saturating_add(map.own) <= arenas.room()).then_some(map)
     }
 
-    /// The first place of a node, when so many are shared.
-    pub(super) fn own_start(arenas: &Arenas, shared: u64) -> u64 {
+    /// The first index of a node, when so many are shared.
+    pub(super) fn own_start(arenas: &Arenas, shared: u64) -> BlockIndex {
         share(shared, arenas.count).saturating_mul(arenas.count)
     }
 
-    /// The places of an arena: those that are shared, and the node's.
-    pub(super) fn places(&self, i: u64) -> [(u64, u64); 2] {
+    /// The indices of an arena: those that are shared, and the node's.
+    pub(super) fn indices(&self, i: u64) -> [(BlockIndex, BlockIndex); 2] {
         let own = self.shared * self.arenas.count;
         [(i * self.shared, (i + 1) * self.shared), (own + i * self.own, own + (i + 1) * self.own)]
     }
 
-    /// The block of a place, and how many follow it, itself included. `None`
-    /// past the last place.
-    pub(super) fn block(&self, place: u64) -> Option<(u64, u64)> {
+    /// The block of an index, and how many follow it, itself included. `None`
+    /// past the last index.
+    pub(super) fn block(&self, index: BlockIndex) -> Option<(u64, u64)> {
         let all = self.shared * self.arenas.count;
-        let (i, within, skip, share) = match place.checked_sub(all) {
-            None => (place / self.shared, place % self.shared, 0, self.shared),
+        let (i, within, skip, share) = match index.checked_sub(all) {
+            None => (index / self.shared, index % self.shared, 0, self.shared),
             Some(own) => (own.checked_div(self.own)?, own % self.own, self.shared, self.own),
         };
         (i < self.arenas.count).then(|| (self.arenas.start(i) + skip + within, share - within))
     }
 
-    /// The place of a block, and how many follow it, itself included; `None`
+    /// The index of a block, and how many follow it, itself included; `None`
     /// for a block that is none.
-    pub(super) fn place(&self, block: u64) -> Option<(u64, u64)> {
+    pub(super) fn index(&self, block: u64) -> Option<(BlockIndex, u64)> {
         let i = block.checked_sub(1)? / (self.arenas.size + 2);
         let within = block.checked_sub(self.arenas.start(i)).filter(|_| i < self.arenas.count)?;
-        let [shared, own] = self.places(i);
+        let [shared, own] = self.indices(i);
         match within.checked_sub(self.shared) {
             None => Some((shared.0 + within, self.shared - within)),
             Some(within) => (within < self.own).then(|| (own.0 + within, self.own - within)),
         }
     }
 
-    /// The shortest partition for so many places, in bytes.
+    /// The shortest partition for so many indices, in bytes.
     pub(super) fn needed(shared: u64, own: u64) -> u64 {
-        if shared.saturating_add(own) > MOST_PLACES {
+        if shared.saturating_add(own) > MOST_BLOCKS {
             return u64::MAX;
         }
         let has = |blocks: u64| Arenas::new(blocks * BLOCK64).is_some_and(|a| Self::new(a, shared, own).is_some());
@@ -207,24 +211,24 @@ mod tests {
     }
 
     #[test]
-    fn places_and_blocks_are_each_others_and_keep_their_place_in_a_cluster() {
+    fn indices_and_blocks_are_each_others_and_keep_their_position_in_a_cluster() {
         let a = Arenas::new(MIN_LEN + (3 << 20) + 5 * BLOCK64).unwrap();
         let (shared, own) = (3001, 700);
         let map = Map::new(a, shared, own).unwrap();
         let start = Map::own_start(&a, shared);
         assert_eq!(start, 3008);
         let mut seen = std::collections::BTreeSet::new();
-        for place in (0..shared).chain(start..start + own) {
-            let (block, run) = map.block(place).unwrap();
-            assert_eq!(map.place(block), Some((place, run)));
-            assert!(seen.insert(block) && block % ALIGN == place % ALIGN);
+        for index in (0..shared).chain(start..start + own) {
+            let (block, run) = map.block(index).unwrap();
+            assert_eq!(map.index(block), Some((index, run)));
+            assert!(seen.insert(block) && block % ALIGN == index % ALIGN);
             let i = (block - 1) / (a.size + 2);
             assert!(block > a.first(i) && block < a.end(i) - 32, "the server has room left");
         }
         // All arenas have as much to hold, or the server finds one of them full.
         let held = |i: u64| seen.range(a.header(i)..a.header(i) + a.size).count() as u64;
         assert!((0..8).all(|i| held(i) <= (shared + own) / 8 + 2 * ALIGN));
-        assert_eq!((map.place(0), map.place(a.header(1)), map.place(a.blocks - 1)), (None, None, None));
+        assert_eq!((map.index(0), map.index(a.header(1)), map.index(a.blocks - 1)), (None, None, None));
         assert_eq!(map.block(start + 8 * 88), None);
         assert_eq!(Map::new(a, 0, 0).unwrap().block(0), None);
     }

@@ -1,25 +1,25 @@
 //! Trees put together at once, from keys and values in their order: leaves
 //! first, then pivots without messages, level by level. Until a block is read,
-//! its pointers hold places instead of addresses, and no hashes.
+//! its pointers hold block indices instead of addresses, and no hashes.
 
 use super::area::Area;
-use super::arenas::Map;
+use super::arenas::{BlockIndex, Map};
 use super::format::{BLOCK64, K_DATA, K_SNAP, LEAF, LEAF_HEAD, PIVOT, PIVOT_HEAD, Pointer, Snap, get16, get64, put64};
-use super::node::{CHILD, Filler};
+use super::node::{CHILD, COUNT_AT, Filler};
 
 /// A block of a tree that a pivot can point to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Child {
     /// The smallest key below it.
     pub key: Vec<u8>,
-    pub place: u64,
+    pub index: BlockIndex,
     pub fill: u16,
 }
 
 /// A tree that was put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Root {
-    pub place: u64,
+    pub index: BlockIndex,
     pub height: u32,
 }
 
@@ -56,7 +56,7 @@ impl Leaves {
         }
         let (block, fill) = std::mem::replace(&mut self.now, Filler::leaf()).finish();
         let key = std::mem::take(&mut self.first);
-        self.done.push(Child { key, place: area.add_block(&block), fill });
+        self.done.push(Child { key, index: area.add_block(&block), fill });
     }
 }
 
@@ -98,32 +98,32 @@ pub(super) fn pivots(area: &mut Area, generation: u64, mut level: Vec<Child>) ->
             rest = more;
             let mut pivot = Filler::pivot();
             for child in some {
-                let pointer = Pointer { address: child.place, hash: 0, generation };
+                let pointer = Pointer { address: child.index, hash: 0, generation };
                 let value = [&pointer.write()[..], &child.fill.to_be_bytes()].concat();
                 pivot.push(&child.key, &value);
             }
             let (block, fill) = pivot.finish();
-            next.push(Child { key: some[0].key.clone(), place: area.add_block(&block), fill });
+            next.push(Child { key: some[0].key.clone(), index: area.add_block(&block), fill });
         }
         level = next;
         height += 1;
     }
-    Root { place: level[0].place, height }
+    Root { index: level[0].index, height }
 }
 
-/// The byte of the partition at which a place is; a place after all others has
+/// The byte of the partition at which an index is; an index after all others has
 /// none, and is refused before anything is written.
-pub(super) fn address(map: &Map, place: u64) -> u64 {
-    map.block(place).map_or(u64::MAX, |(block, _)| block * BLOCK64)
+pub(super) fn address(map: &Map, index: BlockIndex) -> u64 {
+    map.block(index).map_or(u64::MAX, |(block, _)| block * BLOCK64)
 }
 
 /// Replaces placeholders by addresses and hashes in a block that was made here.
-pub(super) fn fill_in(block: &mut [u8], map: &Map, found: &dyn Fn(u64) -> u64) {
+pub(super) fn fill_in(block: &mut [u8], map: &Map, found: &dyn Fn(BlockIndex) -> u64) {
     let (kind, head) = match get16(block, 0) {
         PIVOT => (PIVOT, PIVOT_HEAD),
         _ => (LEAF, LEAF_HEAD),
     };
-    for i in 0..usize::from(get16(block, 2)) {
+    for i in 0..usize::from(get16(block, COUNT_AT)) {
         let cell = head + usize::from(get16(block, head + 2 * i));
         let key = cell + 2;
         let value = key + usize::from(get16(block, cell)) + 2;
@@ -132,9 +132,9 @@ pub(super) fn fill_in(block: &mut [u8], map: &Map, found: &dyn Fn(u64) -> u64) {
             (_, K_SNAP) => value + Snap::ROOT_AT,
             _ => continue,
         };
-        let place = get64(block, pointer);
-        put64(block, pointer, address(map, place));
-        put64(block, pointer + 8, found(place));
+        let index = get64(block, pointer);
+        put64(block, pointer, address(map, index));
+        put64(block, pointer + 8, found(index));
     }
 }
 
@@ -151,17 +151,17 @@ mod tests {
             let values: Vec<_> = (0..n).map(|i| (i.to_be_bytes().to_vec(), vec![9; 90])).collect();
             let mut area = Area::new(0);
             let root = load(&mut area, 2, &values);
-            assert_eq!(root.place + 1, area.end());
-            let read = |place: u64| {
+            assert_eq!(root.index + 1, area.end());
+            let read = |index: BlockIndex| {
                 let mut b = vec![0; super::super::format::BLOCK];
-                area.read_made(place, 0, &mut b, &map, &|_| 5);
+                area.read_made(index, 0, &mut b, &map, &|_| 5);
                 Node::parse(b).unwrap_or_else(|e| panic!("{e}"))
             };
-            let mut level = vec![(root.place, None)];
+            let mut level = vec![(root.index, None)];
             for height in (1..=root.height).rev() {
                 let mut below = Vec::new();
-                for (place, fill) in &level {
-                    let node = read(*place);
+                for (index, fill) in &level {
+                    let node = read(*index);
                     assert!(fill.is_none_or(|f| f == node.fill()));
                     assert_eq!(node.is_pivot(), height > 1);
                     assert!(height == 1 || node.len() > 1, "a pivot has two values");
@@ -169,7 +169,7 @@ mod tests {
                         below.extend((0..node.len()).map(|i| {
                             let (pointer, fill) = node.child(i);
                             assert_eq!((pointer.hash, pointer.generation), (5, 2));
-                            (map.place(pointer.address / BLOCK64).unwrap().0, Some(fill))
+                            (map.index(pointer.address / BLOCK64).unwrap().0, Some(fill))
                         }));
                     }
                 }
@@ -179,8 +179,8 @@ mod tests {
             }
             let keys: Vec<_> = level
                 .iter()
-                .flat_map(|(place, _)| {
-                    let node = read(*place);
+                .flat_map(|(index, _)| {
+                    let node = read(*index);
                     (0..node.len()).map(|i| node.key(i).to_vec()).collect::<Vec<_>>()
                 })
                 .collect();

@@ -127,6 +127,17 @@ pub(super) struct Super {
 }
 
 impl Super {
+    // Offsets of the fields.
+    pub(super) const BLOCK_AT: usize = 8;
+    pub(super) const MESSAGES_AT: usize = 12;
+    pub(super) const COUNT_AT: usize = 16;
+    pub(super) const HEIGHT_AT: usize = 20;
+    pub(super) const ROOT_AT: usize = 24;
+    pub(super) const DEAD_AT: usize = 40;
+    pub(super) const FLAGS_AT: usize = 72;
+    pub(super) const NEXT_QID_AT: usize = 80;
+    pub(super) const NEXT_GENERATION_AT: usize = 88;
+    pub(super) const QUEUE_AT: usize = 96;
     const ARENAS_AT: usize = 104;
 
     /// Reads a block.
@@ -137,7 +148,8 @@ impl Super {
         if b[..8] != VERSION {
             return Err(format!("it says {:?}, but p9img reads gefs9.00 alone", String::from_utf8_lossy(&b[..8])));
         }
-        let (block, messages, arenas) = (get32(b, 8), get32(b, 12), get32(b, 16));
+        let (block, messages, arenas) =
+            (get32(b, Self::BLOCK_AT), get32(b, Self::MESSAGES_AT), get32(b, Self::COUNT_AT));
         if block as usize != BLOCK || messages as usize != MESSAGE_SPACE {
             return Err(format!(
                 "it says blocks of {block} with {messages} for messages, not {BLOCK} and {MESSAGE_SPACE}",
@@ -157,13 +169,13 @@ impl Super {
         }
         let pair = |at| (get64(b, at), get64(b, at + 8));
         Ok(Self {
-            height: get32(b, 20),
-            root: pair(24),
-            dead: [pair(40), pair(56)],
-            flags: get64(b, 72),
-            next_qid: get64(b, 80),
-            next_generation: get64(b, 88),
-            queue: get64(b, 96),
+            height: get32(b, Self::HEIGHT_AT),
+            root: pair(Self::ROOT_AT),
+            dead: [pair(Self::DEAD_AT), pair(Self::DEAD_AT + 16)],
+            flags: get64(b, Self::FLAGS_AT),
+            next_qid: get64(b, Self::NEXT_QID_AT),
+            next_generation: get64(b, Self::NEXT_GENERATION_AT),
+            queue: get64(b, Self::QUEUE_AT),
             arenas: (0..arenas as usize).map(|i| pair(Self::ARENAS_AT + 16 * i)).collect(),
         })
     }
@@ -197,16 +209,22 @@ pub struct Header {
 }
 
 impl Header {
+    // Offsets of the fields, after the block's type.
+    pub(super) const LOG_AT: usize = 2;
+    pub(super) const SIZE_AT: usize = 18;
+    pub(super) const USED_AT: usize = 26;
+
     /// Reads a block of type [`ARENA`].
     pub fn parse(b: &[u8]) -> Self {
-        Self { log: (get64(b, 2), get64(b, 10)), size: get64(b, 18), used: get64(b, 26) }
+        let log = (get64(b, Self::LOG_AT), get64(b, Self::LOG_AT + 8));
+        Self { log, size: get64(b, Self::SIZE_AT), used: get64(b, Self::USED_AT) }
     }
 
     pub fn write(&self) -> Vec<u8> {
         let mut b = vec![0; BLOCK];
         put16(&mut b, 0, ARENA);
         for (i, v) in [self.log.0, self.log.1, self.size, self.used].into_iter().enumerate() {
-            put64(&mut b, 2 + 8 * i, v);
+            put64(&mut b, Self::LOG_AT + 8 * i, v);
         }
         b
     }
@@ -221,12 +239,17 @@ pub(super) struct Records {
 }
 
 impl Records {
+    // Offsets of the fields, after the block's type. The records are at [`LOG_HEAD`].
+    pub(super) const LEN_AT: usize = 2;
+    pub(super) const HASH_AT: usize = 4;
+    pub(super) const NEXT_AT: usize = 12;
+
     /// Reads a block that should be of type `kind`.
     ///
     /// # Errors
     /// Reason why the block is none of that type.
     pub(super) fn parse(b: &[u8], kind: u16) -> Result<Self, String> {
-        let (found, len) = (get16(b, 0), usize::from(get16(b, 2)));
+        let (found, len) = (get16(b, 0), usize::from(get16(b, Self::LEN_AT)));
         if found != kind {
             return Err(format!("it has type {found}, not {kind}"));
         }
@@ -237,21 +260,21 @@ impl Records {
             ));
         }
         let bytes = &b[LOG_HEAD..LOG_HEAD + len];
-        let (said, real) = (get64(b, 4), hash(bytes));
+        let (said, real) = (get64(b, Self::HASH_AT), hash(bytes));
         if said != real {
             return Err(format!("the hash of its records is {real:016x}, but it says {said:016x}"));
         }
-        Ok(Self { next: get64(b, 12), bytes: bytes.to_vec() })
+        Ok(Self { next: get64(b, Self::NEXT_AT), bytes: bytes.to_vec() })
     }
 
     /// The whole block of a log.
     pub(super) fn write(&self) -> Vec<u8> {
         let mut b = vec![0; BLOCK];
         put16(&mut b, 0, LOG);
-        put16(&mut b, 2, self.bytes.len() as u16);
-        put64(&mut b, 4, hash(&self.bytes));
+        put16(&mut b, Self::LEN_AT, self.bytes.len() as u16);
+        put64(&mut b, Self::HASH_AT, hash(&self.bytes));
         let next = Pointer { address: self.next, ..Pointer::NONE };
-        b[12..12 + Pointer::LEN].copy_from_slice(&next.write());
+        b[Self::NEXT_AT..][..Pointer::LEN].copy_from_slice(&next.write());
         b[LOG_HEAD..LOG_HEAD + self.bytes.len()].copy_from_slice(&self.bytes);
         b
     }
@@ -278,6 +301,18 @@ pub(super) struct Dir {
 impl Dir {
     pub(super) const LEN: usize = 61;
     const SECOND: i64 = 1_000_000_000;
+    // Offsets of the fields.
+    pub(super) const FLAGS_AT: usize = 0;
+    pub(super) const QID_AT: usize = 8;
+    pub(super) const VERSION_AT: usize = 16;
+    pub(super) const KIND_AT: usize = 20;
+    pub(super) const MODE_AT: usize = 21;
+    pub(super) const ATIME_AT: usize = 25;
+    pub(super) const MTIME_AT: usize = 33;
+    pub(super) const LENGTH_AT: usize = 41;
+    pub(super) const UID_AT: usize = 49;
+    pub(super) const GID_AT: usize = 53;
+    pub(super) const MUID_AT: usize = 57;
 
     pub(super) fn new(qid: u64, meta: &Meta, len: u64, [uid, muid, gid]: [i32; 3]) -> Self {
         let time = i64::from(meta.mtime) * Self::SECOND;
@@ -289,17 +324,17 @@ impl Dir {
     /// Reads a value; `None` when it is of another length.
     pub(super) fn parse(b: &[u8]) -> Option<Self> {
         (b.len() == Self::LEN).then(|| Self {
-            flags: get64(b, 0),
-            qid: get64(b, 8),
-            version: get32(b, 16),
-            kind: b[20],
-            mode: get32(b, 21),
-            atime: get64(b, 25).cast_signed(),
-            mtime: get64(b, 33).cast_signed(),
-            len: get64(b, 41),
-            uid: get32(b, 49).cast_signed(),
-            gid: get32(b, 53).cast_signed(),
-            muid: get32(b, 57).cast_signed(),
+            flags: get64(b, Self::FLAGS_AT),
+            qid: get64(b, Self::QID_AT),
+            version: get32(b, Self::VERSION_AT),
+            kind: b[Self::KIND_AT],
+            mode: get32(b, Self::MODE_AT),
+            atime: get64(b, Self::ATIME_AT).cast_signed(),
+            mtime: get64(b, Self::MTIME_AT).cast_signed(),
+            len: get64(b, Self::LENGTH_AT),
+            uid: get32(b, Self::UID_AT).cast_signed(),
+            gid: get32(b, Self::GID_AT).cast_signed(),
+            muid: get32(b, Self::MUID_AT).cast_signed(),
         })
     }
 
@@ -347,20 +382,29 @@ pub(super) struct Snap {
 
 impl Snap {
     pub(super) const LEN: usize = 48 + Pointer::LEN;
+    // Offsets of the fields.
+    pub(super) const REFERENCES_AT: usize = 0;
+    pub(super) const LABELS_AT: usize = 4;
+    pub(super) const HEIGHT_AT: usize = 8;
+    pub(super) const FLAGS_AT: usize = 12;
+    pub(super) const GENERATION_AT: usize = 16;
+    pub(super) const BEFORE_AT: usize = 24;
+    pub(super) const AFTER_AT: usize = 32;
+    pub(super) const BASE_AT: usize = 40;
     /// Offset of the pointer to the root.
     pub(super) const ROOT_AT: usize = 48;
 
     /// Reads a value; `None` when it is of another length.
     pub(super) fn parse(b: &[u8]) -> Option<Self> {
         (b.len() == Self::LEN).then(|| Self {
-            references: get32(b, 0),
-            labels: get32(b, 4),
-            height: get32(b, 8),
-            flags: get32(b, 12),
-            generation: get64(b, 16),
-            before: get64(b, 24),
-            after: get64(b, 32),
-            base: get64(b, 40),
+            references: get32(b, Self::REFERENCES_AT),
+            labels: get32(b, Self::LABELS_AT),
+            height: get32(b, Self::HEIGHT_AT),
+            flags: get32(b, Self::FLAGS_AT),
+            generation: get64(b, Self::GENERATION_AT),
+            before: get64(b, Self::BEFORE_AT),
+            after: get64(b, Self::AFTER_AT),
+            base: get64(b, Self::BASE_AT),
             root: Pointer::parse(&b[Self::ROOT_AT..]),
         })
     }
@@ -389,9 +433,13 @@ impl Label {
     /// The flag of what may be changed.
     pub(super) const MUTABLE: u32 = 1;
     const LEN: usize = 13;
+    // Offsets of the fields, after the kind of a key.
+    pub(super) const SNAP_AT: usize = 1;
+    pub(super) const FLAGS_AT: usize = 9;
 
     pub(super) fn parse(b: &[u8]) -> Option<Self> {
-        (b.len() == Self::LEN && b[0] == K_SNAP).then(|| Self { snap: get64(b, 1), flags: get32(b, 9) })
+        (b.len() == Self::LEN && b[0] == K_SNAP)
+            .then(|| Self { snap: get64(b, Self::SNAP_AT), flags: get32(b, Self::FLAGS_AT) })
     }
 
     pub(super) fn write(&self) -> Vec<u8> {

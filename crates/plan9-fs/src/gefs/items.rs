@@ -22,17 +22,17 @@ pub(super) enum Item {
 /// A tree of files, and what its values need besides.
 pub(super) struct Files<'a> {
     pub tree: &'a Tree,
-    /// By entry: qid path, owner, last user and group, first place.
+    /// By entry: qid path, owner, last user and group, first index.
     pub qids: Vec<u64>,
     owners: Vec<[i32; 3]>,
     parents: Vec<EntryId>,
-    pub places: Vec<u64>,
+    pub indices: Vec<u64>,
     /// Entry that is left out.
     pub without: Option<EntryId>,
 }
 
 impl<'a> Files<'a> {
-    /// Looks at everything that gefs may not hold; places come later.
+    /// Looks at everything that gefs may not hold; indices come later.
     pub(super) fn new(
         tree: &'a Tree,
         users: &Users,
@@ -55,7 +55,7 @@ impl<'a> Files<'a> {
                 parents[child.index()] = id;
             }
         }
-        Ok(Self { tree, qids, owners, parents, places: Vec::new(), without })
+        Ok(Self { tree, qids, owners, parents, indices: Vec::new(), without })
     }
 
     pub(super) fn has(&self, id: EntryId) -> bool {
@@ -93,11 +93,11 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Key and value of an item; pointers hold places.
+    /// Key and value of an item; pointers hold indices.
     pub(super) fn bytes(&self, item: Item, generation: u64) -> (Vec<u8>, Vec<u8>) {
         match item {
             Item::Data(id, n) => {
-                let pointer = Pointer { address: self.places[id.index()] + n, hash: 0, generation };
+                let pointer = Pointer { address: self.indices[id.index()] + n, hash: 0, generation };
                 (data_key(self.qid(id), n * BLOCK64), pointer.write().to_vec())
             }
             Item::Entry(id) => {

@@ -2,12 +2,12 @@
 //! node adds ([`Gefs`]). Nothing is read: sizes do not depend on the hashes,
 //! which are computed when the first block of a tree is asked for.
 //!
-//! Invariants: places and qids of the base depend on the medium's tree, on the
+//! Invariants: indices and qids of the base depend on the medium's tree, on the
 //! users' numbers and on the arenas alone; a node uses a base block as it is or
 //! leaves it free; no block is used twice.
 
 use super::area::Area;
-use super::arenas::{Arenas, MIN_LEN, Map};
+use super::arenas::{Arenas, BlockIndex, MIN_LEN, Map};
 use super::bulk::{self, Child, Leaves, Root, address};
 use super::format::{FIRST_QID, MAIN_ROOT_QID, Super};
 use super::items::{Files, Item};
@@ -62,7 +62,8 @@ pub struct Base {
     map: Map,
     users: Users,
     pub(super) area: Area,
-    places: Vec<u64>,
+    /// First block index by entry.
+    indices: Vec<BlockIndex>,
     leaves: Vec<BaseLeaf>,
     /// Item numbers by entry: of its first block, of its entry, and of its way
     /// up.
@@ -131,7 +132,7 @@ fn base_qid(id: EntryId) -> u64 {
     }
 }
 
-/// Map of `shared` places of the base and `own` of a node, if the arenas have
+/// Map of `shared` indices of the base and `own` of a node, if the arenas have
 /// room for them.
 fn map(arenas: &Arenas, shared: u64, own: u64) -> Result<Map, LayoutError> {
     let available = arenas.blocks * super::format::BLOCK64;
@@ -140,7 +141,7 @@ fn map(arenas: &Arenas, shared: u64, own: u64) -> Result<Map, LayoutError> {
 }
 
 impl Base {
-    /// Gives every file of a medium its place, and makes leaves of them.
+    /// Gives every file of a medium its index, and makes leaves of them.
     ///
     /// # Errors
     /// Fails when gefs cannot hold a name, an owner, a file or all of them.
@@ -148,7 +149,7 @@ impl Base {
         let tree = &data.tree;
         let mut files = Files::new(tree, users, ids(tree).map(base_qid).collect(), None)?;
         let mut area = Area::new(0);
-        files.places = ids(tree).map(|id| area.add_file(id, tree.entry(id).len())).collect();
+        files.indices = ids(tree).map(|id| area.add_file(id, tree.entry(id).len())).collect();
         // Before there are items of files that have no room.
         map(&arenas, area.end(), 0)?;
         let mut leaves = Leaves::new();
@@ -174,10 +175,10 @@ impl Base {
         let ends = firsts.iter().copied().skip(1).chain([n]);
         let leaf = |((first, end), child): ((&u32, u32), Child)| BaseLeaf { first: *first, count: end - first, child };
         let leaves = firsts.iter().zip(ends).zip(leaves.done).map(leaf).collect();
-        let places = files.places;
+        let indices = files.indices;
         let number = Origin::unique().base;
         let (data, users) = (data.clone(), users.clone());
-        Ok(Self { data, map, users, area, places, leaves, numbers, number, made: Once::new() })
+        Ok(Self { data, map, users, area, indices, leaves, numbers, number, made: Once::new() })
     }
 
     /// Tells bases of one process apart; see [`crate::read_at::Origin`].
@@ -189,11 +190,11 @@ impl Base {
         &self.data.tree
     }
 
-    /// The hashes of the blocks, by their places: those of files, and those of
+    /// The hashes of the blocks, by their indices: those of files, and those of
     /// leaves.
     fn sums(&self) -> io::Result<(&[u64], &[u64])> {
         let data = self.data.sums()?;
-        let made = self.made.get(|| Ok(self.area.seal(&self.map, &|place| data[place as usize])))?;
+        let made = self.made.get(|| Ok(self.area.seal(&self.map, &|index| data[index as usize])))?;
         Ok((data, made))
     }
 
@@ -210,7 +211,7 @@ impl Base {
 }
 
 impl Gefs {
-    /// Gives what `tree` adds to or changes in `base` its place. `tree` is
+    /// Gives what `tree` adds to or changes in `base` its index. `tree` is
     /// the base's own tree, or an overlay of it.
     ///
     /// # Errors
@@ -234,9 +235,9 @@ impl Gefs {
         let arenas = &base.map.arenas;
         let start = Map::own_start(arenas, base.area.end());
         let mut area = Area::new(start);
-        files.places = ids(tree)
+        files.indices = ids(tree)
             .map(|id| match of.base(id) {
-                Some(old) if tree.entry(id).pristine => base.places[old.index()],
+                Some(old) if tree.entry(id).pristine => base.indices[old.index()],
                 _ if !files.has(id) => 0,
                 _ => area.add_file(id, tree.entry(id).len()),
             })
@@ -258,7 +259,7 @@ impl Gefs {
             free,
             superblock: Super {
                 height: root.height,
-                root: (address(&map, root.place), 0),
+                root: (address(&map, root.index), 0),
                 dead: [(u64::MAX, u64::MAX); 2],
                 flags: 0,
                 next_qid: qid,
@@ -290,31 +291,31 @@ impl Gefs {
         }
     }
 
-    /// Hashes by place.
+    /// Hashes by index.
     ///
     /// # Errors
     /// Error of a file that is read for the hashes.
-    pub(super) fn sums(&self) -> io::Result<impl Fn(u64) -> u64> {
+    pub(super) fn sums(&self) -> io::Result<impl Fn(BlockIndex) -> u64> {
         let (data, leaves) = self.base.sums()?;
-        let below = move |place: u64| match data.get(place as usize) {
+        let below = move |index: BlockIndex| match data.get(index as usize) {
             Some(sum) => *sum,
-            None => leaves[place as usize - data.len()],
+            None => leaves[index as usize - data.len()],
         };
         let own = self.own.get(|| {
             let files: Vec<&Content> = self.area.files().filter_map(|id| self.tree.entry(id).content()).collect();
             let mut all = sums(files.into_iter())?;
             let start = self.area.start();
-            let made = self.area.seal(&self.map, &|place| match place.checked_sub(start) {
+            let made = self.area.seal(&self.map, &|index| match index.checked_sub(start) {
                 Some(i) => all[i as usize],
-                None => below(place),
+                None => below(index),
             });
             all.extend(made);
             Ok(all)
         })?;
         let start = self.area.start();
-        Ok(move |place: u64| match place.checked_sub(start) {
+        Ok(move |index: BlockIndex| match index.checked_sub(start) {
             Some(i) => own[i as usize],
-            None => below(place),
+            None => below(index),
         })
     }
 
@@ -323,7 +324,7 @@ impl Gefs {
     /// # Errors
     /// Error of a file that is read for the hash.
     pub(super) fn super_block(&self) -> io::Result<Vec<u8>> {
-        let hash = self.sums()?(self.root.place);
+        let hash = self.sums()?(self.root.index);
         let (address, _) = self.superblock.root;
         Ok(Super { root: (address, hash), ..self.superblock.clone() }.write())
     }
@@ -404,5 +405,5 @@ fn unused(of: &Of<'_>, files: &Files<'_>, kept: &[bool]) -> Free {
     }
     let runs = of.base.area.file_runs().filter(|(id, ..)| !used[id.index()]).map(|(_, a, b)| (a, b));
     let leaves = of.base.leaves.iter().zip(kept).filter(|(_, kept)| !**kept);
-    Free::new(runs.chain(leaves.map(|(l, _)| (l.child.place, l.child.place + 1))))
+    Free::new(runs.chain(leaves.map(|(l, _)| (l.child.index, l.child.index + 1))))
 }

@@ -10,7 +10,13 @@ use crate::count;
 /// Bytes of a value and of a message besides key and value: lengths and kind.
 const VALUE_COST: usize = 4;
 const MESSAGE_COST: usize = 5;
-/// Bytes of a value's or message's place in the table.
+// Offsets in the head of a block, after its type: number and bytes of the values and,
+// in pivots, of the messages.
+pub(super) const COUNT_AT: usize = 2;
+pub(super) const BYTES_AT: usize = 4;
+pub(super) const MESSAGE_COUNT_AT: usize = 6;
+pub(super) const MESSAGE_BYTES_AT: usize = 8;
+/// Bytes of a value's or message's offset in the table.
 const SLOT: usize = 2;
 /// Bytes of a pivot's value: a pointer and the fill.
 pub(super) const CHILD: usize = Pointer::LEN + 2;
@@ -74,8 +80,8 @@ impl Filler {
 
     /// The block, and its fill.
     pub(super) fn finish(mut self) -> (Vec<u8>, u16) {
-        put16(&mut self.block, 2, self.count as u16);
-        put16(&mut self.block, 4, self.bytes as u16);
+        put16(&mut self.block, COUNT_AT, self.count as u16);
+        put16(&mut self.block, BYTES_AT, self.bytes as u16);
         (self.block, (SLOT * self.count + self.bytes) as u16)
     }
 }
@@ -107,11 +113,11 @@ impl Node {
     pub(super) fn parse(block: Vec<u8>) -> Result<Self, String> {
         let counts = |at| (usize::from(get16(&block, at)), usize::from(get16(&block, at + 2)));
         let (values, messages) = match get16(&block, 0) {
-            LEAF => (cells(&block, "value", LEAF_HEAD, LEAF_SPACE, counts(2), 0)?, Vec::new()),
+            LEAF => (cells(&block, "value", LEAF_HEAD, LEAF_SPACE, counts(COUNT_AT), 0)?, Vec::new()),
             PIVOT => {
                 let at = PIVOT_HEAD + PIVOT_SPACE;
-                let values = cells(&block, "value", PIVOT_HEAD, PIVOT_SPACE, counts(2), 0)?;
-                (values, cells(&block, "message", at, MESSAGE_SPACE, counts(6), 1)?)
+                let values = cells(&block, "value", PIVOT_HEAD, PIVOT_SPACE, counts(COUNT_AT), 0)?;
+                (values, cells(&block, "message", at, MESSAGE_SPACE, counts(MESSAGE_COUNT_AT), 1)?)
             }
             other => return Err(format!("it has type {other}, neither leaf (2) nor pivot (1)")),
         };
@@ -170,9 +176,9 @@ impl Node {
 
     /// The table and all values and messages, as the header says.
     pub(super) fn fill(&self) -> u16 {
-        let sizes = if self.is_pivot() { get16(&self.block, 8) } else { 0 };
+        let sizes = if self.is_pivot() { get16(&self.block, MESSAGE_BYTES_AT) } else { 0 };
         let slots = SLOT * (self.values.len() + self.messages.len());
-        (slots as u16).wrapping_add(get16(&self.block, 4)).wrapping_add(sizes)
+        (slots as u16).wrapping_add(get16(&self.block, BYTES_AT)).wrapping_add(sizes)
     }
 
     /// Whether the header says the bytes that there are.
@@ -184,8 +190,8 @@ impl Node {
             said if said == real => Ok(()),
             said => Err(format!("its {what} have {real}, but it says {said}", real = count::of(real, "byte"))),
         };
-        check("values", 4, sum(&self.values, VALUE_COST))?;
-        if self.is_pivot() { check("messages", 8, sum(&self.messages, MESSAGE_COST)) } else { Ok(()) }
+        check("values", BYTES_AT, sum(&self.values, VALUE_COST))?;
+        if self.is_pivot() { check("messages", MESSAGE_BYTES_AT, sum(&self.messages, MESSAGE_COST)) } else { Ok(()) }
     }
 }
 

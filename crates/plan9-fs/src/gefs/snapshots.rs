@@ -123,7 +123,7 @@ pub(super) fn snap_tree(area: &mut Area, roots: &Roots) -> Root {
             before: EMPTY,
             after: if generation == EMPTY { MAIN } else { u64::MAX },
             base: EMPTY,
-            root: Pointer { address: root.place, hash: 0, generation },
+            root: Pointer { address: root.index, hash: 0, generation },
         };
         values.push((text_key(K_LABEL, name), label.write()));
         values.push((number_key(K_SNAP, generation), snap.write()));

@@ -107,7 +107,7 @@ fn a_small_volume_has_these_bytes() {
     // Super blocks; headers and logs of eight arenas of 1021 blocks; /a, first
     // of the base's four in the first arena (/adm/users and their leaf are not
     // used); the users and three leaves after it; in the second arena, after
-    // four places that nobody needs, main's leaf and the snapshots.
+    // four indices that nobody needs, main's leaf and the snapshots.
     let headers: Vec<u64> = (0..8).map(|i| 1 + 1023 * i).collect();
     let mut used: Vec<u64> = headers.iter().flat_map(|h| [*h, h + 1, h + 2]).collect();
     used.extend([0, 8192, 4, 8, 9, 10, 11, 1032, 1033]);
@@ -253,7 +253,7 @@ fn neighbouring_blocks_are_read_at_once() {
     v.read_at(0, &mut [0]).unwrap();
     source.reads.lock().unwrap().clear();
     let mut b = vec![0; 1 << 20];
-    // /adm/users has the first place.
+    // /adm/users has the first index.
     v.read_at(4 * BLOCK64, &mut b).unwrap();
     assert_eq!(*source.reads.lock().unwrap(), [(0, (1 << 20) - BLOCK)]);
     assert!(b[BLOCK..].iter().zip(0..).all(|(b, at)| *b == value(at)));
@@ -290,8 +290,8 @@ fn nodes_share_what_the_medium_has() {
     let (plain, shared) = node(MIN_LEN, &[]);
     // Places 0 to 42: adm/users, big, d/one, d/two; then leaves, of which the
     // first and the last have something of adm/users.
-    let places = |shared: &[(u64, u64)]| shared.iter().map(|s| s.1).collect::<Vec<_>>();
-    assert_eq!(places(&shared)[..43], (1..43).chain([44]).collect::<Vec<_>>());
+    let indices = |shared: &[(u64, u64)]| shared.iter().map(|s| s.1).collect::<Vec<_>>();
+    assert_eq!(indices(&shared)[..43], (1..43).chain([44]).collect::<Vec<_>>());
     let (a, shared_a) = node(MIN_LEN, &[change("d/new", What::File(file(0o600), bytes(100_000, 9)))]);
     let (b, shared_b) = node(MIN_LEN, &[change("d/two", What::Remove), change("many/0500", What::Dir(dir(0o700)))]);
     assert!(shared_a.len() > 40 && shared_b.len() > 40);
@@ -302,7 +302,7 @@ fn nodes_share_what_the_medium_has() {
     }
     // A partition of another length has the same clusters elsewhere.
     let (longer, shared_longer) = node(300 * MIB, &[]);
-    assert_eq!(places(&shared_longer), places(&shared));
+    assert_eq!(indices(&shared_longer), indices(&shared));
     for ((x, _), (y, _)) in shared.iter().zip(&shared_longer).take(42) {
         assert!(plain.blocks[x] == longer.blocks[y] && x % 4 == y % 4);
     }

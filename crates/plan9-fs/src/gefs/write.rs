@@ -4,31 +4,32 @@
 //! request touches. A read of the first block of a tree, or of the super block,
 //! waits until all files have been hashed.
 
+use super::arenas::BlockIndex;
 use super::format::{BLOCK, BLOCK64};
 use super::layout::Gefs;
 use crate::read_at::{Extent, Origin, ReadAt, check_range, normalize};
 use std::io;
 
 impl Gefs {
-    /// The used places that hold `place` or come next.
-    fn used_from(&self, place: u64) -> Option<(u64, u64)> {
+    /// The used indices that hold `index` or come next.
+    fn used_from(&self, index: BlockIndex) -> Option<(BlockIndex, BlockIndex)> {
         let base = (self.base.area.start(), self.base.area.end());
-        self.free.used_at(base, (self.area.start(), self.area.end()), place)
+        self.free.used_at(base, (self.area.start(), self.area.end()), index)
     }
 
     /// The blocks of an arena that are in use: ascending, disjoint. Headers, logs
     /// and super blocks are not among them.
     pub(super) fn used_in(&self, arena: u64) -> Vec<(u64, u64)> {
         let mut out: Vec<(u64, u64)> = Vec::new();
-        for (mut place, end) in self.map.places(arena) {
-            while let Some((from, to)) = self.used_from(place).filter(|(from, _)| *from < end) {
+        for (mut index, end) in self.map.indices(arena) {
+            while let Some((from, to)) = self.used_from(index).filter(|(from, _)| *from < end) {
                 let Some((block, run)) = self.map.block(from) else { break };
                 let n = run.min(to - from);
                 match out.last_mut().filter(|last| last.1 == block) {
                     Some(last) => last.1 += n,
                     None => out.push((block, block + n)),
                 }
-                place = from + n;
+                index = from + n;
             }
         }
         out
@@ -52,22 +53,22 @@ impl Gefs {
             buf[..n].fill(0);
             n
         };
-        let Some((place, run)) = map.place(block) else { return Ok(zeros(1, buf)) };
-        match self.used_from(place) {
-            Some((start, end)) if start == place => {
+        let Some((index, run)) = map.index(block) else { return Ok(zeros(1, buf)) };
+        match self.used_from(index) {
+            Some((start, end)) if start == index => {
                 let most = usize::try_from(run.min(end - start) * BLOCK64 - within as u64).unwrap_or(usize::MAX);
                 let n = buf.len().min(most);
                 let buf = &mut buf[..n];
-                let (area, tree) = match place < self.area.start() {
+                let (area, tree) = match index < self.area.start() {
                     true => (&self.base.area, self.base.tree()),
                     false => (&self.area, &self.tree),
                 };
-                match place < area.made_start() {
-                    true => area.read_file(tree, place, within, buf),
-                    false => Ok(area.read_made(place, within, buf, map, &self.sums()?)),
+                match index < area.made_start() {
+                    true => area.read_file(tree, index, within, buf),
+                    false => Ok(area.read_made(index, within, buf, map, &self.sums()?)),
                 }
             }
-            next => Ok(zeros(next.map_or(run, |(start, _)| run.min(start - place)), buf)),
+            next => Ok(zeros(next.map_or(run, |(start, _)| run.min(start - index)), buf)),
         }
     }
 }
@@ -108,11 +109,11 @@ impl ReadAt for Gefs {
     /// Blocks of the base that this node uses are the base's.
     fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
         let end = offset.checked_add(len)?;
-        let (place, run) = self.map.place(offset / BLOCK64)?;
+        let (index, run) = self.map.index(offset / BLOCK64)?;
         let blocks = end.div_ceil(BLOCK64) - offset / BLOCK64;
-        let (start, used) = self.used_from(place)?;
-        let whole = start == place && blocks <= run.min(used - start) && place + blocks <= self.base.area.end();
+        let (start, used) = self.used_from(index)?;
+        let whole = start == index && blocks <= run.min(used - start) && index + blocks <= self.base.area.end();
         let within = offset % BLOCK64;
-        whole.then(|| Origin { base: self.base.number(), offset: place * BLOCK64 + within })
+        whole.then(|| Origin { base: self.base.number(), offset: index * BLOCK64 + within })
     }
 }

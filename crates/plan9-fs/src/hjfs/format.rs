@@ -53,7 +53,7 @@ pub(super) const COUNTS: u64 = 1365;
 pub(super) const SENTINEL: u32 = 0xff_ffff;
 /// Most blocks of a volume: the server counts in a signed integer.
 pub(super) const MAX_BLOCKS: u64 = (1 << 31) - 1;
-/// Bytes of the field for a name; the last is zero.
+/// Bytes of the field for a name, which a dentry begins with; the last is zero.
 pub(super) const NAME: usize = 256;
 /// qid path of both roots.
 pub(super) const ROOT_QID: u64 = 1;
@@ -88,9 +88,13 @@ pub(super) fn type_name(kind: u8) -> String {
 pub(super) fn get64(b: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(get(b, at))
 }
+/// Offset of the count number `i` in a block of counts.
+pub(super) const fn count_offset(i: usize) -> usize {
+    1 + 3 * i
+}
 /// The count number `i` of a block of counts.
 pub(super) fn count_at(block: &[u8], i: usize) -> u32 {
-    let at = 1 + 3 * i;
+    let at = count_offset(i);
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], 0])
 }
 /// The addresses in an indirect block.
@@ -116,15 +120,21 @@ pub(super) struct Super {
 impl Super {
     /// Bytes of the structure, the block's type included.
     pub(super) const LEN: usize = 45;
+    // Offsets of the fields.
+    pub(super) const BLOCKS_AT: usize = 5;
+    pub(super) const FSTART_AT: usize = 13;
+    pub(super) const FEND_AT: usize = 21;
+    pub(super) const ROOT_AT: usize = 29;
+    pub(super) const QID_AT: usize = 37;
 
     /// Reads the first bytes of a volume; `None` when there is no magic.
     pub(super) fn parse(b: &[u8; Self::LEN]) -> Option<Self> {
         (b[0] == SUPER && u32::from_le_bytes(get(b, 1)) == MAGIC).then(|| Self {
-            blocks: get64(b, 5),
-            fstart: get64(b, 13),
-            fend: get64(b, 21),
-            root: get64(b, 29),
-            qid: get64(b, 37),
+            blocks: get64(b, Self::BLOCKS_AT),
+            fstart: get64(b, Self::FSTART_AT),
+            fend: get64(b, Self::FEND_AT),
+            root: get64(b, Self::ROOT_AT),
+            qid: get64(b, Self::QID_AT),
         })
     }
 
@@ -133,7 +143,7 @@ impl Super {
         b[0] = SUPER;
         b[1..5].copy_from_slice(&MAGIC.to_le_bytes());
         for (i, v) in [self.blocks, self.fstart, self.fend, self.root, self.qid].into_iter().enumerate() {
-            b[5 + 8 * i..13 + 8 * i].copy_from_slice(&v.to_le_bytes());
+            b[Self::BLOCKS_AT + 8 * i..][..8].copy_from_slice(&v.to_le_bytes());
         }
         b
     }
@@ -191,6 +201,25 @@ impl Dentry {
     const DIR: u8 = 0x80;
     const TEMPORARY: u8 = 0x04;
 
+    // Offsets of the fields after the name.
+    const UID_AT: usize = NAME;
+    const MUID_AT: usize = 258;
+    const GID_AT: usize = 260;
+    pub(super) const MODE_AT: usize = 262;
+    pub(super) const QID_AT: usize = 264;
+    const VERSION_AT: usize = 272;
+    pub(super) const KIND_AT: usize = 276;
+    pub(super) const SIZE_AT: usize = 277;
+    const POINTERS_AT: usize = 285;
+    const ATIME_AT: usize = 437;
+    const MTIME_AT: usize = 445;
+
+    /// Offset of the pointer number `i`: [`DIRECT`] to blocks, then those to
+    /// indirect ones.
+    pub(super) const fn pointer_at(i: usize) -> usize {
+        Self::POINTERS_AT + 8 * i
+    }
+
     /// Slot `i` of a block of dentries.
     pub(super) fn at(block: &[u8], i: usize) -> Self {
         Self::parse(&block[1 + DENTRY * i..][..DENTRY])
@@ -201,34 +230,34 @@ impl Dentry {
         let short = |at| i16::from_le_bytes(get(b, at));
         Self {
             name: b[..end].to_vec(),
-            uid: short(256),
-            muid: short(258),
-            gid: short(260),
-            mode: u16::from_le_bytes(get(b, 262)),
-            qid: get64(b, 264),
-            version: u32::from_le_bytes(get(b, 272)),
-            kind: b[276],
-            size: get64(b, 277),
-            pointers: Pointers::parse(&b[285..437]),
-            atime: i64::from_le_bytes(get(b, 437)),
-            mtime: i64::from_le_bytes(get(b, 445)),
+            uid: short(Self::UID_AT),
+            muid: short(Self::MUID_AT),
+            gid: short(Self::GID_AT),
+            mode: u16::from_le_bytes(get(b, Self::MODE_AT)),
+            qid: get64(b, Self::QID_AT),
+            version: u32::from_le_bytes(get(b, Self::VERSION_AT)),
+            kind: b[Self::KIND_AT],
+            size: get64(b, Self::SIZE_AT),
+            pointers: Pointers::parse(&b[Self::pointer_at(0)..Self::ATIME_AT]),
+            atime: i64::from_le_bytes(get(b, Self::ATIME_AT)),
+            mtime: i64::from_le_bytes(get(b, Self::MTIME_AT)),
         }
     }
 
     pub(super) fn write(&self) -> [u8; DENTRY] {
         let mut b = [0; DENTRY];
         b[..self.name.len()].copy_from_slice(&self.name);
-        for (at, v) in [(256, self.uid), (258, self.muid), (260, self.gid)] {
+        for (at, v) in [(Self::UID_AT, self.uid), (Self::MUID_AT, self.muid), (Self::GID_AT, self.gid)] {
             b[at..at + 2].copy_from_slice(&v.to_le_bytes());
         }
-        b[262..264].copy_from_slice(&self.mode.to_le_bytes());
-        b[264..272].copy_from_slice(&self.qid.to_le_bytes());
-        b[272..276].copy_from_slice(&self.version.to_le_bytes());
-        b[276] = self.kind;
-        b[277..285].copy_from_slice(&self.size.to_le_bytes());
-        self.pointers.write(&mut b[285..437]);
-        b[437..445].copy_from_slice(&self.atime.to_le_bytes());
-        b[445..453].copy_from_slice(&self.mtime.to_le_bytes());
+        b[Self::MODE_AT..][..2].copy_from_slice(&self.mode.to_le_bytes());
+        b[Self::QID_AT..][..8].copy_from_slice(&self.qid.to_le_bytes());
+        b[Self::VERSION_AT..][..4].copy_from_slice(&self.version.to_le_bytes());
+        b[Self::KIND_AT] = self.kind;
+        b[Self::SIZE_AT..][..8].copy_from_slice(&self.size.to_le_bytes());
+        self.pointers.write(&mut b[Self::pointer_at(0)..Self::ATIME_AT]);
+        b[Self::ATIME_AT..][..8].copy_from_slice(&self.atime.to_le_bytes());
+        b[Self::MTIME_AT..][..8].copy_from_slice(&self.mtime.to_le_bytes());
         b
     }
 

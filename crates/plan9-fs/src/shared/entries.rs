@@ -8,7 +8,7 @@
 
 use super::area::{Area, Sealed};
 use super::layers::{Blocks as _, Free, Layers};
-use super::place::{self, Place, ids};
+use super::place::{self, Placer, ids};
 use super::pointers::Pointers;
 use super::refused::{Refused, check_name, owner};
 use super::shape::{Reach, Shape};
@@ -206,7 +206,7 @@ impl<'a, F: Entries> Builder<'a, F> {
     }
 }
 
-impl<F: Entries> Place for Builder<'_, F> {
+impl<F: Entries> Placer for Builder<'_, F> {
     type Placed = Placed;
     type Error = Refused;
 

@@ -7,7 +7,7 @@ use crate::tree::{EntryId, Tree};
 use std::sync::Arc;
 
 /// Something that gives entries of a tree their places.
-pub(crate) trait Place {
+pub(crate) trait Placer {
     /// Position of an entry.
     type Placed: Copy;
     type Error;
@@ -45,7 +45,7 @@ fn base_of(same: bool, tree: &Tree, id: EntryId) -> Option<EntryId> {
 ///
 /// # Errors
 /// Reason why the file system cannot hold an entry.
-pub(crate) fn medium<P: Place>(
+pub(crate) fn medium<P: Placer>(
     to: &mut P,
     tree: &Tree,
     qid: impl Fn(EntryId) -> u64,
@@ -65,7 +65,7 @@ pub(crate) fn medium<P: Place>(
 ///
 /// # Errors
 /// Reason why the file system cannot hold an entry.
-pub(crate) fn node<P: Place>(
+pub(crate) fn node<P: Placer>(
     to: &mut P,
     (base, placed): (&Arc<Tree>, &[P::Placed]),
     tree: &Arc<Tree>,

@@ -5,6 +5,8 @@ use crate::read_at::{ReadAt, check_range};
 use crate::{FileSystem, walk};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
@@ -140,5 +142,31 @@ pub(crate) fn found(fs: &dyn FileSystem) -> Result<(), String> {
     match super::findings(fs).is_empty() {
         true => Err(format!("a check finds nothing, but {why}")),
         false => Ok(()),
+    }
+}
+
+/// Tests the property on images from a strategy, opened by `open`; one that cannot be
+/// opened has it. `file` is the source file of the test, for its recorded failures.
+pub(crate) fn what_cannot_be_read_is_found<S, F, E>(
+    file: &'static str,
+    images: &S,
+    open: impl Fn(S::Value) -> Result<F, E>,
+) where
+    S: Strategy<Value: Debug>,
+    F: FileSystem,
+{
+    let config = ProptestConfig { source_file: Some(file), ..ProptestConfig::default() };
+    let property = |image| open(image).map_or(Ok(()), |fs| found(&fs).map_err(TestCaseError::fail));
+    TestRunner::new(config).run(images, property).unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// Tests the property on images with one bit changed, which [`Sound::each_bit`] makes.
+pub(crate) fn no_bit_hides_what_cannot_be_read<F: FileSystem, E>(
+    images: impl Iterator<Item = (String, Arc<dyn ReadAt>)>,
+    open: impl Fn(Arc<dyn ReadAt>) -> Result<F, E>,
+) {
+    for (wound, image) in images {
+        let Ok(fs) = open(image) else { continue };
+        found(&fs).unwrap_or_else(|e| panic!("{wound}: {e}"));
     }
 }

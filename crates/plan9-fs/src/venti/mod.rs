@@ -30,6 +30,8 @@ pub(crate) const KIND: probe::Kind = probe::Kind {
 };
 
 #[cfg(test)]
+mod offsets;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod tests;

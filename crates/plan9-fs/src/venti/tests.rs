@@ -1,8 +1,11 @@
 //! Fresh partitions byte by byte; damage and what the checker calls it;
 //! hostile images and that they end. `store` writes blocks as venti does.
 
-use super::format::{ArenaTail, BLOCK, Stats};
+use super::format::{ArenaTail, BLANK, BLOCK, BloomHead, Clump, Entry, Stats};
 use super::layout::*;
+use super::offsets::{
+    NAME, VERSION, arena_head, arena_tail, arenas_head, bloom_head, bucket, clump, entry, section_head,
+};
 use super::store::{Store, arenas, bloom, kinds, section};
 use super::*;
 use crate::FileSystem;
@@ -13,6 +16,13 @@ use std::sync::{Arc, LazyLock};
 
 const MIB: u64 = 1 << 20;
 const BASE: u64 = 794_624;
+/// Offsets of the header and of the table of arenas and index sections.
+const HEAD: usize = BLANK as usize;
+const TABLE: usize = 270_336;
+/// Offsets of the low bytes of fields: of 16, 32 and 64 bits.
+const LOW_16: usize = 1;
+const LOW_32: usize = 3;
+const LOW_64: usize = 7;
 
 fn bytes(p: &Pieces, at: u64, n: usize) -> Vec<u8> {
     let mut b = vec![0; n];
@@ -181,32 +191,40 @@ fn every_damage_of_arenas_has_its_word() {
     let tail = (2 * MIB - 8192) as usize;
     let with = |at: usize, value: u8| damaged(0, move |s| s.bytes[0][at] = value);
     assert_eq!(with(tail, 0), ["arena-tail"]);
-    assert_eq!(with(tail + 8, b'b'), ["arena-name", "arena-head"]);
+    assert_eq!(with(tail + NAME, b'b'), ["arena-name", "arena-head"]);
     assert_eq!(with(BASE as usize, 0), ["arena-head"]);
-    assert_eq!(with(BASE as usize + 7, 4), ["arena-head", "arena-head"], "version and clump magic");
-    assert_eq!(with(BASE as usize + 76, 1), ["arena-head"]);
+    assert_eq!(with(BASE as usize + VERSION + LOW_32, 4), ["arena-head", "arena-head"], "version and clump magic");
+    assert_eq!(with(BASE as usize + arena_head::SIZE, 1), ["arena-head"]);
     // The second set of numbers: what is stored.
-    assert_eq!(with(tail + 111, 1), ["arena-stats"], "more clumps than fit");
-    assert_eq!(with(tail + 112, 2), ["arena-stats"], "more clumps than there are");
-    assert_eq!(with(tail + 113, 0x8f), ["arena-stats", "unrecorded"], "fewer clumps than there are");
-    assert_eq!(with(tail + 118, 1), ["arena-stats"], "too much used");
-    assert_eq!(with(tail + 133, 0), ["arena-stats"], "uncompressed");
-    assert_eq!(with(tail + 72, 1), ["arena-stats", "arena-stats"], "more indexed than stored, and than fit");
-    let clump = |i: usize, at: usize| {
+    assert_eq!(with(tail + arena_tail::STORED_CLUMPS + 1, 1), ["arena-stats"], "more clumps than fit");
+    assert_eq!(with(tail + arena_tail::STORED_CLUMPS + 2, 2), ["arena-stats"], "more clumps than there are");
+    assert_eq!(
+        with(tail + arena_tail::STORED_CLUMPS + LOW_32, 0x8f),
+        ["arena-stats", "unrecorded"],
+        "fewer clumps than there are"
+    );
+    assert_eq!(with(tail + arena_tail::STORED_USED, 1), ["arena-stats"], "too much used");
+    assert_eq!(with(tail + arena_tail::STORED_UNCOMPRESSED + LOW_64, 0), ["arena-stats"], "uncompressed");
+    assert_eq!(
+        with(tail + arena_tail::INDEXED_CLUMPS, 1),
+        ["arena-stats", "arena-stats"],
+        "more indexed than stored, and than fit"
+    );
+    let hit = |i: usize, at: usize| {
         move |s: &mut Store| {
             let at = s.clump_at(i) + at;
             s.bytes[0][at] ^= 0x40;
         }
     };
-    assert_eq!(damaged(0, clump(7, 0)), ["clump-magic"]);
-    assert_eq!(damaged(0, clump(7, 29)), ["clump"], "encoding");
-    assert_eq!(damaged(0, clump(7, 8)), ["clump"], "length");
-    assert_eq!(damaged(0, clump(7, 9)), ["clump-score", "clump-info"]);
-    assert_eq!(damaged(0, clump(7, 38)), ["clump-score"], "data");
-    assert_eq!(damaged(0, clump(399, 38)), ["clump-score"], "compressed data");
-    assert_eq!(damaged(0, clump(399, 43)), ["clump-data"], "a copy of nothing");
+    assert_eq!(damaged(0, hit(7, clump::MAGIC)), ["clump-magic"]);
+    assert_eq!(damaged(0, hit(7, clump::ENCODING)), ["clump"], "encoding");
+    assert_eq!(damaged(0, hit(7, clump::LEN + LOW_16)), ["clump"], "length");
+    assert_eq!(damaged(0, hit(7, clump::SCORE)), ["clump-score", "clump-info"]);
+    assert_eq!(damaged(0, hit(7, Clump::LEN)), ["clump-score"], "data");
+    assert_eq!(damaged(0, hit(399, Clump::LEN)), ["clump-score"], "compressed data");
+    assert_eq!(damaged(0, hit(399, Clump::LEN + 5)), ["clump-data"], "a copy of nothing");
     let lost = |s: &mut Store| {
-        let at = s.clump_at(3) + 4;
+        let at = s.clump_at(3) + clump::KIND;
         s.bytes[0][at] = 0;
     };
     assert_eq!(damaged(0, lost), ["clump-lost", "clump-info"]);
@@ -222,24 +240,24 @@ fn every_damage_of_arenas_has_its_word() {
 #[test]
 fn every_damage_of_index_sections_has_its_word() {
     let with = |at: usize, value: u8| damaged(1, move |s| s.bytes[1][at] = value);
-    assert_eq!(with(262_144 + 72, b'n'), ["section"], "another index");
-    assert_eq!(with(262_144 + 8, b'x'), ["section"], "another name");
-    assert_eq!(with(262_144 + 155, 28), ["section"], "another range");
-    assert_eq!(with(262_144 + 147, 60), ["section-size"]);
-    assert_eq!(with(270_336, b'V'), ["index-table"]);
-    assert_eq!(with(270_336 + 40, b'x').len(), 1);
+    assert_eq!(with(HEAD + section_head::INDEX, b'n'), ["section"], "another index");
+    assert_eq!(with(HEAD + NAME, b'x'), ["section"], "another name");
+    assert_eq!(with(HEAD + section_head::STOP + LOW_32, 28), ["section"], "another range");
+    assert_eq!(with(HEAD + section_head::BLOCKS + LOW_32, 60), ["section-size"]);
+    assert_eq!(with(TABLE, b'V'), ["index-table"]);
+    assert_eq!(with(TABLE + 40, b'x').len(), 1);
     let none: [&str; 0] = [];
-    assert_eq!(with(262_144 + 72, 0), none, "formatted, but of no index");
-    let bucket = |at: usize, value: u8| {
+    assert_eq!(with(HEAD + section_head::INDEX, 0), none, "formatted, but of no index");
+    let first = |at: usize, value: u8| {
         damaged(1, move |s| {
             let b = s.bucket_at(0);
             s.bytes[1][b + at] = value;
         })
     };
-    assert_eq!(bucket(0, 1), ["bucket"]);
-    assert_eq!(bucket(2, 0x77), none, "another magic: empty");
-    assert_eq!(bucket(6, 0xff), ["bucket-entry", "bucket-order"]);
-    assert_eq!(bucket(6 + 26, 1), ["bucket-address"]);
+    assert_eq!(first(bucket::COUNT, 1), ["bucket"]);
+    assert_eq!(first(bucket::MAGIC, 0x77), none, "another magic: empty");
+    assert_eq!(first(Entry::BUCKET_HEAD + entry::SCORE, 0xff), ["bucket-entry", "bucket-order"]);
+    assert_eq!(first(Entry::BUCKET_HEAD + entry::ADDRESS, 1), ["bucket-address"]);
 }
 
 #[test]
@@ -254,23 +272,23 @@ fn every_disagreement_of_the_partitions_has_its_word() {
     };
     let none: [&str; 0] = [];
     assert_eq!(with(&|_| {}), none);
-    assert_eq!(with(&|s| s.bytes[1][270_336 + 51] = b'b'), ["index-arenas", "index-arenas"], "a0 is called ab");
+    assert_eq!(with(&|s| s.bytes[1][TABLE + 51] = b'b'), ["index-arenas", "index-arenas"], "a0 is called ab");
     // Every entry of the first bucket gone.
     let gone = with(&|s| {
         let b = s.bucket_at(0);
-        s.bytes[1][b + 1] = 0;
+        s.bytes[1][b + bucket::COUNT + LOW_16] = 0;
     });
     assert!(gone.len() > 5 && gone.iter().all(|k| *k == "index-missing"), "{gone:?}");
-    let entry = |at: usize| {
+    let hit = |at: usize| {
         with(&move |s| {
             let b = s.bucket_at(3);
-            s.bytes[1][b + 6 + at] ^= 1;
+            s.bytes[1][b + Entry::BUCKET_HEAD + at] ^= 1;
         })
     };
-    assert_eq!(entry(19), ["index-extra", "index-missing"], "score");
-    assert_eq!(entry(33), ["index-wrong"], "address");
-    assert_eq!(entry(37), ["index-wrong"], "blocks");
-    let bits = with(&|s| s.bytes[2][16..4096].fill(0));
+    assert_eq!(hit(entry::SCORE + 19), ["index-extra", "index-missing"], "score");
+    assert_eq!(hit(entry::ADDRESS + LOW_64), ["index-wrong"], "address");
+    assert_eq!(hit(entry::BLOCKS), ["index-wrong"], "blocks");
+    let bits = with(&|s| s.bytes[2][BloomHead::LEN..4096].fill(0));
     assert!(bits.len() > 5 && bits.iter().all(|k| *k == "bloom-missing"), "{bits:?}");
 }
 
@@ -282,26 +300,32 @@ fn what_is_no_venti_says_so() {
         open(Arc::new(store.bytes[part].clone())).map(|_| ()).unwrap_err().to_string()
     };
     let head = |rest: &str| format!("Bad header of a partition of arenas (byte 262144): {rest}");
-    assert_eq!(said(0, 262_144, &[0]), head("it has no magic, but the rest is a bloom filter"));
-    assert_eq!(said(0, 262_151, &[2]), head("its version is 2, expected 3"));
-    assert_eq!(said(0, 262_154, &[0x21]), head("its block size is 8448, expected a power of two from 512 to 65536"));
+    assert_eq!(said(0, HEAD, &[0]), head("it has no magic, but the rest is a bloom filter"));
+    assert_eq!(said(0, HEAD + VERSION + LOW_32, &[2]), head("its version is 2, expected 3"));
     assert_eq!(
-        said(0, 262_156, &[0, 4, 0, 0]),
+        said(0, HEAD + arenas_head::BLOCK + 2, &[0x21]),
+        head("its block size is 8448, expected a power of two from 512 to 65536")
+    );
+    assert_eq!(
+        said(0, HEAD + arenas_head::BASE, &[0, 4, 0, 0]),
         head("its data begins at byte 262144, in or before its table at 270336")
     );
     let table = |rest: &str| format!("Bad table of arenas (byte 270336): {rest}");
-    assert_eq!(said(0, 270_336, b"3"), table("it ends before line 2 of 3"));
-    assert_eq!(said(0, 270_336, b"x"), table("the number of its lines is \"x\", expected a number"));
-    assert_eq!(said(0, 270_340, b" "), table("\"a0 794624\\t2097152\" is not a name, a start and a stop"));
-    assert_eq!(said(0, 270_341, b"6"), table("\"a0\\t694624\\t2097152\" overlaps the range before 794624, or itself"));
-    assert_eq!(said(0, 270_348, b"3"), table("a0 ends at byte 3097152, but the last whole block at 2097152"));
-    let section = |rest: &str| format!("Bad header of an index section (byte 262144): {rest}");
-    assert_eq!(said(1, 262_144, &[0]), section("it has no magic, but the rest is a bloom filter"));
-    assert_eq!(said(1, 262_144 + 148, &[1]), section("its buckets begin with 16777216 and end before 31"));
-    assert_eq!(said(1, 262_144 + 152, &[1]), section("it has 16777247 buckets, but 31 blocks for them"));
-    assert_eq!(said(2, 7, &[2]), "Bad header of a bloom filter (byte 0): its version is 2, expected 1");
+    assert_eq!(said(0, TABLE, b"3"), table("it ends before line 2 of 3"));
+    assert_eq!(said(0, TABLE, b"x"), table("the number of its lines is \"x\", expected a number"));
+    assert_eq!(said(0, TABLE + 4, b" "), table("\"a0 794624\\t2097152\" is not a name, a start and a stop"));
     assert_eq!(
-        said(2, 12, &[4]),
+        said(0, TABLE + 5, b"6"),
+        table("\"a0\\t694624\\t2097152\" overlaps the range before 794624, or itself")
+    );
+    assert_eq!(said(0, TABLE + 12, b"3"), table("a0 ends at byte 3097152, but the last whole block at 2097152"));
+    let section = |rest: &str| format!("Bad header of an index section (byte 262144): {rest}");
+    assert_eq!(said(1, HEAD, &[0]), section("it has no magic, but the rest is a bloom filter"));
+    assert_eq!(said(1, HEAD + section_head::START, &[1]), section("its buckets begin with 16777216 and end before 31"));
+    assert_eq!(said(1, HEAD + section_head::STOP, &[1]), section("it has 16777247 buckets, but 31 blocks for them"));
+    assert_eq!(said(2, VERSION + LOW_32, &[2]), "Bad header of a bloom filter (byte 0): its version is 2, expected 1");
+    assert_eq!(
+        said(2, bloom_head::SIZE, &[4]),
         "Bad header of a bloom filter (byte 0): it has 68157440 bytes, expected a power of two up to 536870912"
     );
     assert!(said(2, 0, &[0]).starts_with("Not a venti partition"));

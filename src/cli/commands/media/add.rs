@@ -14,6 +14,7 @@ use crate::media::pins::{Pin, Pins};
 use crate::ops;
 use crate::ops::media::{self, Located, Trust};
 use crate::render::Catalog;
+use crate::size;
 use anyhow::{Context as _, bail};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -216,7 +217,7 @@ fn append(cli: &GlobalArgs, catalog: &Catalog, lab: &Lab, name: &str, medium: &M
 fn report(cli: &GlobalArgs, name: &str, located: &Located, record: Option<&Pin>, lab: bool) -> anyhow::Result<()> {
     match record {
         Some(Pin::File { sha256, length, source }) => {
-            say::line(format_args!("{name}  {sha256}  {}  {source}", say::size(*length)))?;
+            say::line(format_args!("{name}  {sha256}  {}  {source}", size::even(*length)))?;
         }
         Some(Pin::Folder { tree, source }) => say::line(format_args!("{name}  tree {tree}  {source}"))?,
         None => say::line(format_args!("{name}  {}", located.path.display()))?,

@@ -8,6 +8,7 @@ use crate::lab::{Lab, Medium, Origin, releases};
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::Store;
 use crate::ops;
+use crate::size;
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     }
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     for m in &media {
-        let length = m["length"].as_u64().map_or_else(String::new, say::size);
+        let length = m["length"].as_u64().map_or_else(String::new, size::even);
         say::line(format_args!(
             "{:<20} {:<12} {length:>10}  {}",
             text(&m["name"]),
@@ -62,7 +63,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         for r in releases::all() {
             say::line(format_args!("  {:<24} {}", r.name, r.what))?;
         }
-        say::line(format_args!("Cache: {} in {}", say::size(store.size()?), store.root().display()))?;
+        say::line(format_args!("Cache: {} in {}", size::even(store.size()?), store.root().display()))?;
     }
     Ok(Outcome::Good)
 }

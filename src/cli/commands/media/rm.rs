@@ -9,6 +9,7 @@ use crate::media::pins::{Pin, Pins};
 use crate::media::store::Store;
 use crate::ops;
 use crate::ops::host;
+use crate::size;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -41,7 +42,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         }
         Pins::update(&lab.dir, |pins| drop(pins.media.remove(name)))?;
         if !cli.quiet {
-            say::line(format_args!("{name}: {} of the cache freed", say::size(freed)))?;
+            say::line(format_args!("{name}: {} of the cache freed", size::even(freed)))?;
             if lab.media.contains_key(name) {
                 say::note(&format!("{} still has an entry for {name}", cli.lab.display()));
             }
