@@ -1,6 +1,18 @@
 //! Sizes as p9img prints them.
 
-use crate::lab::units::UNITS;
+/// Units of a size with their bytes.
+pub const UNITS: &[(&str, u64)] = &[
+    ("B", 1),
+    ("kB", 1000),
+    ("KB", 1000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+    ("TB", 1_000_000_000_000),
+    ("TiB", 1 << 40),
+];
 
 /// Units of 1024, each 1024 times the one before it.
 const BINARY: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

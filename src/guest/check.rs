@@ -8,7 +8,7 @@ use super::folder;
 use super::grid::session::Session;
 use super::grid::{Grid, GridError, GridSpec};
 use crate::count;
-use crate::render::{Check, CheckSite as Place};
+use crate::render::{Check, CheckSite};
 use crate::xml;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -99,12 +99,12 @@ impl<'a> Checker<'a> {
     #[expect(clippy::disallowed_methods, reason = "how long a check takes; no artifact sees it")]
     pub fn run(&mut self, check: &Check) -> Result<CheckResult, GridError> {
         let begin = Instant::now();
-        let outcome = match &check.place {
-            Place::Node(name) => {
+        let outcome = match &check.site {
+            CheckSite::Node(name) => {
                 let session = self.session(name)?;
                 judge(check, session.run(&check.run, &check.answers, check.timeout))
             }
-            Place::Host => self.host(check),
+            CheckSite::Host => self.host(check),
         };
         Ok(CheckResult {
             role: check.role.clone(),
@@ -257,11 +257,11 @@ pub fn junit(lab: &str, results: &[CheckResult]) -> String {
 mod tests {
     use super::*;
 
-    fn check(place: Place, run: &str, expect: Option<&str>) -> Check {
+    fn check(site: CheckSite, run: &str, expect: Option<&str>) -> Check {
         Check {
             role: "x".into(),
             node: "n1".into(),
-            place,
+            site,
             name: "does it".into(),
             run: run.into(),
             expect: expect.map(str::to_owned),
@@ -276,7 +276,7 @@ mod tests {
 
     fn on_node(expect: Option<&str>, text: &str, status: &str) -> Outcome {
         let output = Output { text: text.into(), status: status.into() };
-        judge(&check(Place::Node("n1".into()), "x", expect), Ok(output))
+        judge(&check(CheckSite::Node("n1".into()), "x", expect), Ok(output))
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
         }
         let timeout =
             ConsoleError::Timeout { wanted: "x".into(), after: Duration::from_secs(1), tail: "the end".into() };
-        let outcome = judge(&check(Place::Node("n1".into()), "x", None), Err(timeout));
+        let outcome = judge(&check(CheckSite::Node("n1".into()), "x", None), Err(timeout));
         assert!(matches!(outcome, Outcome::Failed { came, .. } if came == "the end"));
     }
 
@@ -313,15 +313,15 @@ mod tests {
         let grid = Grid::new(dir.path());
         let mut checker = Checker::new(&grid, &spec, Vec::new());
         let mut outcome = |check: Check| checker.run(&check).unwrap().outcome;
-        assert_eq!(outcome(check(Place::Host, "echo one; echo two >&2", Some("two"))), Outcome::Passed);
-        let skip = outcome(check(Place::Host, "echo no drawterm; exit 77", None));
+        assert_eq!(outcome(check(CheckSite::Host, "echo one; echo two >&2", Some("two"))), Outcome::Passed);
+        let skip = outcome(check(CheckSite::Host, "echo no drawterm; exit 77", None));
         assert_eq!(skip, Outcome::Skipped { why: "no drawterm".into() });
-        assert!(matches!(outcome(check(Place::Host, "exit 3", None)), Outcome::Failed { .. }));
-        let mut slow = check(Place::Host, "exec sleep 60", None);
+        assert!(matches!(outcome(check(CheckSite::Host, "exit 3", None)), Outcome::Failed { .. }));
+        let mut slow = check(CheckSite::Host, "exec sleep 60", None);
         slow.timeout = Duration::from_millis(100);
         assert!(matches!(outcome(slow), Outcome::Failed { why, .. } if why.starts_with("It has not ended")));
         // A node that the lab does not have is an error, not a failed check.
-        let nobody = check(Place::Node("n9".into()), "x", None);
+        let nobody = check(CheckSite::Node("n9".into()), "x", None);
         assert!(matches!(checker.run(&nobody), Err(GridError::NotRunning { .. })));
         let files = checker.keep(&dir.path().join("kept")).unwrap();
         assert!(std::fs::read_to_string(&files[0]).unwrap().contains("$ echo one; echo two >&2\none\ntwo\n"));

@@ -5,23 +5,10 @@ use super::model::Mac;
 use super::value::Scalar;
 use crate::count;
 use crate::read_at::SECTOR;
+use crate::size::UNITS;
 use crate::suggest::nearest;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-/// Units of a size with their bytes.
-pub const UNITS: &[(&str, u64)] = &[
-    ("B", 1),
-    ("kB", 1000),
-    ("KB", 1000),
-    ("KiB", 1 << 10),
-    ("MB", 1_000_000),
-    ("MiB", 1 << 20),
-    ("GB", 1_000_000_000),
-    ("GiB", 1 << 30),
-    ("TB", 1_000_000_000_000),
-    ("TiB", 1 << 40),
-];
 
 pub(crate) const SIZE: &str = "a size such as `\"512 MiB\"`";
 

@@ -30,7 +30,7 @@ pub struct Check {
     pub role: String,
     /// The node that is checked.
     pub node: String,
-    pub place: CheckSite,
+    pub site: CheckSite,
     pub name: String,
     /// rc for a node, sh for the host; one line or several.
     pub run: String,
@@ -52,7 +52,7 @@ pub struct Check {
 impl Check {
     /// The name of the place, for people.
     pub fn at(&self) -> &str {
-        match &self.place {
+        match &self.site {
             CheckSite::Node(name) => name,
             CheckSite::Host => "host",
         }
@@ -328,7 +328,7 @@ impl Check {
         Self {
             role: own.whose.to_owned(),
             node: node.name.clone(),
-            place: match at {
+            site: match at {
                 Tried::At(here) => CheckSite::Node(here.name.clone()),
                 Tried::Host => CheckSite::Host,
                 Tried::Nowhere => CheckSite::Node(node.name.clone()),

@@ -538,7 +538,7 @@ fn checks_come_with_their_role_and_know_passwords_in_replies_alone() {
     assert_eq!(checks[0].timeout.as_secs(), 7);
 
     let checks = role("name = 'a'\nat = 'host'\nrun = 'nc localhost {{ports.plan9n2.x}}'\n").unwrap();
-    assert_eq!((checks[0].place.clone(), checks[0].run.as_str()), (CheckSite::Host, "nc localhost 4711"));
+    assert_eq!((checks[0].site.clone(), checks[0].run.as_str()), (CheckSite::Host, "nc localhost 4711"));
     for wrong in ["run = 'echo {{password.glenda}}'", "run = 'x'\nexpect = '{{password.glenda}}'"] {
         let checks = role(&format!("name = 'a'\n{wrong}\n")).unwrap();
         let broken = checks[0].broken.as_deref().unwrap_or_default();

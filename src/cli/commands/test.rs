@@ -153,7 +153,7 @@ fn run_all(
 /// The node that a check would be typed on, if the console has no shell there: the
 /// shell of a terminal is on its screen.
 fn without_shell<'a>(lab: &Runnable, check: &'a Check) -> Option<&'a str> {
-    let CheckSite::Node(name) = &check.place else { return None };
+    let CheckSite::Node(name) = &check.site else { return None };
     let typed = lab.spec.nodes.iter().any(|n| n.name == *name && n.shell);
     (!typed).then_some(name)
 }
