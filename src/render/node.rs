@@ -87,7 +87,7 @@ pub fn render(
     Ok(Rendered {
         files: r.files()?,
         fs,
-        root_config: r.whole_file(fs.kind().config.and_then(|key| distribution.root_config(key)))?,
+        root_config: r.whole_file(distribution.root_config(fs))?,
         plan9_ini,
         pi,
         boot_script,

@@ -43,8 +43,8 @@ pub struct RootKind {
     /// Characters that a name of its users cannot hold, of those that names in a
     /// lab can.
     pub not_in_users: &'static [char],
-    /// Key of a distribution, and of a plan, for the template of its
-    /// configuration.
+    /// Key of its configuration in a plan; none where it has no configuration, and
+    /// then a distribution has no template of one.
     pub config: Option<&'static str>,
     /// Offset of the files in its data partition of so many bytes.
     pub data_offset: fn(u64) -> u64,

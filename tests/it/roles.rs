@@ -4,6 +4,7 @@
 
 use p9img::lab::{Arch, Board, Controller, Fs, Lab, Need, Node};
 use p9img::render::{Catalog, Check, Place, RenderError, Rendered, Systems, What, render};
+use p9img::root::ROOTS;
 use p9img_test::default_lab::{lab, node, secrets};
 use std::fmt::Write as _;
 use std::fs;
@@ -478,6 +479,35 @@ fn mistakes_of_authors_name_file_line_and_column() {
     assert!(said.contains("plan9.ini sets sysname twice, in line"), "{said}");
     let said = with("[[file]]\npath = 'k'\nmake = 'keys'", "");
     assert!(said.contains("no role lists \"keys\" in its secrets"), "{said}");
+}
+
+#[test]
+fn mistakes_in_a_distribution_name_line_and_column() {
+    let said = |rest: &str| {
+        let toml = format!("description = 'x'\nlike = '9legacy'\n{rest}");
+        let role = ("roles/own/role.toml", "description = 'x'");
+        complaint(&[role, ("templates/own/distribution.toml", &toml), ("templates/own/c", "")])
+    };
+    let at = |place: &str, message: &str| format!("templates/own/distribution.toml:{place}: {message}");
+    for (i, root) in ROOTS.iter().enumerate() {
+        assert_eq!(said(&format!("fs = ['{}']", root.word)), "nothing");
+        let Some(old) = root.config else {
+            let useless = format!("The file system {} stores no configuration", root.word);
+            assert_eq!(said(&format!("[root_config]\n{} = 'c'", root.word)), at("4:1", &useless), "{i}");
+            continue;
+        };
+        assert_eq!(said(&format!("[root_config]\n{} = 'c'", root.word)), "nothing");
+        let missing = at(&format!("4:{}", root.word.len() + 4), "There is no file \"d\" in the same folder");
+        assert_eq!(said(&format!("[root_config]\n{} = 'd'", root.word)), missing);
+        let now = format!("There is no key `{old}`: write `{} = \"c\"` in a table `[root_config]`", root.word);
+        assert_eq!(said(&format!("{old} = 'c'")), at("3:1", &now));
+    }
+    let words: Vec<_> = ROOTS.iter().map(|root| format!("`{}`", root.word)).collect();
+    let expected = format!("expected one of {}; did you mean `{}`?", words.join(", "), ROOTS[0].word);
+    let wrong = format!("{}l", ROOTS[0].word);
+    let unknown = format!("Unknown file system `{wrong}`: {expected}");
+    assert_eq!(said(&format!("[root_config]\n{wrong} = 'c'")), at("4:1", &unknown));
+    assert_eq!(said(&format!("fs = ['{wrong}']")), at("3:7", &unknown));
 }
 
 #[test]

@@ -2,13 +2,15 @@
 //! roles, and every template that some node could need.
 
 use super::Catalog;
-use crate::lab::Board;
 use crate::lab::words;
+use crate::lab::{Board, Fs};
 use crate::render::RenderError;
 use crate::render::engine::Engine;
 use crate::render::error::suggest;
 use crate::render::schema::{CheckToml, File};
 use crate::render::source::Source;
+use crate::root::ROOTS;
+use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;
 
@@ -62,6 +64,24 @@ impl Catalog {
         Ok(())
     }
 
+    /// Checks the names in distribution.toml files: of roots.
+    pub(super) fn check_distributions(&self) -> Result<(), RenderError> {
+        for d in self.distributions.values() {
+            let wrong = |value: &Spanned<String>, message: String| {
+                RenderError::at(self.place(self.distribution_toml(d), value), message)
+            };
+            for word in d.fs.iter().flatten().chain(d.root_config.keys()) {
+                words::parse::<Fs>(word.get_ref()).map_err(|problem| wrong(word, problem.to_string()))?;
+            }
+            let useless =
+                |word: &&Spanned<String>| word.get_ref().parse::<Fs>().is_ok_and(|fs| fs.kind().config.is_none());
+            if let Some(word) = d.root_config.keys().find(useless) {
+                return Err(wrong(word, format!("The file system {} stores no configuration", word.get_ref())));
+            }
+        }
+        Ok(())
+    }
+
     /// Compiles every template that some node could need, for every distribution.
     pub(super) fn compile(&mut self) -> Result<(), RenderError> {
         let mut engine = Engine::new();
@@ -80,8 +100,7 @@ impl Catalog {
                     })?;
                 }
                 let own = [&part.plan9_ini, &part.config_txt, &part.cmdline, &part.boot_script];
-                let roots = part.root_configs().map(|(_, source)| source);
-                for source in own.into_iter().chain(roots).flatten() {
+                for source in own.into_iter().flatten().chain(part.root_config.values()) {
                     let name = format!("{folder}/{}", source.get_ref());
                     let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
                     engine.add_file(&name, found)?;
@@ -163,6 +182,20 @@ impl Catalog {
         };
         RenderError::at(self.place(toml, source), message)
     }
+}
+
+/// Error about a key that an earlier version of p9img had for the configuration of a
+/// root; none where the file has no such key.
+pub(super) fn old_key(toml: &Source) -> Option<RenderError> {
+    let keys: BTreeMap<Spanned<String>, toml::Value> = toml.parse().ok()?;
+    let found = keys.iter().find_map(|(key, value)| {
+        let root = ROOTS.iter().find(|root| root.config == Some(key.get_ref().as_str()))?;
+        Some((key, value, root))
+    });
+    let (key, value, root) = found?;
+    let message =
+        format!("There is no key `{}`: write `{} = {value}` in a table `[root_config]`", key.get_ref(), root.word);
+    Some(RenderError::at(toml.at(key.span().start), message))
 }
 
 /// Compiles the templates of checks. `known` are the roles that there are.

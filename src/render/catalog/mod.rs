@@ -59,7 +59,8 @@ impl Catalog {
                     roles.insert(folder.to_owned(), role);
                 }
                 ["templates", folder, "distribution.toml"] => {
-                    let d = Distribution { name: folder.into(), ..source.parse()? };
+                    let parsed = source.parse().map_err(|e| compile::old_key(source).unwrap_or(e));
+                    let d = Distribution { name: folder.into(), ..parsed? };
                     distributions.insert(folder.to_owned(), d);
                 }
                 _ => {}
@@ -67,6 +68,7 @@ impl Catalog {
         }
         let mut catalog = Self { sources, engine: Engine::new(), roles, distributions };
         catalog.check_roles()?;
+        catalog.check_distributions()?;
         catalog.compile()?;
         Ok(catalog)
     }

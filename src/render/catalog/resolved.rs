@@ -43,10 +43,10 @@ impl<'a> Resolved<'a> {
         self.first(|d| d.plan9_ini.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
     }
 
-    /// The template of a root's configuration under `key`, by its name in the engine.
-    pub fn root_config(&self, key: &str) -> Option<String> {
+    /// The template of a root's configuration, by its name in the engine.
+    pub fn root_config(&self, fs: Fs) -> Option<String> {
         self.first(|d| {
-            let source = d.root_configs().into_iter().find(|(of, _)| *of == key)?.1.as_ref()?;
+            let (_, source) = d.root_config.iter().find(|(word, _)| word.get_ref() == fs.word())?;
             Some(format!("templates/{}/{}", d.name, source.get_ref()))
         })
     }
