@@ -8,6 +8,7 @@ use super::store::Store;
 use super::zip::{self, Zip};
 use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar, web_page};
 use crate::artifact::{self, ova};
+use crate::fs;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
 use std::io;
@@ -16,7 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Kinds of media, for the message when a file is none of them.
-const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar or zip archive, a Debian package, or a disk image with fossil, hjfs, cwfs64x or gefs, also under gzip, bzip2, xz or zstd";
+fn looked_for() -> String {
+    let roots: Vec<_> = fs::roots().collect();
+    let (last, others) = roots.split_last().map_or(("", &[][..]), |(last, others)| (*last, others));
+    let roots = format!("{} or {last}", others.join(", "));
+    format!(
+        "a folder, a git directory, an ISO 9660 image, a tar or zip archive, a Debian package, or a disk image with \
+         {roots}, also under gzip, bzip2, xz or zstd"
+    )
+}
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
@@ -125,7 +134,7 @@ impl Source {
                 iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })
             }
             Self::Zip(archive) => archive.list(path),
-            Self::Other(bytes) => image::list(&bytes, path, LOOKED_FOR),
+            Self::Other(bytes) => image::list(&bytes, path, &looked_for()),
         }
     }
 }
