@@ -198,6 +198,28 @@ impl Board {
         [first].into_iter().chain(names).chain(["swap"]).collect()
     }
 
+    /// Architectures that its nodes can have.
+    pub fn architectures(self) -> Vec<Arch> {
+        match self.spec().fixed.arch {
+            Some(arch) => vec![arch],
+            None => Arch::WORDS.iter().map(|(_, arch)| *arch).collect(),
+        }
+    }
+
+    /// Name that a distribution has its kernels of an architecture under: that of
+    /// the board of a Pi, and otherwise that of the architecture.
+    pub const fn kernel_name(self, arch: Arch) -> &'static str {
+        if self.is_pi() { self.name() } else { arch.name() }
+    }
+
+    /// Root of a node that names none, of a distribution whose own is `usual`.
+    pub fn root(self, usual: Fs) -> Fs {
+        match self.spec().roots {
+            Some(own @ [first, ..]) if !own.contains(&usual) => *first,
+            _ => usual,
+        }
+    }
+
     /// Whether QEMU has a board on which its kernel runs.
     pub const fn is_emulated(self) -> bool {
         self.spec().is_emulated
@@ -244,6 +266,12 @@ mod tests {
             assert_eq!(spec.boot == Boot::Pi, !spec.firmware.is_empty(), "{}", spec.word);
             assert_eq!(spec.import.on(spec.board), Some(spec.import), "{}", spec.word);
         }
+    }
+
+    #[test]
+    fn a_board_without_the_usual_root_has_its_own() {
+        assert_eq!((Board::Pc.root(Fs::Hjfs), Board::Virt.root(Fs::Gefs)), (Fs::Hjfs, Fs::Gefs));
+        assert_eq!((Board::Pi3.root(Fs::Hjfs), Board::Virt.root(Fs::Fossil)), (Fs::Fossil, Fs::Hjfs));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn render(
     let boot = distribution
         .boot()
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
-    let kernel = distribution.kernel(kind, node.machine())?.map(str::to_owned);
+    let kernel = distribution.kernel(kind, node.kernel_name())?.map(str::to_owned);
     for (role, need) in roles.iter().flat_map(|r| r.needs_on_medium.iter().map(move |n| (&r.name, n))) {
         let has = |n: &&Node| need.is_met(n.roles.iter().map(String::as_str));
         let mut alike = lab.nodes.iter().filter(|n| lab.medium_of(n) == lab.medium_of(node));
