@@ -207,9 +207,13 @@ impl Board {
     }
 
     /// Name that a distribution has its kernels of an architecture under: that of
-    /// the board of a Pi, and otherwise that of the architecture.
+    /// the board, if the architecture follows from it, and otherwise that of the
+    /// architecture.
     pub const fn kernel_name(self, arch: Arch) -> &'static str {
-        if self.is_pi() { self.name() } else { arch.name() }
+        match self.spec().fixed.arch {
+            Some(_) => self.name(),
+            None => arch.name(),
+        }
     }
 
     /// Root of a node that names none, of a distribution whose own is `usual`.
@@ -266,6 +270,18 @@ mod tests {
             assert_eq!(spec.boot == Boot::Pi, !spec.firmware.is_empty(), "{}", spec.word);
             assert_eq!(spec.import.on(spec.board), Some(spec.import), "{}", spec.word);
         }
+    }
+
+    #[test]
+    fn kernels_are_named_after_the_board_or_what_a_lab_chooses() {
+        let names = |board: Board| board.architectures().into_iter().map(|a| board.kernel_name(a)).collect::<Vec<_>>();
+        assert_eq!(names(Board::Pc), ["386", "amd64"]);
+        assert_eq!(names(Board::Virt), ["virt"]);
+        let mut all: Vec<_> = BOARDS.iter().flat_map(|spec| names(spec.board)).collect();
+        all.sort_unstable();
+        let len = all.len();
+        all.dedup();
+        assert_eq!(all.len(), len, "each name is of one machine");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! messages that an author of roles gets. `P9IMG_BLESS=1` rewrites the
 //! snapshots.
 
+use p9img::lab::board::BOARDS;
 use p9img::lab::{Arch, Board, Controller, Fs, Lab, Need, Node};
 use p9img::render::{Catalog, Check, Place, RenderError, Rendered, Systems, What, render};
 use p9img::root::ROOTS;
@@ -291,8 +292,8 @@ fn u_boot_starts_a_node_on_arm() {
         render(&lab, node, catalog(), &distribution.into(), &secrets()).unwrap_err().to_string()
     };
     let terminal = Node { roles: vec!["terminal".into()], ..node.clone() };
-    assert_eq!(said(&terminal, "9front"), "The distribution 9front has no terminal kernel for arm64");
-    assert_eq!(said(&node, "9legacy"), "The distribution 9legacy has no cpu kernel for arm64");
+    assert_eq!(said(&terminal, "9front"), "The distribution 9front has no terminal kernel for virt");
+    assert_eq!(said(&node, "9legacy"), "The distribution 9legacy has no cpu kernel for virt");
     assert!(rendered_for("9front", &lab, &self::node(2, &["cpu"])).boot_script.is_none());
 }
 
@@ -508,6 +509,18 @@ fn mistakes_in_a_distribution_name_line_and_column() {
     let unknown = format!("Unknown file system `{wrong}`: {expected}");
     assert_eq!(said(&format!("[root_config]\n{wrong} = 'c'")), at("4:1", &unknown));
     assert_eq!(said(&format!("fs = ['{wrong}']")), at("3:7", &unknown));
+    let all = BOARDS.iter().flat_map(|spec| spec.board.architectures().into_iter().map(|a| spec.board.kernel_name(a)));
+    let known: Vec<_> = all.collect();
+    for name in &known {
+        assert_eq!(said(&format!("[kernel.terminal]\n{name} = 'k'")), "nothing", "{name}");
+    }
+    for (wrong, right) in [("arm64", "virt"), ("pi5", "pi1"), ("adm64", "amd64")] {
+        let message = format!(
+            "No machine has kernels under {wrong:?}: expected one of {}; did you mean {right:?}?",
+            known.join(", ")
+        );
+        assert_eq!(said(&format!("[kernel.cpu]\n{wrong} = 'k'")), at("4:1", &message));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! roles, and every template that some node could need.
 
 use super::Catalog;
+use crate::lab::board::BOARDS;
 use crate::lab::words;
 use crate::lab::{Board, Fs};
 use crate::render::RenderError;
@@ -64,7 +65,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Checks the names in distribution.toml files: of roots.
+    /// Checks the names in distribution.toml files: of roots and of machines with
+    /// kernels.
     pub(super) fn check_distributions(&self) -> Result<(), RenderError> {
         for d in self.distributions.values() {
             let wrong = |value: &Spanned<String>, message: String| {
@@ -77,6 +79,9 @@ impl Catalog {
                 |word: &&Spanned<String>| word.get_ref().parse::<Fs>().is_ok_and(|fs| fs.kind().config.is_none());
             if let Some(word) = d.root_config.keys().find(useless) {
                 return Err(wrong(word, format!("The file system {} stores no configuration", word.get_ref())));
+            }
+            for word in d.kernel.iter().flat_map(BTreeMap::values).flat_map(BTreeMap::keys) {
+                machine(word.get_ref()).map_err(|message| wrong(word, message))?;
             }
         }
         Ok(())
@@ -182,6 +187,21 @@ impl Catalog {
         };
         RenderError::at(self.place(toml, source), message)
     }
+}
+
+/// Checks the name that a kernel is under.
+fn machine(name: &str) -> Result<(), String> {
+    let boards = BOARDS.iter().map(|spec| spec.board);
+    let known: Vec<_> =
+        boards.flat_map(|b| b.architectures().into_iter().map(move |a| (a, b.kernel_name(a)))).collect();
+    if known.iter().any(|(_, known)| *known == name) {
+        return Ok(());
+    }
+    let names = || known.iter().map(|(_, name)| *name);
+    let same = known.iter().find(|(arch, _)| arch.name() == name);
+    let suggestion = same.map_or_else(|| suggest(name, names()), |(_, board)| format!("; did you mean {board:?}?"));
+    let expected = names().collect::<Vec<_>>().join(", ");
+    Err(format!("No machine has kernels under {name:?}: expected one of {expected}{suggestion}"))
 }
 
 /// Error about a key that an earlier version of p9img had for the configuration of a

@@ -166,8 +166,8 @@ impl Catalog {
     /// # Errors
     /// Fails when the distribution has kernels, but none of this kind for the
     /// architecture, or when the catalog lacks the distribution.
-    pub fn kernel_file(&self, distribution: &str, kind: Kernel, arch: &str) -> Result<Option<&str>, RenderError> {
-        self.distribution(distribution)?.kernel(kind, arch)
+    pub fn kernel_file(&self, distribution: &str, kind: Kernel, machine: &str) -> Result<Option<&str>, RenderError> {
+        self.distribution(distribution)?.kernel(kind, machine)
     }
 
     /// Whether every node with a key file is of a distribution with dp9ik: an

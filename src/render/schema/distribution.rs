@@ -19,8 +19,9 @@ pub(in crate::render) struct Distribution {
     pub description: String,
     pub like: Option<Spanned<String>>,
     pub boot: Option<Boot>,
-    /// Paths in the medium by kind and architecture.
-    pub kernel: Option<BTreeMap<Kernel, BTreeMap<String, String>>>,
+    /// Paths in the medium by kind and by
+    /// [`Board::kernel_name`](crate::lab::Board::kernel_name).
+    pub kernel: Option<BTreeMap<Kernel, BTreeMap<Spanned<String>, String>>>,
     /// Source of plan9.ini.
     pub plan9_ini: Option<Spanned<String>>,
     /// Sources of the configurations that roots store themselves, by the word of the
