@@ -4,36 +4,13 @@ use super::console::{Console, ConsoleError};
 use super::probe::Accel;
 use super::uefi::Uefi;
 use crate::count;
+pub use crate::lab::format::Driver as DiskFormat;
 use crate::lab::{Controller, Mac, Nic};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-/// Format of a disk's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFormat {
-    Raw,
-    Qcow2,
-    Vmdk,
-}
-
-impl DiskFormat {
-    /// The word QEMU uses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-            Self::Vmdk => "vmdk",
-        }
-    }
-
-    /// The format of this word.
-    pub fn named(word: &str) -> Option<Self> {
-        [Self::Raw, Self::Qcow2, Self::Vmdk].into_iter().find(|format| format.name() == word)
-    }
-}
 
 /// One disk of a machine.
 #[derive(Clone, Debug)]

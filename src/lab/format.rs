@@ -54,29 +54,49 @@ pub enum Holds {
     Card,
 }
 
+/// Driver of QEMU for the file of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    #[default]
+    Raw,
+    Qcow2,
+    /// Only of disks that are taken out of an artifact.
+    Vmdk,
+}
+
+impl Driver {
+    /// QEMU's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+        }
+    }
+}
+
 /// Driver of QEMU that opens an artifact, and its rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Rank among the formats that there are of a node, lowest first.
     pub rank: u8,
-    /// QEMU's word for the format.
-    pub driver: &'static str,
+    pub driver: Driver,
 }
 
 const fn row(format: Format, word: &'static str, extension: &'static str, holds: Holds) -> FormatSpec {
     FormatSpec { format, word, extension, holds, run: None, flash: None, no_virtio: None }
 }
 
-const fn run(rank: u8, driver: &'static str) -> Option<Run> {
+const fn run(rank: u8, driver: Driver) -> Option<Run> {
     Some(Run { rank, driver })
 }
 
 /// All formats, as messages list them.
 pub const FORMATS: &[FormatSpec] = &[
-    FormatSpec { run: run(2, "raw"), flash: Some(0), ..row(Format::Raw, "raw", "img", Holds::Disk) },
-    FormatSpec { run: run(0, "qcow2"), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
+    FormatSpec { run: run(2, Driver::Raw), flash: Some(0), ..row(Format::Raw, "raw", "img", Holds::Disk) },
+    FormatSpec { run: run(0, Driver::Qcow2), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
     FormatSpec {
-        run: run(1, "qcow2"),
+        run: run(1, Driver::Qcow2),
         flash: Some(2),
         ..row(Format::Qcow2Zstd, "qcow2-zstd", "zstd.qcow2", Holds::Disk)
     },
