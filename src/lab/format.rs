@@ -32,6 +32,8 @@ pub struct FormatSpec {
     pub word: &'static str,
     /// End of the file's name, after the node's name and a dot.
     pub extension: &'static str,
+    /// Other ends of the names of files with such a disk, of other programs.
+    pub others: &'static [&'static str],
     pub holds: Holds,
     /// QEMU's driver for it; none where QEMU starts no node from it.
     pub run: Option<Run>,
@@ -84,7 +86,7 @@ pub struct Run {
 }
 
 const fn row(format: Format, word: &'static str, extension: &'static str, holds: Holds) -> FormatSpec {
-    FormatSpec { format, word, extension, holds, run: None, flash: None, no_virtio: None }
+    FormatSpec { format, word, extension, others: &[], holds, run: None, flash: None, no_virtio: None }
 }
 
 const fn run(rank: u8, driver: Driver) -> Option<Run> {
@@ -93,7 +95,12 @@ const fn run(rank: u8, driver: Driver) -> Option<Run> {
 
 /// All formats, as messages list them.
 pub const FORMATS: &[FormatSpec] = &[
-    FormatSpec { run: run(2, Driver::Raw), flash: Some(0), ..row(Format::Raw, "raw", "img", Holds::Disk) },
+    FormatSpec {
+        others: &["raw"],
+        run: run(2, Driver::Raw),
+        flash: Some(0),
+        ..row(Format::Raw, "raw", "img", Holds::Disk)
+    },
     FormatSpec { run: run(0, Driver::Qcow2), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
     FormatSpec {
         run: run(1, Driver::Qcow2),
@@ -101,6 +108,8 @@ pub const FORMATS: &[FormatSpec] = &[
         ..row(Format::Qcow2Zstd, "qcow2-zstd", "zstd.qcow2", Holds::Disk)
     },
     FormatSpec {
+        // Its disk, taken out of it.
+        others: &["vmdk"],
         no_virtio: Some("OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE"),
         ..row(Format::Ova, "ova", "ova", Holds::Machine)
     },
@@ -108,6 +117,15 @@ pub const FORMATS: &[FormatSpec] = &[
     FormatSpec { flash: Some(5), ..row(Format::SdXz, "sd-xz", "sd.img.xz", Holds::Card) },
     FormatSpec { flash: Some(3), ..row(Format::SdZst, "sd-zst", "sd.img.zst", Holds::Card) },
 ];
+
+impl FormatSpec {
+    /// Whether a file has a name as files of this format do.
+    pub fn is_name(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let ends = |end: &&str| name.strip_suffix(*end).is_some_and(|before| before.ends_with('.'));
+        [self.extension].iter().chain(self.others).any(ends)
+    }
+}
 
 impl Format {
     /// Formats of a node in a lab that names none.
@@ -129,6 +147,11 @@ impl Format {
     /// Formats that cards are flashed from, the best first.
     pub fn to_flash() -> Vec<Self> {
         ranked(|spec| spec.flash)
+    }
+
+    /// Whether a file is a disk image by its name, and no archive of one.
+    pub fn is_image_name(name: &str) -> bool {
+        FORMATS.iter().filter(|spec| !spec.format.is_card()).any(|spec| spec.is_name(name))
     }
 
     /// Whether only boards that start from a card have it.
@@ -200,6 +223,17 @@ mod tests {
         let flashed = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::SdZst, Format::Sd, Format::SdXz];
         assert_eq!(Format::to_flash(), flashed);
         assert_eq!(Format::cards(), [Format::Sd, Format::SdXz, Format::SdZst]);
+    }
+
+    #[test]
+    fn images_have_names_of_their_formats() {
+        for spec in FORMATS {
+            let name = format!("a/n.{}", spec.extension);
+            assert!(spec.is_name(&name) && spec.is_name(&name.to_uppercase()), "{name}");
+            assert_eq!(Format::is_image_name(&name), !spec.format.is_card(), "{name}");
+        }
+        assert!(["n.raw", "n.vmdk"].into_iter().all(Format::is_image_name));
+        assert!(!["img", "nimg", "n.txt", "n.img.txt", ""].into_iter().any(Format::is_image_name));
     }
 
     #[test]

@@ -7,14 +7,13 @@ use crate::artifact::vmdk::Vmdk;
 use crate::artifact::{ova, zip};
 use crate::compression::Compression;
 use crate::foreign;
+use crate::lab::Format;
 use crate::read_at::ReadAt;
 use crate::tree::{Content, EntryId, Tree};
 use std::io;
 
 /// Files that are looked at.
 const MOST: usize = 200;
-/// Names of raw disk images end so.
-const RAW: [&str; 2] = [".img", ".raw"];
 
 /// The first file of a tree that might be a medium itself, and what it is.
 pub fn find(tree: &Tree) -> Option<(String, String)> {
@@ -54,7 +53,7 @@ fn what(path: &str, content: &Content) -> Option<String> {
         () if Qcow2::matches(&start) => "a qcow2 image",
         () if Vmdk::matches(&start) => "a VMDK image",
         () if Compression::of(&start).is_some() => "a compressed file",
-        () if RAW.iter().any(|end| path.ends_with(end)) => "a disk image",
+        () if Format::Raw.spec().is_name(path) => "a disk image",
         () => {
             let refused = foreign::refuse(&bytes).err()?;
             return foreign::Foreign::of(&refused).map(|found| found.name.clone());
