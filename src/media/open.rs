@@ -7,7 +7,7 @@ use super::listing::Listing;
 use super::store::Store;
 use super::zip::{self, Zip};
 use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar, web_page};
-use crate::artifact::{self, ova};
+use crate::artifact;
 use crate::fs;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
@@ -106,7 +106,7 @@ impl Source {
         }
         Ok(match () {
             // An OVA is a tar archive, too, but of a disk.
-            () if tar::matches(start) && !ova::matches(start) => Self::Tar(file),
+            () if tar::matches(start) && artifact::reader(start).is_none() => Self::Tar(file),
             () if deb::matches(start) => Self::Deb(file),
             () if iso::matches(&*file) => Self::Iso(file),
             () if artifact::zip::matches(start) && zip::holds_tree(&*file) => {

@@ -8,6 +8,7 @@ use crate::artifact::error::Error;
 use crate::artifact::job::{Job, Settings};
 use crate::artifact::output::file::Output;
 use crate::lab::Format;
+use reader::Reader;
 use sink::Sink;
 
 mod cache;
@@ -19,6 +20,7 @@ pub mod ova;
 pub mod ovf;
 pub mod qcow2;
 pub(super) mod raw;
+pub mod reader;
 pub(super) mod sink;
 pub(super) mod unpacked;
 pub mod vmdk;
@@ -48,6 +50,15 @@ const WRITERS: &[&Writer] =
 /// The writer of a format; a test finds one for each.
 pub(super) fn writer(format: Format) -> &'static Writer {
     WRITERS.iter().find(|writer| writer.format == format).unwrap_or(&&raw::WRITER)
+}
+
+/// Readers of all containers; what none of them reads is taken as a raw disk.
+const READERS: &[&Reader] = &[&qcow2::READER, &vmdk::READER, &ova::READER];
+
+/// Reader of a file that begins with `start`, 512 bytes if it has them; none for a
+/// raw disk.
+pub fn reader(start: &[u8]) -> Option<&'static Reader> {
+    READERS.iter().copied().find(|reader| (reader.matches)(start))
 }
 
 /// Parts of a format that depends on nothing but the disk.
