@@ -177,6 +177,11 @@ impl Board {
         matches!(self.boot(), Boot::Pi)
     }
 
+    /// Whether its firmware runs a script of the distribution.
+    pub const fn runs_boot_script(self) -> bool {
+        matches!(self.boot(), Boot::UBoot)
+    }
+
     /// Whether the disk begins with a FAT partition that firmware reads, and
     /// no boot sectors.
     pub const fn has_dos(self) -> bool {

@@ -159,6 +159,11 @@ impl Format {
         self.spec().holds == Holds::Card
     }
 
+    /// Formats of machines that other programs import, in the order of the table.
+    pub fn machines() -> Vec<Self> {
+        FORMATS.iter().filter(|spec| spec.holds == Holds::Machine).map(|spec| spec.format).collect()
+    }
+
     /// Formats of cards, in the order of the table.
     pub fn cards() -> Vec<Self> {
         FORMATS.iter().map(|spec| spec.format).filter(|format| format.is_card()).collect()
@@ -222,6 +227,7 @@ mod tests {
         assert_eq!(Format::to_run(), [Format::Qcow2, Format::Qcow2Zstd, Format::Raw]);
         let flashed = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::SdZst, Format::Sd, Format::SdXz];
         assert_eq!(Format::to_flash(), flashed);
+        assert_eq!(Format::machines(), [Format::Ova]);
         assert_eq!(Format::cards(), [Format::Sd, Format::SdXz, Format::SdZst]);
     }
 

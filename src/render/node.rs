@@ -73,9 +73,9 @@ pub fn render(
         true => Some(r.pi()?),
         false => None,
     };
-    let boot_script = match node.board.boot() {
-        crate::lab::Boot::UBoot => Some(r.boot_script()?),
-        crate::lab::Boot::Pc | crate::lab::Boot::Pi => None,
+    let boot_script = match node.board.runs_boot_script() {
+        true => Some(r.boot_script()?),
+        false => None,
     };
     let ini = if pi.is_some() { None } else { distribution.plan9_ini() };
     let plan9_ini = r.whole_file(ini)?;

@@ -232,10 +232,12 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
         let node = Node { fs: Some(fs), ..node(2, &["cpu"]) };
         render(&lab, &node, catalog(), &distribution.into(), &secrets()).map(|r| r.fs).map_err(|e| e.to_string())
     };
-    assert_eq!(with("9legacy", Fs::Fossil), Ok(Fs::Fossil));
-    assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
-    assert_eq!(with("9front", Fs::Cwfs64x), Ok(Fs::Cwfs64x));
-    assert_eq!(with("9front", Fs::Gefs), Ok(Fs::Gefs));
+    for root in ROOTS {
+        let [legacy, front] = ["9legacy", "9front"].map(|distribution| with(distribution, root.fs));
+        let (starts, refuses) = if root.fs == Fs::DEFAULT { (legacy, front) } else { (front, legacy) };
+        assert_eq!(starts, Ok(root.fs));
+        assert!(refuses.unwrap_err().contains(&format!(" cannot start from {}, but can from ", root.word)));
+    }
     let said = "Node plan9n2: 9front cannot start from fossil, but can from cwfs64x, hjfs, gefs";
     assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
     assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs, but can from fossil"));

@@ -41,8 +41,8 @@ pub(super) const READER: Reader = Reader {
         let check = {
             let disk = disk.clone();
             move |data: bool, say: Say<'_>| {
-                disk.check(say)?;
-                if data { manifest(&file, say) } else { Ok(()) }
+                disk.check(&mut *say)?;
+                if data { check_manifest(&file, say) } else { Ok(()) }
             }
         };
         Ok(Opened { disk, check: Box::new(check) })
@@ -258,8 +258,8 @@ pub fn vmdk(file: Arc<dyn ReadAt>) -> io::Result<Window<Arc<dyn ReadAt>>> {
     Err(bad(format!("OVA has no VMDK among its first {MOST_MEMBERS} members")))
 }
 
-/// The digests that the manifest of an OVA has for its other members.
-fn manifest(file: &Arc<dyn ReadAt>, say: Say<'_>) -> io::Result<()> {
+/// Verifies the digests that the manifest of an OVA has for its other members.
+fn check_manifest(file: &Arc<dyn ReadAt>, say: Say<'_>) -> io::Result<()> {
     let members = match members(&**file) {
         Ok(members) => members,
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
