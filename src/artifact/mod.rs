@@ -34,7 +34,7 @@ pub use codec::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
 pub use container::check::read_disk;
 pub use container::open::{Layers, from, layers, open};
 pub use container::unpacked::unpack_in;
-pub use container::{ova, ovf, qcow2, vmdk, zip};
+pub use container::{ova, ovf, qcow2, reader, vmdk, zip};
 pub use error::Error;
 pub use job::{ArtifactReport, Image, Job, Monitor, Quiet, Recorded, Settings};
 pub use machine::Machine;

@@ -101,8 +101,8 @@ pub struct NodePlan {
     /// config.txt and cmdline.txt of a Pi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pi: Option<PiFiles>,
-    /// Configuration of the root under the name that distributions have for its
-    /// template; that of the default root is there, and empty, where it is not the
+    /// Configuration of the root under [`RootKind::config`](crate::root::RootKind::config);
+    /// that of the default root is there, and empty, where it is not the
     /// node's.
     #[serde(flatten)]
     pub root_config: BTreeMap<&'static str, String>,

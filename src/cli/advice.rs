@@ -9,7 +9,8 @@ use crate::guest::folder::FolderError;
 use crate::guest::grid::{GridError, Paused, Wish};
 use crate::guest::runner::{Pause, RunnerError};
 use crate::lab::secrets::SecretsError;
-use crate::lab::{Mistakes, Remedy};
+use crate::lab::words::Word as _;
+use crate::lab::{Format, Mistakes, Remedy};
 use crate::media::fetch::FetchError;
 use crate::ops::media::{Changed, SaidBy};
 use crate::ops::{BuildError, ImagesError, LabError, MediaError, Note};
@@ -188,7 +189,10 @@ fn images(e: &ImagesError) -> Option<String> {
         ImagesError::OtherLab { .. } => ": build this one, or name its folder with --out".to_owned(),
         ImagesError::Changed { .. } => ": run `p9img build --all` again".to_owned(),
         ImagesError::Sample { .. } => ". Build from a real medium: `p9img build --all --media PATH`".to_owned(),
-        ImagesError::NoImage { node } => format!(": run `p9img build {node} --format qcow2`"),
+        ImagesError::NoImage { node } => match Format::to_run().first() {
+            Some(best) => format!(": run `p9img build {node} --format {}`", best.word()),
+            None => return None,
+        },
         ImagesError::Image { node, .. } | ImagesError::NoCard { node, .. } => format!(": run `p9img build {node}`"),
         _ => return None,
     };

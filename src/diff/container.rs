@@ -58,6 +58,8 @@ enum Kind {
     Vmdk,
     Ova,
     Zip,
+    /// Container of this name, of which no part has a name here.
+    Other(&'static str),
 }
 
 impl Kind {
@@ -68,6 +70,7 @@ impl Kind {
             Self::Vmdk => "VMDK",
             Self::Ova => "OVA",
             Self::Zip => "zip",
+            Self::Other(name) => name,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Image {
             () if Vmdk::matches(start) => Kind::Vmdk,
             () if ova::matches(start) => Kind::Ova,
             () if zip::matches(start) => Kind::Zip,
-            () => Kind::Raw,
+            () => artifact::reader(start).map_or(Kind::Raw, |reader| Kind::Other(reader.name)),
         };
         Ok(Self { kind, disk: artifact::from(file.clone())?, file })
     }
@@ -154,7 +157,7 @@ pub fn images(a: &Image, b: &Image, sink: &mut Sink<'_>) -> io::Result<Compared>
 
 fn same_kind(kind: Kind, a: &Arc<dyn ReadAt>, b: &Arc<dyn ReadAt>, sink: &mut Sink<'_>) -> io::Result<()> {
     match kind {
-        Kind::Raw => Ok(()),
+        Kind::Raw | Kind::Other(_) => Ok(()),
         Kind::Qcow2 => {
             header("qcow2", &QCOW2, true, a, b, sink)?;
             bytes::compare("qcow2", "header", "header extensions", (a, b), (112, 512), 0, sink)

@@ -1,31 +1,8 @@
 //! A machine that is to run: what it is made of, in no program's words.
 
+pub use crate::lab::format::Driver as DiskFormat;
 use crate::lab::{Board, Boot, Controller, Mac, Nic};
 use std::path::PathBuf;
-
-/// Format of a disk's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFormat {
-    Raw,
-    Qcow2,
-    Vmdk,
-}
-
-impl DiskFormat {
-    /// Word of the format.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-            Self::Vmdk => "vmdk",
-        }
-    }
-
-    /// The format of this word.
-    pub fn named(word: &str) -> Option<Self> {
-        [Self::Raw, Self::Qcow2, Self::Vmdk].into_iter().find(|format| format.name() == word)
-    }
-}
 
 /// One disk of a machine.
 #[derive(Clone, Debug)]

@@ -177,6 +177,11 @@ impl Board {
         matches!(self.boot(), Boot::Pi)
     }
 
+    /// Whether its firmware runs a script of the distribution.
+    pub const fn runs_boot_script(self) -> bool {
+        matches!(self.boot(), Boot::UBoot)
+    }
+
     /// Whether the disk begins with a FAT partition that firmware reads, and
     /// no boot sectors.
     pub const fn has_dos(self) -> bool {
@@ -196,6 +201,32 @@ impl Board {
         let names: BTreeSet<_> = roots.flat_map(|root| root.partitions.names()).collect();
         let first = if self.has_dos() { "dos" } else { "9fat" };
         [first].into_iter().chain(names).chain(["swap"]).collect()
+    }
+
+    /// Architectures that its nodes can have.
+    pub fn architectures(self) -> Vec<Arch> {
+        match self.spec().fixed.arch {
+            Some(arch) => vec![arch],
+            None => Arch::WORDS.iter().map(|(_, arch)| *arch).collect(),
+        }
+    }
+
+    /// Name that a distribution has its kernels of an architecture under: that of
+    /// the board, if the architecture follows from it, and otherwise that of the
+    /// architecture.
+    pub const fn kernel_name(self, arch: Arch) -> &'static str {
+        match self.spec().fixed.arch {
+            Some(_) => self.name(),
+            None => arch.name(),
+        }
+    }
+
+    /// Root of a node that names none, of a distribution whose own is `usual`.
+    pub fn root(self, usual: Fs) -> Fs {
+        match self.spec().roots {
+            Some(own @ [first, ..]) if !own.contains(&usual) => *first,
+            _ => usual,
+        }
     }
 
     /// Whether QEMU has a board on which its kernel runs.
@@ -244,6 +275,24 @@ mod tests {
             assert_eq!(spec.boot == Boot::Pi, !spec.firmware.is_empty(), "{}", spec.word);
             assert_eq!(spec.import.on(spec.board), Some(spec.import), "{}", spec.word);
         }
+    }
+
+    #[test]
+    fn kernels_are_named_after_the_board_or_what_a_lab_chooses() {
+        let names = |board: Board| board.architectures().into_iter().map(|a| board.kernel_name(a)).collect::<Vec<_>>();
+        assert_eq!(names(Board::Pc), ["386", "amd64"]);
+        assert_eq!(names(Board::Virt), ["virt"]);
+        let mut all: Vec<_> = BOARDS.iter().flat_map(|spec| names(spec.board)).collect();
+        all.sort_unstable();
+        let len = all.len();
+        all.dedup();
+        assert_eq!(all.len(), len, "each name is of one machine");
+    }
+
+    #[test]
+    fn a_board_without_the_usual_root_has_its_own() {
+        assert_eq!((Board::Pc.root(Fs::Hjfs), Board::Virt.root(Fs::Gefs)), (Fs::Hjfs, Fs::Gefs));
+        assert_eq!((Board::Pi3.root(Fs::Hjfs), Board::Virt.root(Fs::Fossil)), (Fs::Fossil, Fs::Hjfs));
     }
 
     #[test]

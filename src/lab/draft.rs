@@ -158,11 +158,14 @@ fn read_lab(lab: &Section<'_, '_>, draft: &mut Draft) {
     draft.url = lab.get("url").and_then(|v| v.parse("an address in quotes", names::folder_url));
     draft.out = lab.get("out").and_then(|v| v.parse(text, |t| names::path("`out`", t)));
     let Some(value) = lab.get("formats") else { return };
-    draft.formats = value.strings("formats such as `\"qcow2\"`", words::parse);
+    draft.formats = value.strings(&format!("formats such as `\"{}\"`", Format::DEFAULT[0].word()), words::parse);
     if value.is_empty_list() {
         value.wrong(
             Problem::bad("`formats` is an empty list, so that a build would write nothing")
-                .help("leave the key out for qcow2 and ova, or name a format")
+                .help(format!(
+                    "leave the key out for {}, or name a format",
+                    Format::DEFAULT.map(|format| format.word()).join(" and ")
+                ))
                 .expected(words::list::<Format>()),
         );
     }

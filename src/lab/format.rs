@@ -32,6 +32,8 @@ pub struct FormatSpec {
     pub word: &'static str,
     /// End of the file's name, after the node's name and a dot.
     pub extension: &'static str,
+    /// Other ends of the names of files with such a disk, of other programs.
+    pub others: &'static [&'static str],
     pub holds: Holds,
     /// QEMU's driver for it; none where QEMU starts no node from it.
     pub run: Option<Run>,
@@ -54,33 +56,60 @@ pub enum Holds {
     Card,
 }
 
+/// Driver of QEMU for the file of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    #[default]
+    Raw,
+    Qcow2,
+    /// Only of disks that are taken out of an artifact.
+    Vmdk,
+}
+
+impl Driver {
+    /// QEMU's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+        }
+    }
+}
+
 /// Driver of QEMU that opens an artifact, and its rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Rank among the formats that there are of a node, lowest first.
     pub rank: u8,
-    /// QEMU's word for the format.
-    pub driver: &'static str,
+    pub driver: Driver,
 }
 
 const fn row(format: Format, word: &'static str, extension: &'static str, holds: Holds) -> FormatSpec {
-    FormatSpec { format, word, extension, holds, run: None, flash: None, no_virtio: None }
+    FormatSpec { format, word, extension, others: &[], holds, run: None, flash: None, no_virtio: None }
 }
 
-const fn run(rank: u8, driver: &'static str) -> Option<Run> {
+const fn run(rank: u8, driver: Driver) -> Option<Run> {
     Some(Run { rank, driver })
 }
 
 /// All formats, as messages list them.
 pub const FORMATS: &[FormatSpec] = &[
-    FormatSpec { run: run(2, "raw"), flash: Some(0), ..row(Format::Raw, "raw", "img", Holds::Disk) },
-    FormatSpec { run: run(0, "qcow2"), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
     FormatSpec {
-        run: run(1, "qcow2"),
+        others: &["raw"],
+        run: run(2, Driver::Raw),
+        flash: Some(0),
+        ..row(Format::Raw, "raw", "img", Holds::Disk)
+    },
+    FormatSpec { run: run(0, Driver::Qcow2), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
+    FormatSpec {
+        run: run(1, Driver::Qcow2),
         flash: Some(2),
         ..row(Format::Qcow2Zstd, "qcow2-zstd", "zstd.qcow2", Holds::Disk)
     },
     FormatSpec {
+        // Its disk, taken out of it.
+        others: &["vmdk"],
         no_virtio: Some("OVF has no virtio block disk that Plan 9 drives: the machine in this OVA has its disk on IDE"),
         ..row(Format::Ova, "ova", "ova", Holds::Machine)
     },
@@ -88,6 +117,15 @@ pub const FORMATS: &[FormatSpec] = &[
     FormatSpec { flash: Some(5), ..row(Format::SdXz, "sd-xz", "sd.img.xz", Holds::Card) },
     FormatSpec { flash: Some(3), ..row(Format::SdZst, "sd-zst", "sd.img.zst", Holds::Card) },
 ];
+
+impl FormatSpec {
+    /// Whether a file has a name as files of this format do.
+    pub fn is_name(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let ends = |end: &&str| name.strip_suffix(*end).is_some_and(|before| before.ends_with('.'));
+        [self.extension].iter().chain(self.others).any(ends)
+    }
+}
 
 impl Format {
     /// Formats of a node in a lab that names none.
@@ -111,9 +149,19 @@ impl Format {
         ranked(|spec| spec.flash)
     }
 
+    /// Whether a file is a disk image by its name, and no archive of one.
+    pub fn is_image_name(name: &str) -> bool {
+        FORMATS.iter().filter(|spec| !spec.format.is_card()).any(|spec| spec.is_name(name))
+    }
+
     /// Whether only boards that start from a card have it.
     pub fn is_card(self) -> bool {
         self.spec().holds == Holds::Card
+    }
+
+    /// Formats of machines that other programs import, in the order of the table.
+    pub fn machines() -> Vec<Self> {
+        FORMATS.iter().filter(|spec| spec.holds == Holds::Machine).map(|spec| spec.format).collect()
     }
 
     /// Formats of cards, in the order of the table.
@@ -179,7 +227,19 @@ mod tests {
         assert_eq!(Format::to_run(), [Format::Qcow2, Format::Qcow2Zstd, Format::Raw]);
         let flashed = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::SdZst, Format::Sd, Format::SdXz];
         assert_eq!(Format::to_flash(), flashed);
+        assert_eq!(Format::machines(), [Format::Ova]);
         assert_eq!(Format::cards(), [Format::Sd, Format::SdXz, Format::SdZst]);
+    }
+
+    #[test]
+    fn images_have_names_of_their_formats() {
+        for spec in FORMATS {
+            let name = format!("a/n.{}", spec.extension);
+            assert!(spec.is_name(&name) && spec.is_name(&name.to_uppercase()), "{name}");
+            assert_eq!(Format::is_image_name(&name), !spec.format.is_card(), "{name}");
+        }
+        assert!(["n.raw", "n.vmdk"].into_iter().all(Format::is_image_name));
+        assert!(!["img", "nimg", "n.txt", "n.img.txt", ""].into_iter().any(Format::is_image_name));
     }
 
     #[test]

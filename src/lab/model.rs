@@ -175,10 +175,9 @@ pub struct TreeRules {
 }
 
 impl Node {
-    /// Machine that decides which kernel runs: a Pi's board, or an
-    /// architecture.
-    pub const fn machine(&self) -> &'static str {
-        if self.board.is_pi() { self.board.name() } else { self.arch.name() }
+    /// Name that a distribution has its kernel under.
+    pub const fn kernel_name(&self) -> &'static str {
+        self.board.kernel_name(self.arch)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A disk image as a medium: yesterday's node, or what Plan 9 installed.
 //!
-//! The tree is that of its fossil, hjfs, cwfs64x or gefs, as users see it, with
-//! the owners, modes and times that it has there; without one, that of a FAT volume that
+//! The tree is that of its root file system, as users see it, with the owners,
+//! modes and times that it has there; without one, that of a FAT volume that
 //! holds a system. Files are read from the image when they are asked for.
 //!
 //! The old node's own files must not get into a new lab: its nvram, its
@@ -16,7 +16,7 @@ use super::metadata::{self, Database};
 use super::{Distribution, MediumError};
 use crate::disk::{self, OpenDiskError};
 use crate::foreign::{self, Foreign};
-use crate::fs::{self, FileSystem, Node, OpenError};
+use crate::fs::{self, FileSystem, Holds, Node, OpenError};
 use crate::read_at::{ReadAt, check_range};
 use crate::shown;
 use crate::tree::Content;
@@ -27,9 +27,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 const SOURCE: &str = "the disk image itself";
-
-/// File systems that Plan 9 has its root on.
-const ROOTS: [&str; 4] = ["fossil", "hjfs", "cwfs64x", "gefs"];
 
 /// Never taken from a node, whatever its modes and the release's records are.
 const SECRET: [&str; 5] = ["adm/keys", "adm/keys.who", "adm/netkeys", "adm/secstore", "adm/whitelist"];
@@ -42,13 +39,13 @@ const KEPT_BY_A_NODE: [&str; 9] =
 ///
 /// # Errors
 /// Fails when it is no disk image, holds no system, or is damaged.
-pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Result<Listed, MediumError> {
+pub fn list(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &str) -> Result<Listed, MediumError> {
     let read = |source: io::Error| MediumError::Read { path: path.into(), source };
     let fs = system(bytes, path, looked_for)?;
     let records = records(&*fs).map_err(read)?;
     let root = fs.root().map_err(read)?;
     // Knows owners, modes and times, and may be an old node's.
-    let root_fs = ROOTS.contains(&fs.kind());
+    let root_fs = fs::holds(fs.kind()) == Some(Holds::Root);
     let mut listing = Listing::default();
     if root_fs {
         listing.root(root.meta.clone());
@@ -108,7 +105,7 @@ impl From<io::Error> for Stop {
 }
 
 /// The file system in the image that holds a system.
-fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Result<Arc<dyn FileSystem>, MediumError> {
+fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &str) -> Result<Arc<dyn FileSystem>, MediumError> {
     let read = |source: io::Error| MediumError::Read { path: path.into(), source };
     let disk = crate::artifact::from(bytes.clone()).map_err(|e| match Foreign::of(&e) {
         Some(found) => MediumError::Foreign { path: path.into(), found: found.clone() },
@@ -134,15 +131,15 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
     let mut others = None;
     for (part, lba, name) in parts {
         match fs::open(part.clone(), lba, &beside) {
-            Ok(fs) if ROOTS.contains(&fs.kind()) => return Ok(fs.into()),
-            Ok(fs) if fs.kind() == "fat" && fat.is_none() => {
+            Ok(fs) if fs::holds(fs.kind()) == Some(Holds::Root) => return Ok(fs.into()),
+            Ok(fs) if fs::holds(fs.kind()) == Some(Holds::Boot) && fat.is_none() => {
                 let has = |path: &str| fs.find(path.as_bytes()).is_ok();
                 if Distribution::recognise_by(has).is_some() {
                     fat = Some(fs.into());
                 }
             }
-            // No medium is on a venti.
-            Err(e @ OpenError::Damaged { kind, .. }) if kind != "venti" => {
+            // No medium is in an archive.
+            Err(e @ OpenError::Damaged { kind, .. }) if fs::holds(kind) != Some(Holds::Archive) => {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidData, e)));
             }
             Err(e) if name != "9fat" && fs::names_a_file_system(&name) => {
@@ -160,7 +157,7 @@ fn system(bytes: &Arc<dyn ReadAt>, path: &Path, looked_for: &'static str) -> Res
         (.., Some((partition, found))) => Err(MediumError::Partition { path: path.into(), partition, found }),
         _ => Err(match foreign::name(&*disk).map_err(read)? {
             Some(found) => MediumError::Foreign { path: path.into(), found },
-            None => MediumError::Unknown { path: path.into(), looked_for },
+            None => MediumError::Unknown { path: path.into(), looked_for: looked_for.into() },
         }),
     }
 }

@@ -169,7 +169,7 @@ pub enum MediumError {
     #[error("There is no medium at {path}: give a folder with {marks}")]
     Missing { path: PathBuf, marks: String },
     #[error("{path} is not a Plan 9 medium; none of these was found: {looked_for}")]
-    Unknown { path: PathBuf, looked_for: &'static str },
+    Unknown { path: PathBuf, looked_for: String },
     #[error("{path} is {name}, which p9img does not read: {advice}", name = .found.name, advice = .found.advice)]
     Foreign { path: PathBuf, found: Foreign },
     #[error(

@@ -7,7 +7,8 @@ use super::listed::Listed;
 use super::store::Store;
 use super::zip::{self, Zip};
 use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar, web_page};
-use crate::artifact::{self, ova};
+use crate::artifact;
+use crate::fs;
 use crate::read_at::{HostFile, ReadAt};
 use std::fs::File;
 use std::io;
@@ -16,7 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Kinds of media, for the message when a file is none of them.
-const LOOKED_FOR: &str = "a folder, a git directory, an ISO 9660 image, a tar or zip archive, a Debian package, or a disk image with fossil, hjfs, cwfs64x or gefs, also under gzip, bzip2, xz or zstd";
+fn looked_for() -> String {
+    let roots: Vec<_> = fs::roots().collect();
+    let (last, others) = roots.split_last().map_or(("", &[][..]), |(last, others)| (*last, others));
+    let roots = format!("{} or {last}", others.join(", "));
+    format!(
+        "a folder, a git directory, an ISO 9660 image, a tar or zip archive, a Debian package, or a disk image with \
+         {roots}, also under gzip, bzip2, xz or zstd"
+    )
+}
 
 /// Something that may be a medium, opened as far as telling its kind needs.
 pub enum Source {
@@ -80,7 +89,7 @@ impl Source {
         }
         Ok(match () {
             // An OVA is a tar archive, too, but of a disk.
-            () if tar::matches(start) && !ova::matches(start) => Self::Tar(file),
+            () if tar::matches(start) && artifact::reader(start).is_none() => Self::Tar(file),
             () if deb::matches(start) => Self::Deb(file),
             () if iso::matches(&*file) => Self::Iso(file),
             () if artifact::zip::matches(start) && zip::holds_tree(&*file) => {
@@ -108,7 +117,7 @@ impl Source {
                 iso::list(&image).map_err(|source| MediumError::Iso { path: path.into(), source: Box::new(source) })
             }
             Self::Zip(archive) => archive.list(path),
-            Self::Other(bytes) => image::list(&bytes, path, LOOKED_FOR),
+            Self::Other(bytes) => image::list(&bytes, path, &looked_for()),
         }
     }
 }

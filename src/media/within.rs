@@ -2,19 +2,16 @@
 //! else is, so that its name can be said.
 
 use super::{deb, iso, tar};
-use crate::artifact::qcow2::Qcow2;
-use crate::artifact::vmdk::Vmdk;
-use crate::artifact::{ova, zip};
+use crate::artifact::{self, zip};
 use crate::compression::Compression;
 use crate::foreign;
+use crate::lab::Format;
 use crate::read_at::ReadAt;
 use crate::tree::{Content, EntryId, Tree};
 use std::io;
 
 /// Files that are looked at.
 const MOST: usize = 200;
-/// Names of raw disk images end so.
-const RAW: [&str; 2] = [".img", ".raw"];
 
 /// The first file of a tree that might be a medium itself, and what it is.
 pub fn find(tree: &Tree) -> Option<(String, String)> {
@@ -44,17 +41,20 @@ fn what(path: &str, content: &Content) -> Option<String> {
     let bytes = Bytes(content);
     let mut start = vec![0; bytes.len().min(512) as usize];
     bytes.read_at(0, &mut start).ok()?;
+    if start.len() < 512 {
+        return None;
+    }
+    // An OVA is a tar archive, too.
+    if let Some(container) = artifact::reader(&start) {
+        return Some(container.of.into());
+    }
     let own = match () {
-        () if start.len() < 512 => return None,
-        () if ova::matches(&start) => "an OVA",
         () if tar::matches(&start) => "a tar archive",
         () if zip::matches(&start) => "a zip archive",
         () if deb::matches(&start) => "a Debian package",
         () if iso::matches(&bytes) => "an ISO 9660 image",
-        () if Qcow2::matches(&start) => "a qcow2 image",
-        () if Vmdk::matches(&start) => "a VMDK image",
         () if Compression::of(&start).is_some() => "a compressed file",
-        () if RAW.iter().any(|end| path.ends_with(end)) => "a disk image",
+        () if Format::Raw.spec().is_name(path) => "a disk image",
         () => {
             let refused = foreign::refuse(&bytes).err()?;
             return foreign::Foreign::of(&refused).map(|found| found.name.clone());

@@ -1,7 +1,8 @@
 //! Nodes that can be built from a medium, and the reasons why others cannot.
 
+use crate::lab::board::BOARDS;
 use crate::lab::words::Word as _;
-use crate::lab::{Arch, Board, Fs};
+use crate::lab::{Arch, Board};
 use crate::media::{Facts, Medium};
 use crate::render::{Catalog, Kernel, Role};
 use serde::Serialize;
@@ -20,54 +21,39 @@ pub struct Buildable {
     pub missing: Vec<String>,
 }
 
-/// Nodes that can be built from a medium, by architecture and board.
+/// Nodes that can be built from a medium, by board and architecture: PCs of each
+/// architecture, and the boards that the distribution has kernels for.
 pub fn buildable(catalog: &Catalog, medium: &Medium, facts: &Facts) -> Vec<Buildable> {
-    let pcs = Arch::WORDS.iter().map(|(_, arch)| build(catalog, medium, facts, Machine::Pc(*arch)));
-    let virt = known(catalog, medium, Arch::Arm64.name()).then(|| build(catalog, medium, facts, Machine::Virt));
-    pcs.chain(virt).chain(boards(catalog, medium, facts)).collect()
-}
-
-/// Machine that a node can be.
-#[derive(Clone, Copy)]
-enum Machine {
-    Pc(Arch),
-    /// QEMU's machine for 64-bit ARM.
-    Virt,
-    Pi(Board),
+    let has_kernels = |board: Board, arch| {
+        let kernel = |kind| catalog.kernel_file(medium.distribution.name(), kind, board.kernel_name(arch));
+        [Kernel::Cpu, Kernel::Terminal].into_iter().any(|kind| matches!(kernel(kind), Ok(Some(_))))
+    };
+    let all = BOARDS.iter().flat_map(|spec| spec.board.architectures().into_iter().map(|arch| (spec.board, arch)));
+    all.filter(|(board, arch)| *board == Board::default() || has_kernels(*board, *arch))
+        .map(|(board, arch)| build(catalog, medium, facts, board, arch))
+        .collect()
 }
 
 /// Reasons why nodes with `roles` cannot be PCs of an architecture, each a
 /// sentence; none if they can.
 pub fn missing(catalog: &Catalog, medium: &Medium, arch: Arch, roles: &[String]) -> Vec<String> {
-    let build = build(catalog, medium, &Facts::of(medium, &[]), Machine::Pc(arch));
+    let build = build(catalog, medium, &Facts::of(medium, &[]), Board::default(), arch);
     if roles.iter().all(|role| build.roles.contains(role)) { Vec::new() } else { build.missing }
 }
 
-/// Whether a distribution has kernels for a board or an architecture.
-fn known(catalog: &Catalog, medium: &Medium, machine: &str) -> bool {
-    let kernel = |kind| catalog.kernel_file(medium.distribution.name(), kind, machine);
-    [Kernel::Cpu, Kernel::Terminal].into_iter().any(|kind| matches!(kernel(kind), Ok(Some(_))))
-}
-
-/// The boards that the distribution has kernels for.
-fn boards(catalog: &Catalog, medium: &Medium, facts: &Facts) -> Vec<Buildable> {
-    let pis = Board::WORDS.iter().map(|(_, board)| *board).filter(|board| board.is_pi());
-    let known = |board: &Board| known(catalog, medium, board.name());
-    pis.filter(known).map(|board| build(catalog, medium, facts, Machine::Pi(board))).collect()
-}
-
 /// Looks for each role where a build looks for its files.
-fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, machine: Machine) -> Buildable {
+fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, board: Board, arch: Arch) -> Buildable {
     let distribution = medium.distribution.name();
     let has = |path: &str| facts.has(path) || medium.tree.find(path.as_bytes()).is_some();
-    let root = catalog.default_fs(distribution).map_or("", |fs| fs.word());
-    let (architecture, board, name, root, boot) = match machine {
-        Machine::Pc(arch) => (arch.name(), None, arch.name(), root, catalog.boot_files(distribution)),
-        Machine::Virt => (Arch::Arm64.name(), Some(Board::Virt.name()), Arch::Arm64.name(), root, Ok(Vec::new())),
-        // The board's own firmware starts its kernels, which have fossil alone.
-        Machine::Pi(board) => ("arm", Some(board.name()), board.name(), Fs::DEFAULT.word(), Ok(Vec::new())),
+    let mut out = Buildable {
+        architecture: arch.name(),
+        board: (board != Board::default()).then(|| board.name()),
+        root: catalog.default_fs(distribution).map_or("", |fs| board.root(fs).word()),
+        roles: Vec::new(),
+        missing: Vec::new(),
     };
-    let mut out = Buildable { architecture, board, root, roles: Vec::new(), missing: Vec::new() };
+    // Where a FAT partition comes first, its files are a matter of the board.
+    let boot = if board.has_dos() { Ok(Vec::new()) } else { catalog.boot_files(distribution) };
     let boot = match boot {
         Ok(boot) => boot,
         Err(e) => {
@@ -80,9 +66,9 @@ fn build(catalog: &Catalog, medium: &Medium, facts: &Facts, machine: Machine) ->
     }
     let starts = out.missing.is_empty();
     let mut said = Vec::new();
-    let is_for = |r: &&Role| r.boards.is_empty() || r.boards.iter().any(|b| b.get_ref() == board.unwrap_or("pc"));
+    let is_for = |r: &&Role| r.boards.is_empty() || r.boards.iter().any(|b| b.get_ref() == board.name());
     for role in catalog.roles().filter(is_for) {
-        let kernel = role.kernel.map(|kind| catalog.kernel_file(distribution, kind, name));
+        let kernel = role.kernel.map(|kind| catalog.kernel_file(distribution, kind, board.kernel_name(arch)));
         let why = match kernel {
             None | Some(Ok(None)) => None,
             Some(Ok(Some(path))) if has(path) => None,

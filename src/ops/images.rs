@@ -4,8 +4,8 @@ use super::{LabError, LabRequest, Note, Reporter, lab, stale};
 use crate::artifact;
 use crate::artifact::manifest::Manifest;
 use crate::artifact::output::digest;
-use crate::guest::DiskFormat;
 use crate::guest::grid::{Grid, GridSpec, NodeSpec, regular};
+use crate::lab::format::Driver;
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
 use crate::render::{Catalog, Kernel, RenderError, Systems};
 use crate::stop::{self, INTERRUPTED};
@@ -127,18 +127,21 @@ pub fn node_spec(
     let systems = manifest.map(Manifest::systems).unwrap_or_default();
     let found = manifest.and_then(|m| m.artifact_of(&node.name, &Format::to_run()));
     let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
-    let (format, name, sha256) = match found {
-        Some((format, name, artifact)) => (format, name.to_owned(), artifact.sha256.clone()),
+    let found = found.and_then(|(format, name, artifact)| Some((format, format.spec().run?, name, artifact)));
+    let (controller, driver, name, sha256) = match found {
+        Some((format, run, name, artifact)) => {
+            (lab.controller(node, format), run.driver, name.to_owned(), artifact.sha256.clone())
+        }
         // Reported when somebody wants to start it.
-        None => (Format::Qcow2, String::new(), String::new()),
+        None => (node.controller, Driver::default(), String::new(), String::new()),
     };
     Ok(NodeSpec {
         name: node.name.clone(),
         image: lab.out.join(name),
-        format: format.spec().run.and_then(|run| DiskFormat::named(run.driver)).unwrap_or(DiskFormat::Raw),
+        format: driver,
         sha256,
         board: node.board,
-        controller: lab.controller(node, format),
+        controller,
         firmware: node.firmware,
         nic: node.nic,
         mac: node.mac,

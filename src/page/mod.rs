@@ -233,10 +233,10 @@ fn node_view<'a>(
             .iter()
             .find(|p| p.name == node.name)
             .map_or_else(String::new, |p| format!("{} of {}", size::short(p.used), size::short(p.capacity))),
-        ova: find(&[Format::Ova]).map(|(name, _)| name).unwrap_or_default(),
+        ova: find(&Format::machines()).map(|(name, _)| name).unwrap_or_default(),
         // A card needs more than a disk does: `p9img up` has it.
         image: image.filter(|_| !node.board.is_pi()).map_or("", |(file, _)| file),
-        image_format: image.and_then(|(_, format)| format.spec().run).map_or("", |run| run.driver),
+        image_format: image.and_then(|(_, format)| format.spec().run).map_or("", |run| run.driver.name()),
         image_controller: image.map_or("", |(_, format)| match lab.controller(node, format) {
             Controller::Ide => "ide",
             Controller::Sata => "sata",

@@ -57,7 +57,7 @@ pub fn render(
     let boot = distribution
         .boot()
         .ok_or_else(|| RenderError::Node(format!("The distribution {} has no [boot]", distribution.name)))?;
-    let kernel = distribution.kernel(kind, node.machine())?.map(str::to_owned);
+    let kernel = distribution.kernel(kind, node.kernel_name())?.map(str::to_owned);
     for (role, need) in roles.iter().flat_map(|r| r.needs_on_medium.iter().map(move |n| (&r.name, n))) {
         let has = |n: &&Node| need.is_met(n.roles.iter().map(String::as_str));
         let mut alike = lab.nodes.iter().filter(|n| lab.medium_of(n) == lab.medium_of(node));
@@ -73,9 +73,9 @@ pub fn render(
         true => Some(r.pi()?),
         false => None,
     };
-    let boot_script = match node.board.boot() {
-        crate::lab::Boot::UBoot => Some(r.boot_script()?),
-        crate::lab::Boot::Pc | crate::lab::Boot::Pi => None,
+    let boot_script = match node.board.runs_boot_script() {
+        true => Some(r.boot_script()?),
+        false => None,
     };
     let ini = if pi.is_some() { None } else { distribution.plan9_ini() };
     let plan9_ini = r.whole_file(ini)?;
@@ -87,7 +87,7 @@ pub fn render(
     Ok(Rendered {
         files: r.files()?,
         fs,
-        root_config: r.whole_file(fs.kind().config.and_then(|key| distribution.root_config(key)))?,
+        root_config: r.whole_file(distribution.root_config(fs))?,
         plan9_ini,
         pi,
         boot_script,

@@ -35,7 +35,7 @@ pub(super) fn view(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems)
     let d = catalog.distribution(systems.of(node))?;
     let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
     let kind = roles.iter().find_map(|r| r.kernel);
-    let kernel = kind.and_then(|k| d.kernel(k, node.machine()).ok().flatten()).unwrap_or_default();
+    let kernel = kind.and_then(|k| d.kernel(k, node.kernel_name()).ok().flatten()).unwrap_or_default();
     let wanted = || roles.iter().flat_map(|r| services(r, &d));
     let services: BTreeSet<_> = wanted().map(|s| s.name().to_owned()).collect();
     let ports = catalog.ports(systems, node)?;

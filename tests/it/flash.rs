@@ -1,6 +1,7 @@
 //! `p9img flash` on files that stand for cards, and on loop devices where the
 //! tests may make some.
 
+use p9img::lab::format::FORMATS;
 use p9img_test::cards;
 use p9img_test::skip::skipped;
 use std::fs::{self, File, OpenOptions};
@@ -88,7 +89,8 @@ fn every_form_of_a_card_is_written_the_same() {
     let lab = Lab::new();
     let image = lab.image();
     fs::remove_file(lab.path("output/n1.sd.img.zip")).unwrap();
-    for (format, file) in [("sd-xz", "n1.sd.img.xz"), ("sd-zst", "n1.sd.img.zst")] {
+    for spec in FORMATS.iter().filter(|spec| spec.format.is_card()) {
+        let (format, file) = (spec.word, format!("n1.{}", spec.extension));
         assert!(lab.run(&["build", "n1", "--format", format], "").status.success());
         let card = lab.card("card", LEN);
         let out = lab.flash(&card, &["--yes"], "");

@@ -108,7 +108,10 @@ fn what_cannot_be_built_from_is_refused_and_nothing_is_made() {
     let said = refused(dir, &["init", "new", "--medium", "https://example.org/a.iso"], 2);
     assert!(said.contains("`p9img media add NAME https://example.org/a.iso`"), "{said}");
     let said = refused(dir, &["init", "new", "--medium", "9front-11554-arm64-qcow2"], 2);
-    assert!(said.contains("is for 64-bit ARM"), "{said}");
+    assert!(
+        said.contains("is for QEMU's ARM machine, but a new lab has PCs") && said.contains("`board = \"virt\"`"),
+        "{said}"
+    );
     assert!(!dir.join("new").exists());
 
     good(dir, &["init", "old"]);

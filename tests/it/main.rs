@@ -21,6 +21,7 @@ mod mixed;
 mod names;
 mod rebuild;
 mod roles;
+mod roots;
 mod run;
 mod venti;
 mod virtualbox;

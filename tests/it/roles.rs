@@ -2,8 +2,10 @@
 //! messages that an author of roles gets. `P9IMG_BLESS=1` rewrites the
 //! snapshots.
 
+use p9img::lab::board::BOARDS;
 use p9img::lab::{Arch, Board, Controller, Fs, Lab, Need, Node};
 use p9img::render::{Catalog, Check, CheckSite, RenderError, Rendered, Systems, What, render};
+use p9img::root::ROOTS;
 use p9img_test::default_lab::{lab, node, secrets};
 use std::fmt::Write as _;
 use std::fs;
@@ -230,10 +232,12 @@ fn a_node_has_only_a_root_that_its_distribution_starts_from() {
         let node = Node { fs: Some(fs), ..node(2, &["cpu"]) };
         render(&lab, &node, catalog(), &distribution.into(), &secrets()).map(|r| r.fs).map_err(|e| e.to_string())
     };
-    assert_eq!(with("9legacy", Fs::Fossil), Ok(Fs::Fossil));
-    assert_eq!(with("9front", Fs::Hjfs), Ok(Fs::Hjfs));
-    assert_eq!(with("9front", Fs::Cwfs64x), Ok(Fs::Cwfs64x));
-    assert_eq!(with("9front", Fs::Gefs), Ok(Fs::Gefs));
+    for root in ROOTS {
+        let [legacy, front] = ["9legacy", "9front"].map(|distribution| with(distribution, root.fs));
+        let (starts, refuses) = if root.fs == Fs::DEFAULT { (legacy, front) } else { (front, legacy) };
+        assert_eq!(starts, Ok(root.fs));
+        assert!(refuses.unwrap_err().contains(&format!(" cannot start from {}, but can from ", root.word)));
+    }
     let said = "Node plan9n2: 9front cannot start from fossil, but can from cwfs64x, hjfs, gefs";
     assert_eq!(with("9front", Fs::Fossil), Err(said.into()));
     assert!(with("sample", Fs::Hjfs).unwrap_err().ends_with("cannot start from hjfs, but can from fossil"));
@@ -290,8 +294,8 @@ fn u_boot_starts_a_node_on_arm() {
         render(&lab, node, catalog(), &distribution.into(), &secrets()).unwrap_err().to_string()
     };
     let terminal = Node { roles: vec!["terminal".into()], ..node.clone() };
-    assert_eq!(said(&terminal, "9front"), "The distribution 9front has no terminal kernel for arm64");
-    assert_eq!(said(&node, "9legacy"), "The distribution 9legacy has no cpu kernel for arm64");
+    assert_eq!(said(&terminal, "9front"), "The distribution 9front has no terminal kernel for virt");
+    assert_eq!(said(&node, "9legacy"), "The distribution 9legacy has no cpu kernel for virt");
     assert!(rendered_for("9front", &lab, &self::node(2, &["cpu"])).boot_script.is_none());
 }
 
@@ -478,6 +482,46 @@ fn mistakes_of_authors_name_file_line_and_column() {
     assert!(said.contains("plan9.ini sets sysname twice, in line"), "{said}");
     let said = with("[[file]]\npath = 'k'\nmake = 'keys'", "");
     assert!(said.contains("no role lists \"keys\" in its secrets"), "{said}");
+}
+
+#[test]
+fn mistakes_in_a_distribution_name_line_and_column() {
+    let said = |rest: &str| {
+        let toml = format!("description = 'x'\nlike = '9legacy'\n{rest}");
+        let role = ("roles/own/role.toml", "description = 'x'");
+        complaint(&[role, ("templates/own/distribution.toml", &toml), ("templates/own/c", "")])
+    };
+    let at = |place: &str, message: &str| format!("templates/own/distribution.toml:{place}: {message}");
+    for (i, root) in ROOTS.iter().enumerate() {
+        assert_eq!(said(&format!("fs = ['{}']", root.word)), "nothing");
+        let Some(old) = root.config else {
+            let useless = format!("The file system {} stores no configuration", root.word);
+            assert_eq!(said(&format!("[root_config]\n{} = 'c'", root.word)), at("4:1", &useless), "{i}");
+            continue;
+        };
+        assert_eq!(said(&format!("[root_config]\n{} = 'c'", root.word)), "nothing");
+        let missing = at(&format!("4:{}", root.word.len() + 4), "There is no file \"d\" in the same folder");
+        assert_eq!(said(&format!("[root_config]\n{} = 'd'", root.word)), missing);
+        let now = format!("There is no key `{old}`: write `{} = \"c\"` in a table `[root_config]`", root.word);
+        assert_eq!(said(&format!("{old} = 'c'")), at("3:1", &now));
+    }
+    let wrong = format!("{}l", ROOTS[0].word);
+    let unknown = wrong.parse::<Fs>().unwrap_err().to_string();
+    assert!(unknown.ends_with(&format!("did you mean `{}`?", ROOTS[0].word)), "{unknown}");
+    assert_eq!(said(&format!("[root_config]\n{wrong} = 'c'")), at("4:1", &unknown));
+    assert_eq!(said(&format!("fs = ['{wrong}']")), at("3:7", &unknown));
+    let all = BOARDS.iter().flat_map(|spec| spec.board.architectures().into_iter().map(|a| spec.board.kernel_name(a)));
+    let known: Vec<_> = all.collect();
+    for name in &known {
+        assert_eq!(said(&format!("[kernel.terminal]\n{name} = 'k'")), "nothing", "{name}");
+    }
+    for (wrong, right) in [("arm64", "virt"), ("pi5", "pi1"), ("adm64", "amd64")] {
+        let message = format!(
+            "No machine has kernels under {wrong:?}: expected one of {}; did you mean {right:?}?",
+            known.join(", ")
+        );
+        assert_eq!(said(&format!("[kernel.cpu]\n{wrong} = 'k'")), at("4:1", &message));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The kinds of file systems that [`open`] knows: the only list of them.
 
-use crate::probe::{Beside, Kind, Probe, Volume};
+use crate::probe::{Beside, Holds, Kind, Probe, Volume};
 use crate::read_at::ReadAt;
 use crate::{ErrorKind, FileSystem, cwfs, fat, fossil, gefs, hjfs, venti};
 use std::error::Error;
@@ -125,6 +125,18 @@ pub fn names_a_file_system(partition: &str) -> bool {
     KINDS.iter().any(|(kind, _)| kind.partitions.contains(&partition))
 }
 
+/// Content of a kind of file system, by its name in [`FileSystem::kind`] or
+/// [`OpenError::Damaged`]; none for a part of one, such as the worm of a cwfs64x.
+pub fn holds(kind: &str) -> Option<Holds> {
+    // FAT has its name in capitals where a sentence has it.
+    KINDS.iter().find(|(k, _)| k.name.eq_ignore_ascii_case(kind)).map(|(k, _)| k.holds)
+}
+
+/// Names of the kinds that hold all files of a system.
+pub fn roots() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(|(kind, _)| kind.holds == Holds::Root).map(|(kind, _)| kind.name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +161,16 @@ mod tests {
         assert_eq!(e.kind(), ErrorKind::Damaged);
         assert_eq!(e.to_string(), "This was an hjfs volume, but it is damaged");
         assert!(matches!(e, OpenError::Damaged { kind: "hjfs", .. }));
+    }
+
+    #[test]
+    fn names_say_what_a_kind_holds() {
+        for (kind, _) in KINDS {
+            assert_eq!(holds(kind.name), Some(kind.holds), "{}", kind.name);
+        }
+        assert_eq!(["fat", "venti"].map(holds), [Some(Holds::Boot), Some(Holds::Archive)]);
+        assert_eq!(["cwfs64x-worm", "venti arenas", ""].map(holds), [None; 3]);
+        assert!(roots().all(|name| holds(name) == Some(Holds::Root)) && roots().any(|name| name == "cwfs64x"));
     }
 
     #[test]

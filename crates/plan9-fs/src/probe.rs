@@ -51,6 +51,19 @@ impl Probe {
     }
 }
 
+/// Content that a kind of file system is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holds {
+    /// All files of a system, with Plan 9's owners, modes and times: a node starts
+    /// from it.
+    Root,
+    /// Files that firmware or a boot program reads, without owners.
+    Boot,
+    /// Blocks of other file systems, and no files.
+    Archive,
+}
+
 /// A kind of file system, as the table of kinds and its messages know it.
 pub(crate) struct Kind {
     /// Name in messages.
@@ -59,5 +72,6 @@ pub(crate) struct Kind {
     pub damaged: &'static str,
     /// Partitions that Plan 9's installers name for it.
     pub partitions: &'static [&'static str],
+    pub holds: Holds,
     pub probe: fn(&Volume<'_>) -> Probe,
 }

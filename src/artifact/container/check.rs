@@ -1,19 +1,13 @@
 //! Verifying what a disk is wrapped in: containers and archives.
 
 use crate::artifact::cluster::CLUSTER;
-use crate::artifact::container::findings::Say;
-use crate::artifact::container::open::{Container, Layers};
-use crate::artifact::container::{ova, zip};
-use crate::artifact::output::digest;
+use crate::artifact::container::open::Layers;
+use crate::artifact::container::zip;
 use crate::count;
 use crate::fs::Finding;
-use crate::hex::hex;
-use crate::read_at::{Extent, ReadAt, Window};
+use crate::read_at::{Extent, ReadAt};
 use std::io;
-use std::sync::Arc;
 
-/// Longest manifest of an OVA that is read, in bytes.
-const MAX_MANIFEST: u64 = 1 << 20;
 /// Findings about pieces of a disk that cannot be read, one by one.
 const SHOWN: u64 = 20;
 impl Layers {
@@ -25,16 +19,8 @@ impl Layers {
     /// Only when the image itself cannot be read.
     pub fn check(&self, data: bool, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
         let mut say = |kind, message| report(Finding { kind, message });
-        match &self.container {
-            Container::Plain => {}
-            Container::Qcow2(qcow2) => qcow2.check(&mut say)?,
-            Container::Vmdk(vmdk) => vmdk.check(&mut say)?,
-            Container::Ova(file, vmdk) => {
-                vmdk.check(&mut say)?;
-                if data {
-                    manifest(file, &mut say)?;
-                }
-            }
+        if let Some(check) = &self.container {
+            check(data, &mut say)?;
         }
         match &self.zip {
             Some(file) if data => zip::check(file, &mut say),
@@ -78,61 +64,17 @@ pub fn read_disk(disk: &dyn ReadAt, range: Extent, report: &mut dyn FnMut(Findin
     Ok(read)
 }
 
-/// The digests that the manifest of an OVA has for its other members.
-fn manifest(file: &Arc<dyn ReadAt>, say: Say<'_>) -> io::Result<()> {
-    let members = match ova::members(&**file) {
-        Ok(members) => members,
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-            say("ova", e.to_string());
-            return Ok(());
-        }
-        Err(e) => return Err(e),
-    };
-    let Some(mf) = members.iter().find(|m| m.name.to_ascii_lowercase().ends_with(".mf")) else { return Ok(()) };
-    let bytes = |m: &ova::Member| Window::new(file.clone(), m.offset, m.len);
-    if mf.len > MAX_MANIFEST {
-        say("ova-manifest", format!("{} has {}, more than any manifest", mf.name, count::of(mf.len, "byte")));
-        return Ok(());
-    }
-    let mut text = vec![0; mf.len as usize];
-    file.read_at(mf.offset, &mut text)?;
-    for line in String::from_utf8_lossy(&text).lines().filter(|l| !l.trim().is_empty()) {
-        let parts = line.split_once('(').and_then(|(kind, rest)| Some((kind.trim(), rest.rsplit_once(")=")?)));
-        let Some((kind, (name, said))) = parts else {
-            say("ova-manifest", format!("{}: {line:?} is not KIND(NAME)= DIGEST", mf.name));
-            continue;
-        };
-        let Some(member) = members.iter().find(|m| m.name == name) else {
-            say("ova-manifest", format!("{} has a digest of {name}, which is not in the OVA", mf.name));
-            continue;
-        };
-        // Digests of other kinds nobody writes any more.
-        if kind != "SHA256" {
-            continue;
-        }
-        let Ok(window) = bytes(member) else {
-            say("ova", format!("{name} is cut off: it should have {}", count::of(member.len, "byte")));
-            continue;
-        };
-        let found = hex(&digest::whole(&window)?);
-        if !said.trim().eq_ignore_ascii_case(&found) {
-            let m = format!("{name} has the SHA-256 {found}, but {} says {}", mf.name, said.trim());
-            say("ova-digest", m);
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::artifact::build::build;
+    use crate::artifact::container::ova;
     use crate::artifact::job::{Job, Quiet, Settings};
     use crate::artifact::machine::Machine;
     use crate::artifact::output::folder::{Folder, Wait};
     use crate::artifact::qcow2::format::compressed_place;
     use crate::lab::Format;
-    use std::sync::LazyLock;
+    use std::sync::{Arc, LazyLock};
 
     /// A disk of sixteen clusters, of which three compress and one does not.
     static IMAGES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {

@@ -4,6 +4,7 @@
 //! reader is a [`ReadAt`](crate::read_at::ReadAt) over the disk within.
 
 use crate::lab::Format;
+use reader::Reader;
 use writer::Writer;
 
 mod cache;
@@ -16,6 +17,7 @@ pub mod ova;
 pub mod ovf;
 pub mod qcow2;
 pub(super) mod raw;
+pub mod reader;
 pub(super) mod sink;
 pub(super) mod unpacked;
 pub mod vmdk;
@@ -29,6 +31,15 @@ const WRITERS: &[&Writer] =
 /// The writer of a format; a test finds one for each.
 pub(super) fn writer(format: Format) -> &'static Writer {
     WRITERS.iter().find(|writer| writer.format == format).unwrap_or(&&raw::WRITER)
+}
+
+/// Readers of all containers; what none of them reads is taken as a raw disk.
+const READERS: &[&Reader] = &[&qcow2::READER, &vmdk::READER, &ova::READER];
+
+/// Reader of a file that begins with `start`, 512 bytes if it has them; none for a
+/// raw disk.
+pub fn reader(start: &[u8]) -> Option<&'static Reader> {
+    READERS.iter().copied().find(|reader| (reader.matches)(start))
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Opens any image as a disk.
 
-use crate::artifact::container::qcow2::Qcow2;
-use crate::artifact::container::vmdk::Vmdk;
-use crate::artifact::container::{ova, unpacked, zip};
+use crate::artifact::container::reader::{Check, Opened};
+use crate::artifact::container::{reader, unpacked, zip};
 use crate::artifact::error::Error;
 use crate::compression::{Compression, Sequential, Trailing};
 use crate::count;
@@ -40,17 +39,10 @@ pub fn from(file: Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
 /// A disk, and what it is wrapped in, for [`Layers::check`].
 pub struct Layers {
     pub disk: Arc<dyn ReadAt>,
-    pub(in crate::artifact) container: Container,
+    /// Check of the container; none for a raw disk.
+    pub(in crate::artifact) container: Option<Check>,
     /// The zip archive around the container.
     pub(in crate::artifact) zip: Option<Arc<dyn ReadAt>>,
-}
-
-/// Container of a disk.
-pub(in crate::artifact) enum Container {
-    Plain,
-    Qcow2(Arc<Qcow2>),
-    Vmdk(Arc<Vmdk>),
-    Ova(Arc<dyn ReadAt>, Arc<Vmdk>),
 }
 
 /// As [`from`], with what the disk is wrapped in.
@@ -98,20 +90,12 @@ fn bare(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
     let n = file.len().min(512) as usize;
     file.read_at(0, &mut start[..n])?;
     let start = &start[..n];
-    let (disk, container): (Arc<dyn ReadAt>, _) = if Qcow2::matches(start) {
-        let qcow2 = Arc::new(Qcow2::open(file)?);
-        (qcow2.clone(), Container::Qcow2(qcow2))
-    } else if Vmdk::matches(start) {
-        let vmdk = Arc::new(Vmdk::open(file)?);
-        (vmdk.clone(), Container::Vmdk(vmdk))
-    } else if ova::matches(start) {
-        let vmdk = Arc::new(Vmdk::open(Arc::new(ova::vmdk(file.clone())?))?);
-        (vmdk.clone(), Container::Ova(file, vmdk))
-    } else {
-        foreign::refuse(&*file)?;
-        (file, Container::Plain)
-    };
-    Ok(Layers { disk, container, zip: None })
+    if let Some(reader) = reader(start) {
+        let Opened { disk, check } = (reader.open)(file)?;
+        return Ok(Layers { disk, container: Some(check), zip: None });
+    }
+    foreign::refuse(&*file)?;
+    Ok(Layers { disk: file, container: None, zip: None })
 }
 
 #[cfg(test)]

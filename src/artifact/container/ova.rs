@@ -7,15 +7,19 @@
 
 use crate::artifact::cluster::round_up;
 use crate::artifact::codec::Method;
+use crate::artifact::container::findings::Say;
 use crate::artifact::container::ovf;
 use crate::artifact::container::ovf::Disk;
+use crate::artifact::container::reader::{Opened, Reader};
 use crate::artifact::container::sink::{Cluster, Sink};
+use crate::artifact::container::vmdk::Vmdk;
 use crate::artifact::container::vmdk::write::VmdkWriter;
 use crate::artifact::container::writer::Writer;
 use crate::artifact::error::Error;
 use crate::artifact::machine::Machine;
 use crate::artifact::output::digest;
 use crate::artifact::output::file::Output;
+use crate::count;
 use crate::hex::hex;
 use crate::lab::Format;
 use crate::read_at::{ReadAt, Window};
@@ -26,6 +30,25 @@ use std::sync::Arc;
 const BLOCK: u64 = 512;
 /// Members looked at before giving up: an OVA has a handful.
 const MOST_MEMBERS: usize = 1000;
+/// Longest manifest that is read, in bytes.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+pub(super) const READER: Reader = Reader {
+    name: "OVA",
+    of: "an OVA",
+    matches,
+    open: |file| {
+        let disk = Arc::new(Vmdk::open(Arc::new(vmdk(file.clone())?))?);
+        let check = {
+            let disk = disk.clone();
+            move |data: bool, say: Say<'_>| {
+                disk.check(&mut *say)?;
+                if data { check_manifest(&file, say) } else { Ok(()) }
+            }
+        };
+        Ok(Opened { disk, check: Box::new(check) })
+    },
+};
 
 /// Writer of OVAs.
 pub(in crate::artifact) const WRITER: Writer = Writer {
@@ -234,6 +257,51 @@ pub fn vmdk(file: Arc<dyn ReadAt>) -> io::Result<Window<Arc<dyn ReadAt>>> {
             .ok_or_else(|| bad(format!("OVA member at byte {at} has an impossible length")))?;
     }
     Err(bad(format!("OVA has no VMDK among its first {MOST_MEMBERS} members")))
+}
+
+/// Verifies the digests that the manifest of an OVA has for its other members.
+fn check_manifest(file: &Arc<dyn ReadAt>, say: Say<'_>) -> io::Result<()> {
+    let members = match members(&**file) {
+        Ok(members) => members,
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            say("ova", e.to_string());
+            return Ok(());
+        }
+        Err(e) => return Err(e),
+    };
+    let Some(mf) = members.iter().find(|m| m.name.to_ascii_lowercase().ends_with(".mf")) else { return Ok(()) };
+    let bytes = |m: &Member| Window::new(file.clone(), m.offset, m.len);
+    if mf.len > MAX_MANIFEST {
+        say("ova-manifest", format!("{} has {}, more than any manifest", mf.name, count::of(mf.len, "byte")));
+        return Ok(());
+    }
+    let mut text = vec![0; mf.len as usize];
+    file.read_at(mf.offset, &mut text)?;
+    for line in String::from_utf8_lossy(&text).lines().filter(|l| !l.trim().is_empty()) {
+        let parts = line.split_once('(').and_then(|(kind, rest)| Some((kind.trim(), rest.rsplit_once(")=")?)));
+        let Some((kind, (name, said))) = parts else {
+            say("ova-manifest", format!("{}: {line:?} is not KIND(NAME)= DIGEST", mf.name));
+            continue;
+        };
+        let Some(member) = members.iter().find(|m| m.name == name) else {
+            say("ova-manifest", format!("{} has a digest of {name}, which is not in the OVA", mf.name));
+            continue;
+        };
+        // Digests of other kinds nobody writes any more.
+        if kind != "SHA256" {
+            continue;
+        }
+        let Ok(window) = bytes(member) else {
+            say("ova", format!("{name} is cut off: it should have {}", count::of(member.len, "byte")));
+            continue;
+        };
+        let found = hex(&digest::whole(&window)?);
+        if !said.trim().eq_ignore_ascii_case(&found) {
+            let m = format!("{name} has the SHA-256 {found}, but {} says {}", mf.name, said.trim());
+            say("ova-digest", m);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file begins as a tar archive does whose first member is of an OVA.

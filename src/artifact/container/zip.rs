@@ -16,6 +16,7 @@ use crate::artifact::container::unpacked;
 use crate::artifact::container::unpacked::STEP;
 use crate::compression::Sequential;
 use crate::count;
+use crate::lab::Format;
 use crate::leftovers::in_zip;
 use crate::read_at::{HostFile, ReadAt};
 use directory::bad;
@@ -96,9 +97,7 @@ fn sum(file: &Arc<dyn ReadAt>, member: &Member) -> io::Result<()> {
 /// Whether a file of an archive is a disk image, by its name; files that
 /// another system added to one are none.
 pub(crate) fn is_image(m: &Member) -> bool {
-    let name = m.name.to_ascii_lowercase();
-    let ends = [".img", ".raw", ".qcow2", ".vmdk", ".ova"].iter().any(|end| name.ends_with(end));
-    ends && !in_zip(&m.name)
+    Format::is_image_name(&m.name) && !in_zip(&m.name)
 }
 
 /// Inflates into a file without a name.

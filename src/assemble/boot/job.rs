@@ -123,7 +123,7 @@ impl BootJob<'_> {
             kind.and_then(|kind| catalog.kernel_file(distribution, kind, machine).ok().flatten())
         };
         let has = |path: &str| medium.tree.find(path.as_bytes()).is_some();
-        if kernel(node.machine()) == Some(path) {
+        if kernel(node.kernel_name()) == Some(path) {
             let others =
                 Arch::WORDS.iter().filter(|(_, arch)| node.board.spec().fixed.arch.is_none() && *arch != node.arch);
             for (word, there) in others.filter_map(|(word, _)| Some((word, kernel(word).filter(|p| has(p))?))) {

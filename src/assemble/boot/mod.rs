@@ -30,6 +30,7 @@ pub(super) fn of(node: &Node) -> Vec<&'static BootKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::board::BOARDS;
     use crate::lab::{Lab, RoleFacts};
     use std::path::Path;
 
@@ -44,8 +45,8 @@ mod tests {
         assert_eq!(names(""), [("9fat", false)]);
         assert_eq!(names("arch = \"amd64\"\nfirmware = \"uefi\""), [("esp", false)]);
         assert_eq!(names("arch = \"amd64\"\nfirmware = \"both\""), [("esp", false), ("9fat", false)]);
-        for board in ["virt", "pi1", "pi4"] {
-            assert_eq!(names(&format!("board = \"{board}\"")), [("dos", true)], "{board}");
+        for spec in BOARDS.iter().filter(|spec| spec.boot != Boot::Pc) {
+            assert_eq!(names(&format!("board = \"{}\"", spec.word)), [("dos", true)], "{}", spec.word);
         }
     }
 }

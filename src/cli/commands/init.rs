@@ -2,6 +2,7 @@
 
 use crate::cli::shared_args::GlobalArgs;
 use crate::cli::{Outcome, Usage, say};
+use crate::lab::board::BOARDS;
 use crate::lab::template::{self, Choice};
 use crate::lab::{Arch, Lab, SAMPLE, releases};
 use crate::media::store::Store;
@@ -81,11 +82,11 @@ fn choose(cli: &GlobalArgs, dir: &Path, name: &str) -> anyhow::Result<Choice> {
         .into());
     };
     let arch = Arch::from(release.arch);
-    if arch == Arch::Arm64 {
+    if let Some(board) = BOARDS.iter().find(|spec| spec.fixed.arch == Some(arch)) {
         return Err(Usage(format!(
-            "--medium: {} is for 64-bit ARM, but a new lab has PCs: choose a release for amd64 or 386, \
-             and give nodes `board = \"virt\"` later",
-            release.name
+            "--medium: {} is for {}, but a new lab has PCs: choose a release for amd64 or 386, \
+             and give nodes `board = \"{}\"` later",
+            release.name, board.of, board.word
         ))
         .into());
     }

@@ -2,13 +2,16 @@
 //! roles, and every template that some node could need.
 
 use super::Catalog;
-use crate::lab::Board;
+use crate::lab::board::BOARDS;
 use crate::lab::words;
+use crate::lab::{Board, Fs};
 use crate::render::RenderError;
 use crate::render::engine::Engine;
 use crate::render::schema::{CheckToml, File};
 use crate::render::source::Source;
+use crate::root::ROOTS;
 use crate::suggest::suggest;
+use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;
 
@@ -62,6 +65,28 @@ impl Catalog {
         Ok(())
     }
 
+    /// Checks the names in distribution.toml files: of roots and of machines with
+    /// kernels.
+    pub(super) fn check_distributions(&self) -> Result<(), RenderError> {
+        for d in self.distributions.values() {
+            let wrong = |value: &Spanned<String>, message: String| {
+                RenderError::at(self.place(self.distribution_toml(d), value), message)
+            };
+            for word in d.fs.iter().flatten().chain(d.root_config.keys()) {
+                words::parse::<Fs>(word.get_ref()).map_err(|problem| wrong(word, problem.to_string()))?;
+            }
+            let useless =
+                |word: &&Spanned<String>| word.get_ref().parse::<Fs>().is_ok_and(|fs| fs.kind().config.is_none());
+            if let Some(word) = d.root_config.keys().find(useless) {
+                return Err(wrong(word, format!("The file system {} stores no configuration", word.get_ref())));
+            }
+            for word in d.kernel.iter().flat_map(BTreeMap::values).flat_map(BTreeMap::keys) {
+                machine(word.get_ref()).map_err(|message| wrong(word, message))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Compiles every template that some node could need, for every distribution.
     pub(super) fn compile(&mut self) -> Result<(), RenderError> {
         let mut engine = Engine::new();
@@ -80,8 +105,7 @@ impl Catalog {
                     })?;
                 }
                 let own = [&part.plan9_ini, &part.config_txt, &part.cmdline, &part.boot_script];
-                let roots = part.root_configs().map(|(_, source)| source);
-                for source in own.into_iter().chain(roots).flatten() {
+                for source in own.into_iter().flatten().chain(part.root_config.values()) {
                     let name = format!("{folder}/{}", source.get_ref());
                     let found = self.sources.get(&name).ok_or_else(|| self.no_source(toml, source))?;
                     engine.add_file(&name, found)?;
@@ -163,6 +187,35 @@ impl Catalog {
         };
         RenderError::at(self.place(toml, source), message)
     }
+}
+
+/// Checks the name that a kernel is under.
+fn machine(name: &str) -> Result<(), String> {
+    let boards = BOARDS.iter().map(|spec| spec.board);
+    let known: Vec<_> =
+        boards.flat_map(|b| b.architectures().into_iter().map(move |a| (a, b.kernel_name(a)))).collect();
+    if known.iter().any(|(_, known)| *known == name) {
+        return Ok(());
+    }
+    let names = || known.iter().map(|(_, name)| *name);
+    let same = known.iter().find(|(arch, _)| arch.name() == name);
+    let suggestion = same.map_or_else(|| suggest(name, names()), |(_, board)| format!("; did you mean {board:?}?"));
+    let expected = names().collect::<Vec<_>>().join(", ");
+    Err(format!("No machine has kernels under {name:?}: expected one of {expected}{suggestion}"))
+}
+
+/// Error about a key that an earlier version of p9img had for the configuration of a
+/// root; none where the file has no such key.
+pub(super) fn old_key(toml: &Source) -> Option<RenderError> {
+    let keys: BTreeMap<Spanned<String>, toml::Value> = toml.parse().ok()?;
+    let found = keys.iter().find_map(|(key, value)| {
+        let root = ROOTS.iter().find(|root| root.config == Some(key.get_ref().as_str()))?;
+        Some((key, value, root))
+    });
+    let (key, value, root) = found?;
+    let message =
+        format!("There is no key `{}`: write `{} = {value}` in a table `[root_config]`", key.get_ref(), root.word);
+    Some(RenderError::at(toml.at(key.span().start), message))
 }
 
 /// Compiles the templates of checks. `known` are the roles that there are.

@@ -59,7 +59,8 @@ impl Catalog {
                     roles.insert(folder.to_owned(), role);
                 }
                 ["templates", folder, "distribution.toml"] => {
-                    let d = Distribution { name: folder.into(), ..source.parse()? };
+                    let parsed = source.parse().map_err(|e| compile::old_key(source).unwrap_or(e));
+                    let d = Distribution { name: folder.into(), ..parsed? };
                     distributions.insert(folder.to_owned(), d);
                 }
                 _ => {}
@@ -67,6 +68,7 @@ impl Catalog {
         }
         let mut catalog = Self { sources, engine: Engine::new(), roles, distributions };
         catalog.check_roles()?;
+        catalog.check_distributions()?;
         catalog.compile()?;
         Ok(catalog)
     }
@@ -164,8 +166,8 @@ impl Catalog {
     /// # Errors
     /// Fails when the distribution has kernels, but none of this kind for the
     /// architecture, or when the catalog lacks the distribution.
-    pub fn kernel_file(&self, distribution: &str, kind: Kernel, arch: &str) -> Result<Option<&str>, RenderError> {
-        self.distribution(distribution)?.kernel(kind, arch)
+    pub fn kernel_file(&self, distribution: &str, kind: Kernel, machine: &str) -> Result<Option<&str>, RenderError> {
+        self.distribution(distribution)?.kernel(kind, machine)
     }
 
     /// Whether every node with a key file is of a distribution with dp9ik: an

@@ -24,7 +24,7 @@ impl<'a> Resolved<'a> {
     }
 
     /// Path of a kernel in the medium; `None` when the distribution has none at all.
-    /// `machine` is the board of a Pi, or an architecture.
+    /// `machine` is the node's [`Node::kernel_name`].
     ///
     /// # Errors
     /// Fails when the distribution has kernels, but not this one.
@@ -32,7 +32,10 @@ impl<'a> Resolved<'a> {
         let Some(kernels) = self.first(|d| d.kernel.as_ref()).filter(|k| !k.is_empty()) else {
             return Ok(None);
         };
-        let found = kernels.get(&kind).and_then(|k| k.get(machine)).map(String::as_str);
+        let found = kernels
+            .get(&kind)
+            .and_then(|k| k.iter().find(|(name, _)| name.get_ref() == machine))
+            .map(|(_, path)| path.as_str());
         let missing =
             || RenderError::Node(format!("The distribution {} has no {} kernel for {machine}", self.name, kind.name()));
         found.map(Some).ok_or_else(missing)
@@ -43,10 +46,10 @@ impl<'a> Resolved<'a> {
         self.first(|d| d.plan9_ini.as_ref().map(|s| format!("templates/{}/{}", d.name, s.get_ref())))
     }
 
-    /// The template of a root's configuration under `key`, by its name in the engine.
-    pub fn root_config(&self, key: &str) -> Option<String> {
+    /// The template of a root's configuration, by its name in the engine.
+    pub fn root_config(&self, fs: Fs) -> Option<String> {
         self.first(|d| {
-            let source = d.root_configs().into_iter().find(|(of, _)| *of == key)?.1.as_ref()?;
+            let (_, source) = d.root_config.iter().find(|(word, _)| word.get_ref() == fs.word())?;
             Some(format!("templates/{}/{}", d.name, source.get_ref()))
         })
     }

@@ -19,13 +19,15 @@ pub(in crate::render) struct Distribution {
     pub description: String,
     pub like: Option<Spanned<String>>,
     pub boot: Option<Boot>,
-    /// Paths in the medium by kind and architecture.
-    pub kernel: Option<BTreeMap<Kernel, BTreeMap<String, String>>>,
+    /// Paths in the medium by kind and by
+    /// [`Board::kernel_name`](crate::lab::Board::kernel_name).
+    pub kernel: Option<BTreeMap<Kernel, BTreeMap<Spanned<String>, String>>>,
     /// Source of plan9.ini.
     pub plan9_ini: Option<Spanned<String>>,
-    /// Sources of the configurations that file systems store themselves.
-    pub fossil_config: Option<Spanned<String>>,
-    pub cwfs_config: Option<Spanned<String>>,
+    /// Sources of the configurations that roots store themselves, by the word of the
+    /// root.
+    #[serde(default)]
+    pub root_config: BTreeMap<Spanned<String>, Spanned<String>>,
     /// Whether nvram and key file have keys for dp9ik in addition to those for p9sk1.
     pub dp9ik: Option<bool>,
     /// The file systems that its kernels can have their root on; the first is
@@ -50,14 +52,6 @@ pub(in crate::render) struct Distribution {
     pub files: Vec<File>,
     #[serde(default, rename = "check")]
     pub checks: Vec<CheckToml>,
-}
-
-impl Distribution {
-    /// Sources of the configurations that roots store themselves, under
-    /// [`RootKind::config`](crate::root::RootKind::config).
-    pub fn root_configs(&self) -> [(&'static str, &Option<Spanned<String>>); 2] {
-        [("fossil_config", &self.fossil_config), ("cwfs_config", &self.cwfs_config)]
-    }
 }
 
 /// The medium's files that start a machine, as paths from its root.

@@ -30,13 +30,14 @@ pub use read::{CwfsReader, open};
 pub use volume::OpenError;
 pub use worm::Worm;
 
-use crate::probe::{self, Probe};
+use crate::probe::{self, Holds, Probe};
 
 /// Entry of the table of kinds.
 pub(crate) const KIND: probe::Kind = probe::Kind {
     name: "cwfs64x",
     damaged: "a partition of a cwfs64x, but it is damaged, or another of its partitions is",
     partitions: &["fscache", "fsworm", "other"],
+    holds: Holds::Root,
     probe: |v| Probe::of(open(v.bytes.clone(), v.beside), OpenError::kind),
 };
 

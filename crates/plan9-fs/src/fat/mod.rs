@@ -23,13 +23,14 @@ mod sizes;
 pub use layout::{Fat, FatFile, LayoutError, NO_LABEL, Options};
 pub use read::{FatFs, OpenError};
 
-use crate::probe::{self, Probe};
+use crate::probe::{self, Holds, Probe};
 
 /// Entry of the table of kinds.
 pub(crate) const KIND: probe::Kind = probe::Kind {
     name: "FAT",
     damaged: "a FAT volume, but its boot sector is damaged",
     partitions: &["9fat"],
+    holds: Holds::Boot,
     probe: |v| Probe::of(FatFs::open(v.bytes.clone(), v.partition_lba), OpenError::kind),
 };
 

@@ -23,13 +23,14 @@ pub use limits::{LayoutError, MAX_NAME, Options};
 pub use read::{FossilReader, MAX_NESTING, open};
 pub use volume::OpenError;
 
-use crate::probe::{self, Probe};
+use crate::probe::{self, Holds, Probe};
 
 /// Entry of the table of kinds.
 pub(crate) const KIND: probe::Kind = probe::Kind {
     name: "fossil",
     damaged: "a fossil volume, but it is damaged",
     partitions: &["fossil"],
+    holds: Holds::Root,
     probe: |v| Probe::of(open(v.bytes.clone()), OpenError::kind),
 };
 

@@ -35,13 +35,14 @@ pub use read::{GefsReader, open};
 pub use users::Users;
 pub use volume::OpenError;
 
-use crate::probe::{self, Probe};
+use crate::probe::{self, Holds, Probe};
 
 /// Entry of the table of kinds.
 pub(crate) const KIND: probe::Kind = probe::Kind {
     name: "gefs",
     damaged: "a gefs volume, but it is damaged",
     partitions: &["fs"],
+    holds: Holds::Root,
     probe: |v| Probe::of(open(v.bytes.clone()), OpenError::kind),
 };
 

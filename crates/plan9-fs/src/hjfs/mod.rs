@@ -20,13 +20,14 @@ pub use limits::{LayoutError, MAX_NAME};
 pub use read::{HjfsReader, open};
 pub use volume::OpenError;
 
-use crate::probe::{self, Probe};
+use crate::probe::{self, Holds, Probe};
 
 /// Entry of the table of kinds.
 pub(crate) const KIND: probe::Kind = probe::Kind {
     name: "hjfs",
     damaged: "an hjfs volume, but it is damaged",
     partitions: &["fs"],
+    holds: Holds::Root,
     probe: |v| Probe::of(open(v.bytes.clone()), OpenError::kind),
 };
 

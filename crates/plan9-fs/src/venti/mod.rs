@@ -19,13 +19,14 @@ pub use layout::{INDEX, Kind, LayoutError, Wanted, layout};
 pub use read::{OpenError, Venti, open};
 pub use set::check_together;
 
-use crate::probe::{self, Probe};
+use crate::probe::{self, Holds, Probe};
 
 /// Entry of the table of kinds.
 pub(crate) const KIND: probe::Kind = probe::Kind {
     name: "venti",
     damaged: "a partition of a venti, but it is damaged",
     partitions: &[],
+    holds: Holds::Archive,
     probe: |v| Probe::of(open(v.bytes.clone()), OpenError::kind),
 };
 

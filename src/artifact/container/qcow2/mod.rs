@@ -6,3 +6,16 @@ pub mod read;
 pub mod write;
 
 pub use read::Qcow2;
+
+use crate::artifact::container::reader::{Opened, Reader};
+use std::sync::Arc;
+
+pub(super) const READER: Reader = Reader {
+    name: "qcow2",
+    of: "a qcow2 image",
+    matches: Qcow2::matches,
+    open: |file| {
+        let disk = Arc::new(Qcow2::open(file)?);
+        Ok(Opened { disk: disk.clone(), check: Box::new(move |_, say| disk.check(say)) })
+    },
+};

@@ -8,3 +8,16 @@ pub mod read;
 pub mod write;
 
 pub use read::Vmdk;
+
+use crate::artifact::container::reader::{Opened, Reader};
+use std::sync::Arc;
+
+pub(super) const READER: Reader = Reader {
+    name: "VMDK",
+    of: "a VMDK image",
+    matches: Vmdk::matches,
+    open: |file| {
+        let disk = Arc::new(Vmdk::open(file)?);
+        Ok(Opened { disk: disk.clone(), check: Box::new(move |_, say| disk.check(say)) })
+    },
+};
