@@ -6,7 +6,7 @@
 
 pub mod known;
 
-use super::MediumError;
+use super::error::MediumError;
 use super::store::{Store, StoreError};
 use crate::compression::{Compression, START, Sequential, Trailing};
 use crate::read_at::ReadAt;

@@ -2,12 +2,17 @@
 //! `data.tar`, mostly compressed, holds the files. Packages are small: the
 //! archive within is read into memory.
 
+mod error;
+
+pub use error::DebError;
+
+use super::error::MediumError;
 use super::listed::Listed;
-use super::{MediumError, tar};
+use super::tar;
 use crate::compression::Compression;
-use crate::count;
 use crate::read_at::ReadAt;
-use std::io::{self, Read as _};
+use error::MOST;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,34 +21,10 @@ const MAGIC: &[u8; 8] = b"!<arch>\n";
 /// Bytes of a member's header, and its last two.
 const HEADER: u64 = 60;
 const HEADER_END: &[u8; 2] = b"`\n";
-/// Bytes of packed and of unpacked data that are taken: raspi-firmware has 5
-/// and 33 MB.
-const MOST: u64 = 256 << 20;
 
 /// Whether a file that begins so is a Debian package.
 pub fn matches(start: &[u8]) -> bool {
     start.starts_with(MAGIC) && start.get(8..21) == Some(b"debian-binary")
-}
-
-/// Reason why a package cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DebError {
-    #[error("No member begins at byte {at}: the package is damaged")]
-    Header { at: u64 },
-    #[error(
-        "The member {name} begins at byte {at} and has {size}, but the package ends at byte {len}: it was cut off", size = count::of(size, "byte")
-    )]
-    Cut { name: String, at: u64, size: u64, len: u64 },
-    #[error("There is no member data.tar, so this is not a package of files")]
-    NoData,
-    #[error("{name} has more than {MOST} bytes, which is more than any firmware")]
-    Large { name: String },
-    #[error("{name} is compressed with a method that p9img does not read")]
-    Unknown { name: String },
-    #[error("{name} does not unpack")]
-    Unpack { name: String, source: io::Error },
-    #[error(transparent)]
-    Read(#[from] io::Error),
 }
 
 /// Lists the files of the package `source`, which is at `path`.

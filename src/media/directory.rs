@@ -4,7 +4,7 @@
 //! copy; only names, bytes and the execute bit are taken from it. The rest
 //! comes from the release's own metadata, or is the same for every file.
 
-use super::MediumError;
+use super::error::MediumError;
 use super::listing::{Attributes, Listing};
 use crate::leftovers::Leftovers;
 use crate::tree::Content;

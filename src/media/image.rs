@@ -10,10 +10,11 @@
 //! everybody may read. p9img tells what it left out, and names it in the
 //! manifest.
 
+use super::distribution::Distribution;
+use super::error::MediumError;
 use super::listed::Listed;
 use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError};
 use super::metadata::{self, Database};
-use super::{Distribution, MediumError};
 use crate::disk::{self, OpenDiskError};
 use crate::foreign::{self, Foreign};
 use crate::fs::{self, FileSystem, Holds, Node, OpenError};

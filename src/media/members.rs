@@ -6,7 +6,7 @@
 //! host is read. A link that leaves the archive, or leads back to something it
 //! lies in, is refused.
 
-use super::MediumError;
+use super::error::MediumError;
 use super::listing::{Attributes, Listing, MOST, MOST_BYTES, PathError, split};
 use crate::leftovers::Leftovers;
 use crate::tree::Content;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// The database's path inside a medium.
 pub const PATH: &str = "dist/replica/plan9.db";
+/// Bytes of a release's records that are read: 9legacy's have 1.4 MB.
+pub const MAX_RECORDS: u64 = 64 << 20;
 
 /// File in which replica(8) records the files that it has installed; the fields
 /// are the same. Plan 9's installer copies everything but the database itself.

@@ -3,10 +3,12 @@
 //! A new container gets an arm in [`Source::open`] (how it is recognized) and
 //! one in [`Source::list`] (its reader).
 
+use super::distribution::Distribution;
+use super::error::MediumError;
 use super::listed::Listed;
 use super::store::Store;
 use super::zip::{self, Zip};
-use super::{Distribution, MediumError, compressed, deb, directory, git, image, iso, tar, web_page};
+use super::{compressed, deb, directory, git, image, iso, tar, web_page};
 use crate::artifact;
 use crate::fs;
 use crate::read_at::{HostFile, ReadAt};

@@ -18,6 +18,7 @@
 
 mod care;
 mod files;
+mod folders;
 mod new;
 mod record;
 mod room;
@@ -25,93 +26,30 @@ mod stored;
 
 pub use care::Entry;
 pub use files::Lock;
+pub use folders::{Store, StoreError};
 pub use record::{CHUNK, Name, Record};
 pub use room::{Room, SPARE};
 pub use stored::Stored;
 
+use crate::digest::Digest;
 use crate::lock::{self, Taken};
-use crate::media::Digest;
 use crate::stop;
 use files::{beside, list, read_record, same_file};
+use folders::{Folder, LOCK, SUMS};
 use new::{New, Sums, UNFINISHED};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-const SUMS: &str = ".sums";
-const LOCK: &str = ".lock";
 /// Held while names appear or go. Nobody holds it for long.
 const NAMES: &str = "names.lock";
 /// Tells backup programs to leave the folder out (bford.info/cachedir).
 const TAG: (&str, &str) =
     ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# p9img can make all of it again.\n");
 
-/// Reason why the store cannot do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error(
-        "Cannot write to the cache in {path}: make room or change its permissions, or set P9IMG_CACHE to another folder"
-    )]
-    Write { path: PathBuf, source: io::Error },
-    #[error("Cannot read {path} in the cache")]
-    Read { path: PathBuf, source: io::Error },
-    #[error(
-        "The cached file {path} ({what}) is damaged at byte {offset}: it was removed; run the command again to get it \
-         anew"
-    )]
-    Damaged { what: Name, path: PathBuf, offset: u64 },
-    #[error("The cached file {path} is damaged at byte {offset}: remove it and run the command again")]
-    DamagedStays { path: PathBuf, offset: u64 },
-}
-
-/// The folders of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Folder {
-    Content,
-    Derived,
-    /// Has no entries: what is in it is not complete.
-    Partial,
-}
-
-impl Folder {
-    const ALL: [Self; 3] = [Self::Content, Self::Derived, Self::Partial];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Content => "content",
-            Self::Derived => "derived",
-            Self::Partial => "partial",
-        }
-    }
-
-    const fn of(name: &Name) -> Self {
-        match name {
-            Name::Content(_) => Self::Content,
-            Name::Derived(_) => Self::Derived,
-        }
-    }
-}
-
-/// A store in one folder, which need not be there yet. Cloning is cheap.
-#[derive(Clone, Debug)]
-pub struct Store {
-    root: PathBuf,
-    /// Whether leftovers were removed by this run.
-    clean: Arc<AtomicBool>,
-}
-
 impl Store {
-    /// The store in this folder.
-    pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), clean: Arc::default() }
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// The file with this digest; `None` when it is not there, or not whole.
     ///
     /// # Errors

@@ -4,12 +4,18 @@
 //! a disk image is not for this reader. `doc/media.md` says what is made of
 //! names, modes and times.
 
+mod error;
+
+pub use error::ZipError;
+
 use super::compressed::{known, most, room};
+use super::distribution::Distribution;
+use super::error::MediumError;
 use super::listed::Listed;
 use super::listing::{Attributes, PathError};
 use super::members::Members;
 use super::store::{Store, StoreError};
-use super::{Distribution, MediumError, directory, names};
+use super::{directory, names};
 use crate::artifact::zip::method::STORED;
 use crate::artifact::zip::{self, Member};
 use crate::compression::Sequential;
@@ -18,6 +24,7 @@ use crate::leftovers::{Leftovers, in_zip};
 use crate::read_at::ReadAt;
 use crate::stop;
 use crate::tree::{Content, Meta, Mode};
+use error::MAX_LINK;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Write};
@@ -27,8 +34,6 @@ use std::sync::Arc;
 
 /// Bytes that are unpacked into memory where there is no store.
 const IN_MEMORY: u64 = 16 << 20;
-/// Bytes of a symbolic link: `PATH_MAX` of Linux.
-const MAX_LINK: u64 = 4096;
 /// Bytes inflated at a time.
 const STEP: usize = 64 << 10;
 /// Type bits of Unix's modes.
@@ -40,25 +45,6 @@ pub struct Zip {
     /// The file that it is, or that it is in under a compression.
     pub file: Arc<dyn ReadAt>,
     pub store: Option<Store>,
-}
-
-/// Reason why an archive cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ZipError {
-    #[error("{name} appears twice: programs differ about which one they use")]
-    Twice { name: String },
-    #[error("{name} and {other} overlap in the archive, which makes it unpack to more than its length allows")]
-    Overlap { name: String, other: String },
-    #[error("{name} inflates to {found}, but the archive's directory says {len}", len = count::of(len, "byte"))]
-    Length { name: String, found: String, len: u64 },
-    #[error("{name} has the CRC-32 {found:08x}, but the archive's directory says {crc:08x}: get the file again")]
-    Crc { name: String, found: u32, crc: u32 },
-    #[error("{name} does not inflate")]
-    Inflate { name: String, source: io::Error },
-    #[error("{name} is a symbolic link of {len}, more than {MAX_LINK}", len = count::of(len, "byte"))]
-    Link { name: String, len: u64 },
-    #[error(transparent)]
-    Read(#[from] io::Error),
 }
 
 /// Whether a zip archive holds a tree and not a disk image: it has what a

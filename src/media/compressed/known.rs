@@ -6,8 +6,8 @@
 //! change. A file that changed so lately that another change might show the
 //! same times is not remembered.
 
+use crate::digest::Digest;
 use crate::hex::hex;
-use crate::media::Digest;
 use crate::media::store::Store;
 use crate::read_at::ReadAt;
 use crate::stop;

@@ -3,7 +3,7 @@
 //! git finds an object by its id in an index or by the name of its file, and
 //! does not compute the id again. Here everything that is read is.
 
-use super::GitError;
+use super::error::GitError;
 use super::id::Sum;
 use super::own::Own;
 use crate::stop;

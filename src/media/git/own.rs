@@ -7,7 +7,7 @@
 //! four lines and no refs, whose `objects` holds links to the loose objects
 //! and the packs of the other: those that lie right there, and are plain files.
 
-use super::GitError;
+use super::error::GitError;
 use super::id::SHA256;
 use super::refs;
 use crate::count;

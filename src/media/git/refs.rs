@@ -1,7 +1,7 @@
 //! The commit that `HEAD` names, read without git: from a file with an id, or
 //! with the name of another such file or of a line in `packed-refs`.
 
-use super::GitError;
+use super::error::GitError;
 use super::id::is_id;
 use super::own::{Kind, kind, read};
 use std::path::Path;

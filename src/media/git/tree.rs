@@ -1,6 +1,6 @@
 //! Trees of a commit: folders, each an object that names what is in it.
 
-use super::GitError;
+use super::error::GitError;
 use super::id::is_id;
 use super::objects::Objects;
 use super::snapshot::Item;

@@ -1,8 +1,9 @@
 //! Looking after the store: what is in it, whether it is whole, removing it.
 
 use super::files::{beside, list, read_record};
+use super::folders::{Folder, SUMS, Store, StoreError};
 use super::new::Sums;
-use super::{Folder, Name, SUMS, Store, StoreError};
+use super::record::Name;
 use std::path::PathBuf;
 
 /// A complete entry, as [`Store::entries`] lists it.

@@ -1,7 +1,7 @@
 //! Files and locks below the store.
 
+use super::folders::{LOCK, SUMS, StoreError};
 use super::record::{LARGEST, Record};
-use super::{LOCK, SUMS, StoreError};
 use crate::lock;
 use std::fs::{self, File};
 use std::io::{self, Read as _};

@@ -1,9 +1,11 @@
 //! A file that is being written into the store, under a name of no meaning.
 
+use super::folders::{Folder, Store, StoreError};
 use super::record::{CHUNK, Name, Record};
-use super::{Folder, Room, Store, StoreError, Stored};
+use super::room::Room;
+use super::stored::Stored;
+use crate::digest::Digest;
 use crate::lock;
-use crate::media::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -8,7 +8,7 @@
 //! record 81c0…                    SHA-256 of all lines above
 //! ```
 
-use crate::media::Digest;
+use crate::digest::Digest;
 use std::fmt::Write as _;
 
 /// Bytes of a chunk: what is read and digested to answer for one byte of it.

@@ -1,6 +1,6 @@
 //! Free space of the store's file system, some of which is left to others.
 
-use super::Store;
+use super::folders::Store;
 use std::io;
 
 /// Bytes that are left free.

@@ -1,8 +1,8 @@
 //! A file of the store, opened: its bytes, each verified before it is used.
 
+use super::folders::{Store, StoreError};
 use super::record::{CHUNK, Name, Record};
-use super::{Store, StoreError};
-use crate::media::Digest;
+use crate::digest::Digest;
 use crate::read_at::{HostFile, ReadAt, check_range};
 use std::fs::File;
 use std::io;

@@ -4,7 +4,7 @@
 //! ustar with longer names, GNU's, and those of Plan 9's tar(1), which writes
 //! ustar with blanks after numbers, or without `ustar` the old kind.
 
-use super::TarError;
+use super::error::TarError;
 
 /// Bytes of a header, and the unit of everything in an archive.
 pub const BLOCK: usize = 512;

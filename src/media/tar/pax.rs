@@ -1,7 +1,7 @@
 //! Extended headers of POSIX.1-2001: lines of `LENGTH KEY=VALUE`, which say of
 //! the next member (or of all that follow) what its header has no room for.
 
-use super::TarError;
+use super::error::TarError;
 
 /// Values of the records; if a key appears twice, the last.
 #[derive(Clone, Debug, Default)]
