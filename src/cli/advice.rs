@@ -2,7 +2,8 @@
 //! command and no argument: each text has the fact, and then the command or
 //! argument that helps.
 
-use super::{Usage, say};
+use super::outcome::Usage;
+use super::time;
 use crate::artifact;
 use crate::count;
 use crate::guest::folder::FolderError;
@@ -302,8 +303,8 @@ pub fn note(note: &Note) -> String {
         ),
         Note::EpochReplaced { from, epoch, own } => format!(
             "{from} is {epoch} ({}): it replaces the lab's epoch, {own} ({})",
-            say::time(*epoch),
-            say::time(*own)
+            time::time(*epoch),
+            time::time(*own)
         ),
         Note::Leftovers { .. } => format!("{note}; `p9img build --all --prune` removes such files"),
         Note::LeftoverRuns { .. } => format!("{note}; stop it with `p9img down` first"),

@@ -1,6 +1,6 @@
 //! Places inside images: `IMAGE[:PARTITION[:PATH]]`.
 
-use super::Usage;
+use super::outcome::Usage;
 use crate::disk::{self, DiskImage};
 use crate::foreign;
 use crate::fs::{self, FileSystem, Node};

@@ -6,33 +6,20 @@ pub(crate) mod advice;
 mod commands;
 mod image;
 mod interrupt;
+mod outcome;
 mod printer;
 mod progress;
 mod running;
 mod say;
 mod shared_args;
+mod time;
+
+pub use outcome::{Outcome, Usage};
 
 use crate::lock;
 use clap::Parser as _;
 use commands::Cli;
 use std::process::ExitCode;
-
-/// Result of a run, as an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Good = 0,
-    /// An error kept the command from its work.
-    Failed = 1,
-    /// The arguments are wrong.
-    Usage = 2,
-    /// A verification found a difference.
-    Differs = 3,
-}
-
-/// A mistake in how the command was called: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
 
 /// Parses the arguments, runs the command, and prints an error if it fails.
 pub fn main() -> ExitCode {

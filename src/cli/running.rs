@@ -2,9 +2,10 @@
 //! nodes that run, even if the lab has changed since, and the differences between
 //! the two.
 
+use super::outcome::Usage;
 use super::printer::Printer;
 use super::shared_args::GlobalArgs;
-use super::{Usage, advice, say};
+use super::{advice, say};
 use crate::artifact::manifest::Manifest;
 use crate::guest::grid::running::{self, Part, real};
 use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};

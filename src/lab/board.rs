@@ -4,12 +4,14 @@
 //! disk is in `assemble/boot`, and the code that runs a board is in `guest`; both
 //! go by [`Boot`].
 
-use super::format::Format;
-use super::model::{Arch, Controller, Nic, Node, PcFirmware};
-use super::words::Word;
+use super::format::{Format, Holds};
+use super::hardware::{Arch, Controller, Nic};
+use super::mistakes::Problem;
+use super::words::{self, Word};
 use crate::root::{Fs, ROOTS};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 /// Machine that a node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,7 +60,7 @@ pub struct BoardSpec {
 /// Program that finds the loader or the kernel on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
-    /// A PC's firmware: [`PcFirmware`] says which.
+    /// A PC's firmware: [`PcFirmware`](super::PcFirmware) says which.
     Pc,
     /// U-Boot, from a FAT partition.
     UBoot,
@@ -233,20 +235,26 @@ impl Board {
     pub const fn is_emulated(self) -> bool {
         self.spec().is_emulated
     }
+}
 
-    /// The node as the board makes it.
-    pub(super) fn applied(self, node: Node) -> Node {
-        let Fixed { arch, cpus, memory, controller, nic } = self.spec().fixed;
-        Node {
-            board: self,
-            firmware: if self.boot() == Boot::Pc { node.firmware } else { PcFirmware::Bios },
-            arch: arch.unwrap_or(node.arch),
-            cpus: cpus.unwrap_or(node.cpus),
-            memory: memory.unwrap_or(node.memory),
-            controller: controller.unwrap_or(node.controller),
-            nic: nic.unwrap_or(node.nic),
-            ..node
+impl Format {
+    /// Format in its place on a board: a Pi is not imported as a machine,
+    /// QEMU's ARM machine by QEMU alone. None where there is no such thing.
+    pub fn on(self, board: Board) -> Option<Self> {
+        match self.spec().holds {
+            Holds::Disk => Some(self),
+            Holds::Card => matches!(board.spec().size, SizeKey::Card).then_some(self),
+            Holds::Machine if board.spec().import.spec().holds == Holds::Machine => Some(self),
+            Holds::Machine => Some(board.spec().import),
         }
+    }
+}
+
+impl FromStr for Board {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        words::parse(text)
     }
 }
 

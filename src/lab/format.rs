@@ -3,10 +3,11 @@
 //! [`FORMATS`] is the only list of their properties. Writers are in
 //! `artifact::container`, one for each row.
 
-use super::board::{Board, SizeKey};
-use super::model::Controller;
-use super::words::Word;
+use super::hardware::Controller;
+use super::mistakes::Problem;
+use super::words::{self, Word};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// Format of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -169,17 +170,6 @@ impl Format {
         FORMATS.iter().map(|spec| spec.format).filter(|format| format.is_card()).collect()
     }
 
-    /// Format in its place on a board: a Pi is not imported as a machine,
-    /// QEMU's ARM machine by QEMU alone. None where there is no such thing.
-    pub fn on(self, board: Board) -> Option<Self> {
-        match self.spec().holds {
-            Holds::Disk => Some(self),
-            Holds::Card => matches!(board.spec().size, SizeKey::Card).then_some(self),
-            Holds::Machine if board.spec().import.spec().holds == Holds::Machine => Some(self),
-            Holds::Machine => Some(board.spec().import),
-        }
-    }
-
     /// Controller of a disk in this format, for a node with `wanted`.
     pub fn controller(self, wanted: Controller) -> Controller {
         match self.spec().no_virtio {
@@ -201,6 +191,14 @@ fn ranked(rank: impl Fn(&FormatSpec) -> Option<u8>) -> Vec<Format> {
     all.into_iter().map(|(_, format)| format).collect()
 }
 
+impl FromStr for Format {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        words::parse(text)
+    }
+}
+
 impl Word for Format {
     const NOUN: &'static str = "format";
     const WORDS: &'static [(&'static str, Self)] = &{
@@ -217,6 +215,7 @@ impl Word for Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::Board;
 
     #[test]
     fn every_format_has_its_row() {

@@ -13,6 +13,7 @@ pub mod board;
 pub(crate) mod check;
 mod draft;
 pub mod format;
+mod hardware;
 pub mod identity;
 mod load;
 pub mod local_ports;

@@ -74,7 +74,7 @@ pub(super) fn lab(draft: Draft, dir: &Path) -> Lab {
             ip: address.ip,
             partitions: node.partitions.into_iter().map(|(name, size)| (name.value, size)).collect(),
         };
-        board.applied(pc)
+        pc.of_board()
     };
     Lab {
         medium,

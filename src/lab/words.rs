@@ -1,9 +1,8 @@
-//! The words that a lab file chooses from: architectures, controllers, formats.
+//! The words that a lab file chooses from: architectures, controllers, cards. Boards
+//! and formats have theirs in their tables.
 
-use super::board::Board;
-use super::format::Format;
+use super::hardware::{Arch, Controller, Nic, PcFirmware};
 use super::mistakes::{Kind, Problem, choice, quote};
-use super::model::{Arch, Controller, Nic, PcFirmware};
 use crate::root::{Fs, ROOTS};
 use crate::suggest::nearest;
 
@@ -131,4 +130,4 @@ macro_rules! from_str {
     )*};
 }
 
-from_str!(Arch, Board, Controller, Fs, Nic, PcFirmware, Format);
+from_str!(Arch, Controller, Fs, Nic, PcFirmware);

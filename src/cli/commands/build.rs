@@ -1,8 +1,9 @@
 //! `p9img build`: the artifacts.
 
+use crate::cli::outcome::{Outcome, Usage};
 use crate::cli::printer::Printer;
+use crate::cli::say;
 use crate::cli::shared_args::{GlobalArgs, Overrides};
-use crate::cli::{Outcome, Usage, say};
 use crate::count;
 use crate::ops::{self, BuildOutcome, BuildRequest, Compared, Reporter as _};
 use crate::size;

@@ -1,7 +1,8 @@
 //! `p9img cat`: the bytes of a file, or of a partition without a file system.
 
 use crate::cli::image::{self, ImagePath};
-use crate::cli::{Outcome, Usage, say};
+use crate::cli::outcome::{Outcome, Usage};
+use crate::cli::say;
 use crate::fs::FileSystem;
 use crate::read_at::ReadAt;
 use anyhow::Context as _;

@@ -1,8 +1,9 @@
 //! `p9img check`: every mistake of a lab at once.
 
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, advice, say};
+use crate::cli::{advice, say};
 use crate::count;
 use crate::lab::Lab;
 use crate::lab::mistakes::{Kind, Mistakes, Problem};

@@ -1,8 +1,9 @@
 //! `p9img console`: a node's serial console in this terminal.
 
+use crate::cli::outcome::Outcome;
 use crate::cli::running::Seen;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, running, say};
+use crate::cli::{running, say};
 use crate::guest::grid::Process;
 use crate::guest::grid::session::Line;
 use crate::guest::piped::{self, End, Silences};

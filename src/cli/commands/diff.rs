@@ -1,8 +1,9 @@
 //! `p9img diff`: differences between two images, media, manifests, or places in them.
 
 use crate::cli::image::{self, ImagePath};
+use crate::cli::outcome::{Outcome, Usage};
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage, say};
 use crate::diff::{self, Budget, Compared, Difference, Image};
 use crate::fs::FileSystem;
 use crate::fs::TreeFs;

@@ -1,8 +1,9 @@
 //! `p9img down`: nodes are halted and turned off.
 
 use crate::cli::commands::up::Teller;
+use crate::cli::outcome::Outcome;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, interrupt, running, say};
+use crate::cli::{interrupt, running, say};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]

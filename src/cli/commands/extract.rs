@@ -2,9 +2,10 @@
 
 use crate::cli::commands::cat;
 use crate::cli::image::{self, ImagePath};
+use crate::cli::outcome::{Outcome, Usage};
 use crate::cli::progress::Spinner;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage, interrupt, say};
+use crate::cli::{interrupt, say};
 use crate::count;
 use crate::fs::{FileSystem, MOST_TIMES, Node, most, walk};
 use crate::modes;

@@ -1,9 +1,10 @@
 //! `p9img flash`: a node's image onto a card.
 
 use crate::artifact::{self, Monitor as _};
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, interrupt, say};
+use crate::cli::{interrupt, say};
 use crate::count;
 use crate::flash::{Device, Facts, FlashError, Phase, flash};
 use crate::ops::{self, Watched};

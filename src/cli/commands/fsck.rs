@@ -2,9 +2,10 @@
 
 use crate::artifact::{self, Layers};
 use crate::cli::image::{self, ImagePath};
+use crate::cli::outcome::Outcome;
 use crate::cli::progress::Spinner;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::count;
 use crate::fs::{Contents, FileSystem, Finding, OpenError, names_a_file_system, venti};
 use crate::read_at::{Extent, ReadAt};

@@ -1,7 +1,8 @@
 //! `p9img init`: a new lab.
 
+use crate::cli::outcome::{Outcome, Usage};
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage, say};
 use crate::lab::board::BOARDS;
 use crate::lab::template::{self, Choice};
 use crate::lab::{Arch, Lab, SAMPLE, releases};

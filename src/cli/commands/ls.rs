@@ -1,8 +1,9 @@
 //! `p9img ls`: partitions or files.
 
 use crate::cli::image::{self, ImagePath};
+use crate::cli::outcome::Outcome;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::disk::DiskImage;
 use crate::fs::{FileSystem, Node, walk};
 use crate::shown;
@@ -94,7 +95,7 @@ fn show(name: &[u8], node: &Node, args: &Args) -> anyhow::Result<()> {
             uid,
             gid,
             node.len,
-            crate::cli::say::time(m.mtime)
+            crate::cli::time::time(m.mtime)
         ))?;
     } else {
         say::line(format_args!("{text}{}", if m.mode.is_dir() { "/" } else { "" }))?;

@@ -22,7 +22,7 @@ mod switch;
 mod test;
 pub mod up;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::shared_args::GlobalArgs;
 use clap::{Parser, Subcommand};
 

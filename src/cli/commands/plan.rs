@@ -1,9 +1,10 @@
 //! `p9img plan`: the plan of a build.
 
 use crate::assemble::{NodePlan, Plan};
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
+use crate::cli::say;
 use crate::cli::shared_args::{GlobalArgs, Overrides};
-use crate::cli::{Outcome, say};
 use crate::count;
 use crate::ops;
 use crate::size;

@@ -1,7 +1,8 @@
 //! `p9img screenshot`: a node's screen as PNG.
 
+use crate::cli::outcome::Outcome;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, running, say};
+use crate::cli::{running, say};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]

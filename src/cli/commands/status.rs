@@ -1,9 +1,10 @@
 //! `p9img status`: the nodes that run, and how to reach them. `p9img up` prints the
 //! same when the nodes are up.
 
+use crate::cli::outcome::Outcome;
 use crate::cli::running::Running;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, running, say};
+use crate::cli::{running, say};
 use crate::guest::drawterm::{Installed, Login, Server};
 use crate::guest::grid::NodeState;
 use crate::render::HostPorts;

@@ -1,6 +1,6 @@
 //! `p9img switch`: the network of a running lab, started by `up`.
 
-use crate::cli::Outcome;
+use crate::cli::outcome::Outcome;
 use crate::guest::grid::serve_stdin;
 use anyhow::Context as _;
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! `p9img test`: checks that every role of the running lab does its job.
 
 use crate::cli::commands::up::{self, Teller};
+use crate::cli::outcome::{Outcome, Usage};
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
-use crate::cli::{Outcome, Usage, interrupt, say};
+use crate::cli::{interrupt, say};
 use crate::count;
 use crate::guest::check::{self, CheckResult, Checker};
 use crate::guest::grid::{NodeState, State, UpSettings};

@@ -1,9 +1,10 @@
 //! `p9img up`: starts the lab.
 
 use super::status;
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::{self, GlobalArgs};
-use crate::cli::{Outcome, interrupt, running, say};
+use crate::cli::{interrupt, running, say};
 use crate::guest::drawterm::Login;
 use crate::guest::grid::{NodeState, UpSettings, Watch};
 use crate::guest::{Accel, Firmware};

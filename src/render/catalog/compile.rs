@@ -9,7 +9,6 @@ use crate::render::RenderError;
 use crate::render::engine::Engine;
 use crate::render::schema::{CheckToml, File};
 use crate::render::source::Source;
-use crate::root::ROOTS;
 use crate::suggest::suggest;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -202,20 +201,6 @@ fn machine(name: &str) -> Result<(), String> {
     let suggestion = same.map_or_else(|| suggest(name, names()), |(_, board)| format!("; did you mean {board:?}?"));
     let expected = names().collect::<Vec<_>>().join(", ");
     Err(format!("No machine has kernels under {name:?}: expected one of {expected}{suggestion}"))
-}
-
-/// Error about a key that an earlier version of p9img had for the configuration of a
-/// root; none where the file has no such key.
-pub(super) fn old_key(toml: &Source) -> Option<RenderError> {
-    let keys: BTreeMap<Spanned<String>, toml::Value> = toml.parse().ok()?;
-    let found = keys.iter().find_map(|(key, value)| {
-        let root = ROOTS.iter().find(|root| root.config == Some(key.get_ref().as_str()))?;
-        Some((key, value, root))
-    });
-    let (key, value, root) = found?;
-    let message =
-        format!("There is no key `{}`: write `{} = {value}` in a table `[root_config]`", key.get_ref(), root.word);
-    Some(RenderError::at(toml.at(key.span().start), message))
 }
 
 /// Compiles the templates of checks. `known` are the roles that there are.

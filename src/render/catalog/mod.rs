@@ -13,6 +13,7 @@ use super::systems::Systems;
 use crate::digest::FieldHasher;
 use crate::lab::words;
 use crate::lab::{Arch, Fs, Lab, Node, RoleFacts, names};
+use crate::root::ROOTS;
 use crate::suggest::suggest;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,7 +60,7 @@ impl Catalog {
                     roles.insert(folder.to_owned(), role);
                 }
                 ["templates", folder, "distribution.toml"] => {
-                    let parsed = source.parse().map_err(|e| compile::old_key(source).unwrap_or(e));
+                    let parsed = source.parse().map_err(|e| old_key(source).unwrap_or(e));
                     let d = Distribution { name: folder.into(), ..parsed? };
                     distributions.insert(folder.to_owned(), d);
                 }
@@ -278,4 +279,18 @@ impl Catalog {
         let own = distribution.chain.iter().map(|d| format!("{folder}/{}/{file}", d.name));
         own.chain([format!("{folder}/{file}")]).find(|name| self.sources.contains_key(name))
     }
+}
+
+/// Error about a key that an earlier version of p9img had for the configuration of a
+/// root; none where the file has no such key.
+fn old_key(toml: &Source) -> Option<RenderError> {
+    let keys: BTreeMap<Spanned<String>, toml::Value> = toml.parse().ok()?;
+    let found = keys.iter().find_map(|(key, value)| {
+        let root = ROOTS.iter().find(|root| root.config == Some(key.get_ref().as_str()))?;
+        Some((key, value, root))
+    });
+    let (key, value, root) = found?;
+    let message =
+        format!("There is no key `{}`: write `{} = {value}` in a table `[root_config]`", key.get_ref(), root.word);
+    Some(RenderError::at(toml.at(key.span().start), message))
 }

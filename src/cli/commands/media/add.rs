@@ -1,9 +1,10 @@
 //! `p9img media add`: a medium gets a name in the lab, is fetched, and recorded.
 
-use super::find;
+use super::named::find;
+use crate::cli::outcome::{Outcome, Usage};
 use crate::cli::printer::Printer;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage, say};
 use crate::lab::check::table_key;
 use crate::lab::{Lab, Medium, Origin, SAMPLE, Said, names, releases};
 use crate::lock;

@@ -1,9 +1,10 @@
 //! `p9img media list`.
 
-use super::{find, names};
+use super::named::{find, names};
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::lab::{Lab, Medium, Origin, releases};
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::Store;

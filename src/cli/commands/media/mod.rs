@@ -1,16 +1,15 @@
 //! `p9img media`: media are added, listed, shown, verified and removed. Each
-//! subcommand has a file; functions that several of them use are here.
+//! subcommand has a file; `named` has what several of them use.
 
 mod add;
 mod list;
+mod named;
 mod rm;
 mod show;
 mod verify;
 
+use crate::cli::outcome::Outcome;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage};
-use crate::lab::{Lab, Medium, releases};
-use crate::media::pins::Pins;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -52,22 +51,4 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         MediaCommand::Verify(args) => verify::run(cli, args),
         MediaCommand::Rm(args) => rm::run(cli, args),
     }
-}
-
-/// A medium of the lab or a known release.
-pub fn find(lab: &Lab, name: &str) -> Option<Medium> {
-    lab.media.get(name).cloned().or_else(|| releases::find(name).map(|r| r.medium()))
-}
-
-/// Names of the lab's media and of those in its `p9img.lock`.
-pub fn names(lab: &Lab, pins: &Pins) -> Vec<String> {
-    let mut names: Vec<String> = lab.media.keys().chain(pins.media.keys()).cloned().collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-fn unknown(name: &str, known: &[String]) -> anyhow::Error {
-    let known = if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
-    Usage(format!("The lab has no medium {name:?}: {known}")).into()
 }

@@ -1,9 +1,10 @@
 //! `p9img media rm`: media removed from `p9img.lock` and from the cache.
 
-use super::{find, names, unknown};
+use super::named::{find, names, unknown};
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::lab::{Medium, Origin, releases};
 use crate::media::pins::{Pin, Pins};
 use crate::media::store::Store;

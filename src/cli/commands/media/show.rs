@@ -1,8 +1,9 @@
 //! `p9img media show`: the contents of a medium, and the nodes that can be built from it.
 
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::count;
 use crate::lab::{Origin, SAMPLE};
 use crate::media::store::Store;
@@ -70,7 +71,7 @@ fn open(cli: &GlobalArgs, name: &str) -> anyhow::Result<(Medium, Vec<String>)> {
     }
     if cli.lab.exists() && !Path::new(name).exists() {
         let lab = ops::lab::read(&cli.lab, &Printer::new(cli))?.1;
-        let lab = lab.with_medium(name).map_err(|p| crate::cli::Usage(p.to_string()))?;
+        let lab = lab.with_medium(name).map_err(|p| crate::cli::outcome::Usage(p.to_string()))?;
         match lab.media.get(&lab.medium).map(|medium| &medium.origin) {
             Some(Origin::Path(path)) => called.push(path.display().to_string()),
             Some(Origin::Urls(urls)) => called.extend(urls.iter().cloned()),

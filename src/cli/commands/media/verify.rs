@@ -1,9 +1,10 @@
 //! `p9img media verify`: media compared with their recorded digests.
 
-use super::{find, names, unknown};
+use super::named::{find, names, unknown};
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, advice, say};
+use crate::cli::{advice, say};
 use crate::lab::{Lab, Medium, Origin};
 use crate::media::firmware::MEDIUM;
 use crate::media::pins::{Pin, Pins};

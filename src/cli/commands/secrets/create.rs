@@ -1,7 +1,8 @@
 //! `p9img secrets create`.
 
+use crate::cli::outcome::Outcome;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::lab::Lab;
 use crate::lab::secrets::FILE;
 use crate::ops;

@@ -1,8 +1,9 @@
 //! `p9img secrets list`.
 
-use super::load;
+use super::passwords::load;
+use crate::cli::outcome::Outcome;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::lab::Lab;
 use crate::ops;
 

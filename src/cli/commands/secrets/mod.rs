@@ -1,15 +1,15 @@
-//! `p9img secrets`: the lab's passwords. Each subcommand has a file.
+//! `p9img secrets`: the lab's passwords. Each subcommand has a file;
+//! `passwords` has what several of them use.
 
 mod create;
 mod list;
+mod passwords;
 mod rotate;
 mod show;
 
+use crate::cli::outcome::Outcome;
 use crate::cli::printer::Printer;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, Usage};
-use crate::lab::Lab;
-use crate::lab::secrets::{FILE, Secrets, SecretsError};
 use crate::ops;
 
 #[derive(Debug, clap::Args)]
@@ -43,13 +43,4 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         SecretsCommand::List => list::run(cli, &lab),
         SecretsCommand::Rotate(args) => rotate::run(cli, &lab, &catalog, args),
     }
-}
-
-fn load(lab: &Lab) -> anyhow::Result<Secrets> {
-    let none = || SecretsError::NoneYet { path: lab.dir.join(FILE) };
-    Ok(Secrets::load(&lab.dir, &lab.hostowner)?.ok_or_else(none)?)
-}
-
-fn unknown(name: &str, known: &str) -> anyhow::Error {
-    Usage(format!("No password for {name:?}; there are passwords for {known}")).into()
 }

@@ -1,8 +1,9 @@
 //! `p9img secrets rotate`: new passwords.
 
-use super::unknown;
+use super::passwords::unknown;
+use crate::cli::outcome::Outcome;
+use crate::cli::say;
 use crate::cli::shared_args::GlobalArgs;
-use crate::cli::{Outcome, say};
 use crate::guest::grid::Grid;
 use crate::lab::Lab;
 use crate::lab::secrets::{FILE, Secrets, SecretsError, Which};

@@ -1,7 +1,8 @@
 //! `p9img secrets show`: one password, and nothing else.
 
-use super::{load, unknown};
-use crate::cli::{Outcome, Usage, say};
+use super::passwords::{load, unknown};
+use crate::cli::outcome::{Outcome, Usage};
+use crate::cli::say;
 use crate::lab::Lab;
 use crate::ops;
 
