@@ -17,6 +17,8 @@
 //!
 //! [`open()`] reads any of these files as a disk again, and images made by
 //! others.
+//!
+//! It may ask `lab`, `partition`, `render` and `template`.
 
 pub mod build;
 mod cluster;

@@ -4,9 +4,9 @@
 //! offset.
 //!
 //! [`Assembler`] calls the stages in their order; `boot` has the ways that nodes
-//! start, [`report`] the report of the result. This folder may ask all that are
-//! before it (`lab`, `media`, `render`, `partition`, `root`, `disk`), and knows
-//! nothing of artifacts.
+//! start, [`report`] the report of the result. It knows nothing of artifacts.
+//!
+//! It may ask `disk`, `lab`, `media`, `partition`, `render` and `root`.
 
 mod boot;
 mod disk;

@@ -1,6 +1,9 @@
 //! The command line: `commands` has one file for each subcommand, and this is the
 //! only folder that prints. Results go to stdout, progress and messages to stderr.
 //! A command that does more than ask and print is a use case of [`crate::ops`].
+//!
+//! It may ask `artifact`, `assemble`, `diff`, `disk`, `flash`, `guest`, `lab`,
+//! `media`, `ops`, `page` and `render`.
 
 pub(crate) mod advice;
 mod commands;

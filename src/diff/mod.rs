@@ -10,6 +10,8 @@
 //!
 //! Images of any origin: what one claims is followed only as far as its own
 //! size makes sense ([`Budget`]), and what cannot be read is a difference.
+//!
+//! It may ask `artifact` and `disk`.
 
 mod bytes;
 mod container;

@@ -5,6 +5,8 @@
 //! 9fat, lies under that sector and leaves it free as a reserved one. All
 //! addresses are in sectors of 512 bytes. [`Disk`] puts a disk together from
 //! volumes, [`open_disk`] takes one apart; `doc/disk.md` describes the format.
+//!
+//! It asks no other folder.
 
 mod check;
 mod image;

@@ -5,6 +5,8 @@
 //! that a card whose writing was broken off does not look like a good one. Then
 //! the card, not the host's memory of it, is read back and compared: a card
 //! that has less than it says gives itself away here.
+//!
+//! It asks no other folder.
 
 mod device;
 

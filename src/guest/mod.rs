@@ -10,6 +10,8 @@
 //!
 //! Each of these uses only those before it. Nothing here reaches an artifact:
 //! this module may look at the clock.
+//!
+//! It may ask `artifact`, `disk`, `lab` and `render`.
 
 mod machine;
 

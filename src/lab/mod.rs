@@ -7,6 +7,8 @@
 //! them together, `resolve` fills in the defaults, and [`mistakes`] reports all
 //! that any of them found. `secrets.toml`, in the lab's folder, is read by
 //! [`secrets`]; [`identity`] derives ids from names.
+//!
+//! It may ask `root`.
 
 mod addresses;
 pub mod board;

@@ -6,6 +6,8 @@
 //! fills a [`Listing`], from which the tree is made; `select` picks what goes
 //! into an image. [`fetch`] gets media from the network,
 //! [`store`] keeps them, [`pins`] records which ones a lab has.
+//!
+//! It may ask `artifact`, `disk` and `lab`.
 
 pub mod compressed;
 pub mod deb;

@@ -3,6 +3,9 @@
 //! this machine's store of media. They print nothing: a [`Reporter`] gets notes and
 //! progress. Their errors and notes state facts, without the words of a command
 //! line; [`crate::cli`] adds those.
+//!
+//! It may ask `artifact`, `assemble`, `disk`, `guest`, `lab`, `media`, `page` and
+//! `render`.
 
 pub mod build;
 pub mod buildable;

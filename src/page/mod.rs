@@ -5,6 +5,8 @@
 //! template `templates/lab/index.html` decides what is shown and how; this
 //! module gathers the data, and `picture` places nodes and lines. Values are
 //! escaped for HTML wherever the template names them.
+//!
+//! It may ask `artifact`, `guest`, `lab`, `partition`, `render` and `template`.
 
 mod picture;
 mod view;

@@ -24,8 +24,9 @@
 //! even on nodes whose root is of another size, and a cluster is compressed once
 //! for all of them.
 //!
-//! This folder knows names and sizes. It may ask [`crate::root`] for the partitions
-//! of a root, and knows nothing of labs, roles and boards.
+//! This folder knows names and sizes, and nothing of labs, roles and boards.
+//!
+//! It may ask `root`.
 
 mod shares;
 

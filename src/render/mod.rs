@@ -14,8 +14,9 @@
 //!
 //! `schema` is what their files look like, `catalog` finds and checks the files,
 //! `scene` has the variables that templates see, and `node` and `checks` make of
-//! all three what a node gets. `mistakes` is what `p9img check` asks. This folder
-//! may use `lab`, `partition`, `template` and the crates of file systems and keys.
+//! all three what a node gets. `mistakes` is what `p9img check` asks.
+//!
+//! It may ask `lab`, `partition`, `root` and `template`.
 
 mod catalog;
 mod checks;

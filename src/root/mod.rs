@@ -4,6 +4,8 @@
 //! which partitions it wants, what it is called and what it needs of a
 //! distribution, and lays itself out. It knows trees and volumes, and nothing of
 //! labs, roles and disks.
+//!
+//! It asks no other folder.
 
 mod bases;
 mod cwfs;

@@ -8,6 +8,8 @@
 //!   parsed (`scan`).
 //! - Each round of a loop costs as many steps as its body has parts, and a
 //!   rendering has so many; its output is bounded, too.
+//!
+//! It asks no other folder.
 
 mod refused;
 mod scan;

@@ -165,10 +165,15 @@ fn a_node_starts_from_bios_and_from_uefi() {
         assert!(!required, "no UEFI firmware for QEMU (Debian: ovmf)");
         return skipped(format_args!("{test}: no UEFI firmware for QEMU (Debian: ovmf)"));
     }
-    let arch = ("arch       = \"386\"", "arch       = \"amd64\"\nfirmware   = \"both\"");
-    let gefs = ("name  = \"plan9n2\"\n", "name  = \"plan9n2\"\nfirmware = \"uefi\"\nfs = \"gefs\"\n");
-    let hjfs = ("name  = \"plan9n3\"\n", "name  = \"plan9n3\"\nfirmware = \"uefi\"\nfs = \"hjfs\"\n");
-    let lab = Lab::build(Some(&media), &[arch, gefs, hjfs], "qcow2");
+    let edits = [
+        ("defaults.arch", "amd64"),
+        ("defaults.firmware", "both"),
+        ("plan9n2.firmware", "uefi"),
+        ("plan9n2.fs", "gefs"),
+        ("plan9n3.firmware", "uefi"),
+        ("plan9n3.fs", "hjfs"),
+    ];
+    let lab = Lab::build(Some(&media), &edits, "qcow2");
     // The root's server, and what it is called.
     for (name, firmware, server) in [
         ("plan9n1", Firmware::Bios, "cwfs"),

@@ -25,11 +25,12 @@ use std::time::Instant;
 
 /// A root of each kind; room for both images in addition to the root of the
 /// guest.
-const EDITS: [(&str, &str); 4] = [
-    ("arch       = \"386\"", "arch       = \"amd64\"\nfs         = \"gefs\""),
-    ("disk       = \"2 GiB\"", "disk       = \"4 GiB\""),
-    ("name  = \"plan9n1\"\n", "name  = \"plan9n1\"\nfs    = \"cwfs64x\"\n"),
-    ("name  = \"plan9n3\"\n", "name  = \"plan9n3\"\nfs    = \"hjfs\"\n"),
+const EDITS: [(&str, &str); 5] = [
+    ("defaults.arch", "amd64"),
+    ("defaults.fs", "gefs"),
+    ("defaults.disk", "4 GiB"),
+    ("plan9n1.fs", "cwfs64x"),
+    ("plan9n3.fs", "hjfs"),
 ];
 
 /// Writes an hjfs that holds the medium and nothing else.

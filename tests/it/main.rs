@@ -23,5 +23,6 @@ mod rebuild;
 mod roles;
 mod roots;
 mod run;
+mod structure;
 mod venti;
 mod virtualbox;
