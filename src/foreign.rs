@@ -6,6 +6,7 @@
 //! else is named by [`name`] when nothing was found that can be read.
 
 use crate::read_at::ReadAt;
+use crate::web_page;
 use std::io;
 
 /// Advice for the image of a virtual machine.
@@ -128,8 +129,6 @@ const KINDS: &[Kind] = &[
     kind(Other, Start(0), b"d4:info", "a torrent", "give the file that it fetches"),
 ];
 
-/// First words of a web page, in small letters.
-const HTML: [&str; 5] = ["<!doctype html", "<html", "<head", "<body", "<?xml"];
 /// Text of a `.git` file before the path of the repository.
 const GITDIR: &str = "gitdir:";
 
@@ -169,8 +168,7 @@ pub fn name(file: &dyn ReadAt) -> io::Result<Option<Foreign>> {
         return named(kind, file).map(Some);
     }
     let text = text(file)?;
-    let small = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
-    if HTML.iter().any(|start| small.starts_with(start)) {
+    if web_page::matches(text.as_bytes()) {
         let advice = "something between here and the server answered in its place: fetch it again, or with a browser";
         return Ok(Some(Foreign { name: "a web page (HTML)".into(), advice: advice.into() }));
     }

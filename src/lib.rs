@@ -51,6 +51,7 @@ pub mod stop;
 mod suggest;
 pub mod template;
 pub mod visible;
+mod web_page;
 mod xml;
 
 pub use plan9_auth as auth;

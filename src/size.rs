@@ -1,4 +1,4 @@
-//! Sizes as p9img prints them.
+//! Units of sizes, and sizes as p9img prints them. `lab::units` reads them.
 
 /// Units of a size with their bytes.
 pub const UNITS: &[(&str, u64)] = &[

@@ -1,4 +1,5 @@
-//! The word that somebody probably meant: "did you mean" of all messages.
+//! The word that somebody probably meant: the rule behind "did you mean" in all
+//! messages.
 
 /// The candidate that `word` was probably meant to be; the first of equals.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -1,4 +1,4 @@
-//! A machine that is to run: what it is made of, in no program's words.
+//! A machine that is to run: what it is made of, whatever program runs it.
 
 pub use crate::lab::format::Driver as DiskFormat;
 use crate::lab::{Board, Boot, Controller, Mac, Nic};

@@ -1,7 +1,7 @@
 //! Running of what was built: machines, their serial consoles, a lab of them on
 //! one network, and the checks of its roles.
 //!
-//! A [`Machine`] says what is to run, in no program's words; a
+//! A [`Machine`] says what is to run, whatever program runs it; a
 //! [`runner`] is a program that runs it, and the table of them is
 //! [`runner::RUNNERS`]. [`Console`] waits for text on a serial line and types.
 //! [`grid`] runs a whole lab in processes that outlive p9img, and [`check`]

@@ -13,10 +13,10 @@ pub use client::{Proxies, Settings};
 pub use partial::Note;
 
 use super::store::{Room, Store, StoreError, Stored};
-use super::web_page;
 use crate::count;
 use crate::digest::Digest;
 use crate::read_at::ReadAt as _;
+use crate::web_page;
 use client::{Answer, Failure, body_failure, get};
 use partial::{Partial, Version};
 use std::io::Read as _;

@@ -7,7 +7,7 @@
 //! into an image. [`fetch`] gets media from the network,
 //! [`store`] keeps them, [`pins`] records which ones a lab has.
 //!
-//! It may ask `artifact`, `disk` and `lab`.
+//! It may ask `artifact`, `disk`, `lab` and `root`.
 
 pub mod compressed;
 pub mod deb;
@@ -35,7 +35,6 @@ mod seen;
 mod select;
 pub mod store;
 pub mod tar;
-mod web_page;
 mod within;
 pub mod zip;
 

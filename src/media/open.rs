@@ -8,10 +8,11 @@ use super::error::MediumError;
 use super::listed::Listed;
 use super::store::Store;
 use super::zip::{self, Zip};
-use super::{compressed, deb, directory, git, image, iso, tar, web_page};
+use super::{compressed, deb, directory, git, image, iso, tar};
 use crate::artifact;
-use crate::fs;
 use crate::read_at::{HostFile, ReadAt};
+use crate::root::ROOTS;
+use crate::web_page;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 /// Kinds of media, for the message when a file is none of them.
 fn looked_for() -> String {
-    let roots: Vec<_> = fs::roots().collect();
+    let roots: Vec<_> = ROOTS.iter().map(|root| root.word).collect();
     let (last, others) = roots.split_last().map_or(("", &[][..]), |(last, others)| (*last, others));
     let roots = format!("{} or {last}", others.join(", "));
     format!(

@@ -87,7 +87,7 @@ fn what_holds_no_system_is_refused_in_words() {
     let out = lab.run(&["build", "plan9n1", "--media", "zeros.img"]);
     let err = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(1), "{err}");
-    assert!(err.contains("zeros.img is not a Plan 9 medium") && err.contains("a disk image with "), "{err}");
-    assert!(p9img::fs::roots().all(|root| err.contains(root)), "{err}");
+    assert!(err.contains("zeros.img is not a Plan 9 medium") && err.contains("a disk image with fossil, "), "{err}");
+    assert!(p9img::root::ROOTS.iter().all(|root| err.contains(root.word)), "{err}");
     assert!(!lab.path("secrets.toml").exists(), "nothing is drawn for a build that cannot be");
 }

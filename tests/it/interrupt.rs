@@ -265,6 +265,14 @@ fn a_program_that_listens_ends_the_digest_of_a_large_medium() {
         .unwrap();
     has_read(&mut child, 64 << 20);
     drop(child.stdin.take());
+    let begin = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begin.elapsed() > Duration::from_secs(120) {
+            child.kill().unwrap();
+            panic!("it reads on after the interrupt");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let output = child.wait_with_output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && out.contains("1 passed"), "{out}{}", said(&output));

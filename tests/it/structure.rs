@@ -44,8 +44,11 @@ impl Sources {
         let mut paths = Vec::new();
         let mut rest = String::new();
         for statement in text.split_inclusive(';') {
-            match statement.rfind("use ").filter(|at| is_word_start(statement, *at)) {
-                Some(at) => paths.extend(expanded(statement[at + 4..].trim_end_matches(';').trim())),
+            match declared(statement) {
+                Some(at) => {
+                    paths.extend(expanded(statement[at..].trim_end_matches(';').trim()));
+                    rest.push_str(&statement[..at]);
+                }
                 None => rest.push_str(statement),
             }
         }
@@ -115,16 +118,51 @@ fn first(path: &str) -> &str {
     path.split("::").next().unwrap_or_default()
 }
 
-fn is_word_start(text: &str, at: usize) -> bool {
-    !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"')
+/// Offset after the `use` of a declaration that a statement ends with: one at the
+/// beginning of a line, perhaps behind its visibility.
+fn declared(statement: &str) -> Option<usize> {
+    let begins = |(at, word): (usize, &str)| {
+        let line = statement[..at].rsplit('\n').next().unwrap_or_default().trim();
+        (line.is_empty() || line == "pub" || line.starts_with("pub(")).then_some(at + word.len())
+    };
+    statement.match_indices("use ").filter_map(begins).last()
 }
 
+/// The code of a file, without comments, texts and tests.
 fn without_tests(text: &str) -> String {
-    let code: Vec<&str> = text.lines().map(|l| l.split_once("//").map_or(l, |(code, _)| code)).collect();
-    let tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].contains("mod tests");
-    let end = code.windows(2).position(tests).unwrap_or(code.len());
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '/', '\'']) {
+        code.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let len = match rest.as_bytes() {
+            [b'/', b'/', ..] => rest.find('\n').unwrap_or(rest.len()),
+            // A character: what is quoted may be a quote or a slash.
+            [b'\'', b'\\', _, b'\'', ..] => 4,
+            [b'\'', _, b'\'', ..] => 3,
+            [b'"', ..] if code.ends_with("r#") => rest.find("\"#").map_or(rest.len(), |end| end + 2),
+            [b'"', ..] => {
+                let mut escaped = false;
+                let end = rest.bytes().skip(1).position(|b| {
+                    let ends = b == b'"' && !escaped;
+                    escaped = b == b'\\' && !escaped;
+                    ends
+                });
+                end.map_or(rest.len(), |end| end + 2)
+            }
+            _ => {
+                code.push_str(&rest[..1]);
+                1
+            }
+        };
+        rest = &rest[len..];
+    }
+    code.push_str(rest);
+    let lines: Vec<&str> = code.lines().collect();
+    let tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].contains("mod tests") && pair[1].ends_with('{');
+    let end = lines.windows(2).position(tests).unwrap_or(lines.len());
     // The visibility of an item is no dependency.
-    code[..end].join("\n").replace("pub(in crate::", "pub(in ")
+    lines[..end].join("\n").replace("pub(in crate::", "pub(in ")
 }
 
 /// The paths of a `use` tree.
@@ -203,7 +241,23 @@ fn only_files_of_one_format_depend_on_each_other_in_circles() {
 }
 
 #[test]
+fn only_the_table_of_runners_and_the_page_ask_qemu() {
+    let sources = Sources::read(&p9img_test::repository("src"));
+    let is_qemu = |module: &Module| module.starts_with(&["guest", "runner", "qemu"].map(str::to_owned));
+    let asks = |module: &&Module| !is_qemu(module) && sources.asks(module).iter().any(is_qemu);
+    let asking: Vec<String> = sources.0.keys().filter(asks).map(|module| module.join("/")).collect();
+    // The page has the command lines for people who run a node by hand.
+    assert_eq!(asking, ["guest/runner", "page"]);
+}
+
+#[test]
 fn what_it_says_of_sources_is_so() {
+    let error = "enum E {\n    #[error(\"in use by another // p9img\")]\n    A(#[from] crate::x::Y),\n}\nfn f() {\n    use std::a;";
+    let code = without_tests(error);
+    let statement = code.split_inclusive(';').next().unwrap();
+    assert_eq!(declared(statement).map(|at| &statement[at..]), Some("std::a;"));
+    assert!(code.contains("crate::x::Y") && !code.contains("p9img"), "{code}");
+    assert_eq!(declared("let x = \n    reuse a;"), None);
     assert_eq!(expanded("a::{b, c::{self, d as e}, f}"), ["a::b", "a::c::self", "a::c::d", "a::f"]);
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -214,7 +268,7 @@ fn what_it_says_of_sources_is_so() {
     file("lib.rs", "mod a;\nmod b;\n");
     file("a/mod.rs", "mod x;\npub use x::X;\nuse crate::b::B;\n");
     file("a/x.rs", "// use crate::b::B;\n#[cfg(test)]\nmod tests {\n    use super::super::X;\n}\n");
-    file("b.rs", "fn f() { crate::a::X::new() }\n");
+    file("b.rs", "fn f() { crate::a::X::new() }\nenum E {\n    A(crate::a::X),\n}\nuse std::fs;\n");
     let arrows = |sources: &Sources| sources.0.keys().map(|m| (m.clone(), sources.asks(m))).collect();
     let sources = Sources::read(dir.path());
     let module = |path: &str| path.split('/').map(str::to_owned).collect::<Module>();

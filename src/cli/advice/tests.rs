@@ -178,6 +178,7 @@ fn of_grids() -> Vec<String> {
         GridError::NoNetwork,
         GridError::Rebuilt { node: node(), copy: "disk.img".into() },
         GridError::Folder(FolderError::NotOwn { path: "output/run".into(), what: "a file" }),
+        GridError::Runner(RunnerError::Folder(FolderError::NotOwn { path: "output/run".into(), what: "a file" })),
         runs(Wish::Fresh),
         runs(Wish::Firmware(Firmware::Uefi)),
         runs(Wish::Accel(Accel::Tcg)),

@@ -71,7 +71,7 @@ pub enum GridError {
     #[error("Ports begin at {base} while the lab runs, so they cannot begin at {asked}")]
     PortsRun { base: u16, asked: u16 },
     #[error(transparent)]
-    Paused(#[from] super::Paused),
+    Paused(#[from] super::paused::Paused),
     #[error("{name} is down")]
     NotRunning { name: String },
     #[error("{name} still runs (process {pid}), although it was told to end")]

@@ -22,6 +22,7 @@ mod halt;
 mod image;
 mod listen;
 mod pause;
+mod paused;
 mod ports;
 mod process;
 mod ready;
@@ -36,7 +37,7 @@ mod watch;
 
 pub use error::{GridError, Wish};
 pub use image::regular;
-pub use pause::Paused;
+pub use paused::Paused;
 pub use process::Process;
 pub use record::Record;
 pub use spec::{GridSpec, NodeSpec, UpSettings};
@@ -90,8 +91,12 @@ impl Lock {
 }
 
 impl Grid {
+    /// The run in the folder `out`: its machines are those of the runner that
+    /// started it, and of the first of the table where there was no start yet.
     pub fn new(out: &Path) -> Self {
-        Self::with(RUNNERS[0], out)
+        let state = State::load(&out.join("run")).ok().flatten();
+        let runner = state.and_then(|s| RUNNERS.iter().copied().find(|r| r.name() == s.runner));
+        Self::with(runner.unwrap_or(RUNNERS[0]), out)
     }
 
     /// The run in the folder `out`, whose machines `runner` runs.
@@ -299,7 +304,7 @@ impl Grid {
             _ => self.runner.fastest(),
         });
         let mut state = before.clone().unwrap_or_else(|| State::new(&spec.lab, accel));
-        state.accel = accel;
+        (state.accel, state.runner) = (accel, self.runner.name().to_owned());
         (state.file, state.user) = (spec.file.clone(), spec.user.clone());
         match gateway::load(self.gateway().dir()).filter(|_| before.is_some() && running.contains_key(GATEWAY)) {
             Some(gateway) => {
@@ -525,6 +530,9 @@ mod tests {
         assert_eq!(state.accel, Accel::Tcg);
         let running: Vec<String> = grid.running_nodes().into_keys().collect();
         assert_eq!(running, names);
+        // Whoever comes later asks the runner that started it.
+        let grid = Grid::new(dir.path());
+        assert_eq!(grid.runner.name(), "the stub");
         let state = || grid.node_state(&spec.nodes[0]);
         assert_eq!(state(), NodeState::Up);
         let png = dir.path().join("n1.png");

@@ -86,7 +86,7 @@ pub fn assign(
     Ok(out)
 }
 
-/// Whether nobody listens: bound and let go again, as QEMU binds it in a moment.
+/// Whether nobody listens: bound and let go again, as the gateway binds it in a moment.
 fn free(port: u16) -> std::io::Result<()> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop)
 }

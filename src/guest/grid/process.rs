@@ -54,7 +54,6 @@ impl Process {
     pub fn start(&self, machine: &Machine) -> Result<(), GridError> {
         folder::make(self.dir())?;
         self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?;
-        folder::create(&self.log())?;
         self.started(self.runner.start(machine, &self.folder))
     }
 

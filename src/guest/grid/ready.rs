@@ -1,7 +1,7 @@
 //! Waits until nodes are up: the console says so, a terminal's screen shows
 //! rio, and what they serve answers on the ports of this machine.
 
-use super::pause::Paused;
+use super::paused::Paused;
 use super::process::is_up;
 use super::room::cores;
 use super::{GridError, NodeSpec, NodeState, Process, Watch, listen};
@@ -160,7 +160,7 @@ impl One<'_> {
         }
         match self.process.paused() {
             Some(Paused { pause: Pause::Processor, name, .. }) if self.accel == Accel::Kvm => {
-                Err(GridError::Kvm { name, what: "stops with an error" })
+                Err(GridError::Kvm { name, what: "fails" })
             }
             Some(paused) => Err(paused.into()),
             None => Ok(()),

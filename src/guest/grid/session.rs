@@ -149,7 +149,7 @@ impl Session {
     }
 }
 
-/// Writes stars over each of `words` in the file. Its length stays, since QEMU
+/// Writes stars over each of `words` in the file. Its length stays, since the runner
 /// goes on writing where it was.
 fn blacken(path: &Path, words: &[String]) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;

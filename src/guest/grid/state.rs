@@ -18,6 +18,9 @@ pub struct State {
     schema: u32,
     pub lab: String,
     pub accel: Accel,
+    /// Name of the runner of its machines; empty: the first of the table.
+    #[serde(default)]
+    pub runner: String,
     /// A guest was silent under KVM on this machine: it is not tried again unasked.
     #[serde(default)]
     pub kvm_hangs: bool,
@@ -45,6 +48,7 @@ impl State {
             schema: SCHEMA,
             lab: lab.to_owned(),
             accel,
+            runner: String::new(),
             kvm_hangs: false,
             base: 0,
             ports: HostPorts::new(),

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// Name of its socket in the folder of the run, which only the user can open.
 pub const SOCKET: &str = "network.sock";
-/// The longest frame that QEMU sends, in bytes.
+/// The longest frame that a machine sends, in bytes.
 const LONGEST: usize = (64 << 10) + (4 << 10);
 /// Destination and source, six bytes each, and the type: less is no frame.
 const SHORTEST: usize = 14;

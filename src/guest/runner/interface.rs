@@ -36,8 +36,7 @@ pub trait Runner: Debug + Sync {
 
     /// Starts a machine, as a process that goes on when p9img has ended. It
     /// writes its process id to [`PID`], listens for its serial port on
-    /// [`SERIAL`], writes what the port says to [`LOG`], which is there and
-    /// empty, and connects its network card to the switch at [`NETWORK`].
+    /// [`SERIAL`], writes what the port says to a new [`LOG`], and connects its network card to the switch at [`NETWORK`].
     ///
     /// # Errors
     /// The program's message, or the lack that keeps it from starting.

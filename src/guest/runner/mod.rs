@@ -2,8 +2,8 @@
 //!
 //! A runner starts a [`Machine`](super::Machine) as a process that outlives p9img, in a
 //! [`MachineFolder`] in which [`grid`](super::grid) finds its console, its log
-//! and its process again. Nothing outside the folder of a runner knows its
-//! command line or its protocol.
+//! and its process again. No other module knows a runner's command line or
+//! protocol; tests, which start machines of their own, use QEMU's.
 
 mod error;
 mod interface;

@@ -1,5 +1,5 @@
-//! A runner for tests, which is none of QEMU's: its machines are shells that say
-//! they are up and wait for a line that never comes.
+//! A runner for tests, which is none of QEMU's: its machines are shells that sleep.
+//! They are up at once, and have neither a console nor a network.
 
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, Machine};
@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 
 /// First argument of its machines, after the name and the text of the program.
 const MARK: &str = "p9img-stub-machine";
+/// Seconds after which a machine ends that a test has left.
+const LONGEST: &str = "60";
 /// File that pauses a machine while it is there.
 pub const PAUSED: &str = "paused";
 
@@ -24,15 +26,15 @@ pub struct Stub {
     pub refuses: bool,
 }
 
-fn start(folder: &MachineFolder) -> io::Result<()> {
+fn start(folder: &MachineFolder, seconds: &str) -> io::Result<i32> {
     let child = Command::new("sh")
-        .args(["-c", "while :; do sleep 1; done", "sh", MARK])
+        .args(["-c", &format!("sleep {seconds}; :"), "sh", MARK])
         .arg(&folder.dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    fs::write(folder.file(PID), child.id().to_string())
+    Ok(child.id() as i32)
 }
 
 impl Runner for Stub {
@@ -58,17 +60,21 @@ impl Runner for Stub {
 
     fn start(&self, machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
         let own = |e: io::Error| RunnerError::Own(e.into());
-        start(folder).map_err(own)?;
         if self.refuses {
+            // It has not come to write its process id.
+            start(folder, "20").map_err(own)?;
             return Err(RunnerError::Own("no such port".into()));
         }
+        let pid = start(folder, LONGEST).map_err(own)?;
+        fs::write(folder.file(PID), pid.to_string()).map_err(own)?;
         // It starts from the disk that is in its folder.
         assert!(machine.disks.iter().all(|d| folder.dir.join(&d.path).is_file()));
         fs::write(folder.file(LOG), format!("\n{}# ", machine.name)).map_err(own)
     }
 
     fn start_gateway(&self, _: &Gateway, folder: &MachineFolder) -> Result<(), RunnerError> {
-        start(folder).map_err(|e| RunnerError::Own(e.into()))
+        let own = |e: io::Error| RunnerError::Own(e.into());
+        fs::write(folder.file(PID), start(folder, LONGEST).map_err(own)?.to_string()).map_err(own)
     }
 
     fn forward(&self, _: &MachineFolder, _: &Gateway, _: &Gateway) -> Result<(), RunnerError> {

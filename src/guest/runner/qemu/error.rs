@@ -1,11 +1,14 @@
 //! Reason why QEMU cannot do something.
 
 use super::{PiError, ProbeError, QmpError, probe, uboot};
+use crate::guest::folder::FolderError;
 use crate::guest::runner::RunnerError;
 
 /// See each message.
 #[derive(Debug, thiserror::Error)]
 pub enum QemuError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error("Cannot start {node} from its card")]
@@ -37,7 +40,10 @@ pub enum QemuError {
 
 impl From<QemuError> for RunnerError {
     fn from(error: QemuError) -> Self {
-        Self::Own(Box::new(error))
+        match error {
+            QemuError::Folder(error) => Self::Folder(error),
+            other => Self::Own(Box::new(other)),
+        }
     }
 }
 

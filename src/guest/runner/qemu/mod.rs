@@ -13,7 +13,7 @@ mod qmp;
 pub mod uboot;
 pub mod uefi;
 
-pub use arguments::{emulator, hardware};
+pub use arguments::{emulator, hardware, to_switch};
 pub use control::control;
 pub use error::QemuError;
 pub use pi::PiError;
@@ -70,16 +70,12 @@ impl Runner for Qemu {
         if machine.board.is_pi() {
             return start_pi(machine, folder);
         }
-        let hardware = hardware(machine, arguments::to_switch("net0", NETWORK.as_ref()))?;
-        run(emulator(machine), hardware, folder, true)
+        let hardware = hardware(machine, to_switch("net0", NETWORK.as_ref()))?;
+        Ok(run(emulator(machine), hardware, folder, true)?)
     }
 
     fn start_gateway(&self, gateway: &Gateway, folder: &MachineFolder) -> Result<(), RunnerError> {
-        let started = run(program::pc(), gateway::arguments(gateway), folder, false);
-        started.map_err(|error| match error {
-            RunnerError::Own(e) if e.to_string().contains(PORT_IS_TAKEN) => RunnerError::Ports(e),
-            other => other,
-        })
+        run(program::pc(), gateway::arguments(gateway), folder, false).map_err(of_gateway)
     }
 
     fn forward(&self, folder: &MachineFolder, from: &Gateway, to: &Gateway) -> Result<(), RunnerError> {
@@ -117,16 +113,25 @@ impl Runner for Qemu {
     }
 
     fn screen(&self, folder: &MachineFolder, picture: Picture) -> Result<Vec<u8>, RunnerError> {
-        let failed = |source| FolderError::Use { path: folder.dir.clone(), source };
-        // A file of its own, as QEMU follows links.
-        let file = tempfile::Builder::new().prefix("screen").tempfile_in(&folder.dir).map_err(failed)?;
-        let path = std::path::absolute(file.path()).map_err(failed)?;
-        let mut asked = json!({ "filename": path.to_string_lossy() });
+        // A folder of its own: QEMU follows links.
+        let own = tempfile::tempdir();
+        let own = own.map_err(|source| FolderError::Use { path: std::env::temp_dir(), source })?;
+        let path = own.path().join("screen");
+        let failed = |source| FolderError::Use { path: path.clone(), source };
+        let mut asked = json!({ "filename": std::path::absolute(&path).map_err(failed)?.to_string_lossy() });
         if picture == Picture::Png {
             asked["format"] = "png".into();
         }
         control(folder, "screendump", asked)?;
         Ok(std::fs::read(&path).map_err(failed)?)
+    }
+}
+
+/// The error of a gateway that QEMU does not start.
+fn of_gateway(error: QemuError) -> RunnerError {
+    match &error {
+        QemuError::Start { said, .. } if said.contains(PORT_IS_TAKEN) => RunnerError::Ports(Box::new(error)),
+        _ => error.into(),
     }
 }
 
@@ -141,12 +146,11 @@ fn pause(status: &str) -> Option<Pause> {
 }
 
 /// Starts an emulator with `args` in a machine's folder.
-fn run(
-    program: &'static str,
-    mut args: Vec<OsString>,
-    folder: &MachineFolder,
-    serial: bool,
-) -> Result<(), RunnerError> {
+fn run(program: &'static str, mut args: Vec<OsString>, folder: &MachineFolder, serial: bool) -> Result<(), QemuError> {
+    if serial {
+        // Only now: whatever was lacking before leaves the log of the last start.
+        folder::create(&folder.file(LOG))?;
+    }
     // Sockets by paths relative to the folder, as theirs may not be long; the
     // process id by a whole path, by which the machine's process is known.
     let pid = folder.dir.canonicalize().map_err(|source| FolderError::Use { path: folder.dir.clone(), source })?;
@@ -172,7 +176,7 @@ fn run(
         })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(QemuError::Start { name: folder.name.clone(), said }.into());
+        return Err(QemuError::Start { name: folder.name.clone(), said });
     }
     Ok(())
 }
@@ -193,12 +197,21 @@ fn start_pi(machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError
         folder::replace(&folder.dir.join(file), bytes)?;
     }
     pi::grow(&card).map_err(failed)?;
-    run(pi::QEMU, pi::arguments(&name, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, true)
+    Ok(run(pi::QEMU, pi::arguments(&name, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, true)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gateway_whose_port_is_taken_is_told_from_others() {
+        let said = |said: &str| of_gateway(QemuError::Start { name: ".gateway".into(), said: said.into() });
+        let taken =
+            "qemu-system-x86_64: -netdev user,id=host0: Could not set up host forwarding rule 'tcp:127.0.0.1:1-…'";
+        assert!(matches!(said(taken), RunnerError::Ports(e) if e.to_string().contains("does not start .gateway")));
+        assert!(matches!(said("no such option"), RunnerError::Own(_)));
+    }
 
     #[test]
     fn a_machine_that_goes_on_is_not_paused() {
