@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 pub(crate) const SIZE: &str = "a size such as `\"512 MiB\"`";
 
 /// Bytes of `2 GiB`, `1.5 GB` or `1048576`: a decimal number, perhaps a blank,
-/// a unit from [`UNITS`] (none: bytes). Binary units count in 1024, decimal ones
+/// a unit from `UNITS` (none: bytes). Binary units count in 1024, decimal ones
 /// in 1000. A fraction of a byte is dropped.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ pub(in crate::render) enum At {
     Host,
 }
 
-/// Console or shell that a check runs in: one of those that [`At`] stands for.
+/// Console or shell that a check runs in: one of those that `At` stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckSite {
     /// On a node's console.
