@@ -154,6 +154,7 @@ fn a_thousand_files_come_back_from_the_archive() {
     // On a busy machine a connection may be given up, and the script asks only once.
     run(&mut n1, "for(i in 1 2 3 4 5) if(! ~ $seen 1){if(venti/sync -h plan9n4) seen=1; if not sleep 5}; ~ $seen 1");
     let said = run(&mut n1, "/cfg/plan9n1/archive");
+    assert!(!said.contains("not for flfmt"), "{said}");
     let file = said.lines().find(|l| l.ends_with(".vac")).unwrap_or_else(|| panic!("{said}")).to_owned();
     run(&mut n1, "rm -r /usr/bootes/thousand");
 

@@ -14,6 +14,8 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const START: u32 = 63;
 /// 16 MiB: FAT16 with clusters of up to four sectors.
@@ -174,6 +176,36 @@ fn what_is_wrong_with_a_disk_is_said_in_one_line() {
     boots_to(&disk(b"sysname=n\nroles= \n", LARGE, 4), Controller::Ide, "error: no roles= in plan9.ini");
 }
 
+/// QEMU's monitor for people, at its socket.
+struct Monitor(UnixStream);
+
+impl Monitor {
+    fn of(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(SAMPLE_LIMIT)).unwrap();
+        let mut monitor = Self(stream);
+        monitor.answer();
+        monitor
+    }
+
+    /// What is said up to the next prompt.
+    fn answer(&mut self) -> String {
+        let mut said = Vec::new();
+        let mut buffer = [0; 4096];
+        while !said.ends_with(b"(qemu) ") {
+            let n = self.0.read(&mut buffer).unwrap();
+            assert_ne!(n, 0, "the monitor closed: {}", String::from_utf8_lossy(&said));
+            said.extend(&buffer[..n]);
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        self.0.write_all(format!("{command}\n").as_bytes()).unwrap();
+        self.answer()
+    }
+}
+
 #[test]
 fn the_line_is_on_the_screen_too() {
     if !have("the_line_is_on_the_screen_too", &["qemu-system-x86_64"]) {
@@ -187,14 +219,17 @@ fn the_line_is_on_the_screen_too() {
     let mut guest = machine.start().unwrap();
     guest.console.wait_for(LINE, SAMPLE_LIMIT).unwrap_or_else(|e| panic!("{e}"));
 
-    let mut monitor = UnixStream::connect(&socket).unwrap();
+    let mut monitor = Monitor::of(&socket);
+    // The loader writes each character to the serial port first. All are on the
+    // screen when it has switched the machine off.
+    let begin = Instant::now();
+    while !monitor.ask("info status").contains("paused (shutdown)") {
+        assert!(begin.elapsed() < SAMPLE_LIMIT, "the machine is not off");
+        thread::sleep(Duration::from_millis(50));
+    }
     let cells = 80;
     // Each cell of the screen is a character and its colour.
-    monitor.write_all(format!("xp /{}xb 0xb8000\nquit\n", 2 * cells).as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    // QEMU quits, which may look like an error.
-    let _ = monitor.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer);
+    let answer = monitor.ask(&format!("xp /{}xb 0xb8000", 2 * cells));
     let bytes: Vec<u8> = answer
         .lines()
         .filter_map(|l| l.strip_prefix("00000000000b8"))
