@@ -6,12 +6,10 @@
 
 use super::format::{Format, Holds};
 use super::hardware::{Arch, Controller, Nic};
-use super::mistakes::Problem;
-use super::words::{self, Word};
+use super::words::{Word, from_str};
 use crate::root::{Fs, ROOTS};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::str::FromStr;
 
 /// Machine that a node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -250,13 +248,7 @@ impl Format {
     }
 }
 
-impl FromStr for Board {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        words::parse(text)
-    }
-}
+from_str!(Board);
 
 impl Word for Board {
     const NOUN: &'static str = "board";

@@ -4,10 +4,8 @@
 //! `artifact::container`, one for each row.
 
 use super::hardware::Controller;
-use super::mistakes::Problem;
-use super::words::{self, Word};
+use super::words::{Word, from_str};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 /// Format of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -191,13 +189,7 @@ fn ranked(rank: impl Fn(&FormatSpec) -> Option<u8>) -> Vec<Format> {
     all.into_iter().map(|(_, format)| format).collect()
 }
 
-impl FromStr for Format {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        words::parse(text)
-    }
-}
+from_str!(Format);
 
 impl Word for Format {
     const NOUN: &'static str = "format";

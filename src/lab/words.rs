@@ -119,15 +119,18 @@ pub fn parse<W: Word>(text: &str) -> Result<W, Problem> {
     })
 }
 
+/// Types whose `FromStr` is [`parse`].
 macro_rules! from_str {
     ($($word:ty),*) => {$(
         impl std::str::FromStr for $word {
-            type Err = Problem;
-            fn from_str(text: &str) -> Result<Self, Problem> {
-                parse(text)
+            type Err = $crate::lab::mistakes::Problem;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::lab::words::parse(text)
             }
         }
     )*};
 }
+
+pub(in crate::lab) use from_str;
 
 from_str!(Arch, Controller, Fs, Nic, PcFirmware);

@@ -19,7 +19,7 @@ impl Layers {
     /// Only when the image itself cannot be read.
     pub fn check(&self, data: bool, report: &mut dyn FnMut(Finding)) -> io::Result<()> {
         let mut say = |kind, message| report(Finding { kind, message });
-        if let Some(check) = &self.container {
+        if let Some(check) = &self.check {
             check(data, &mut say)?;
         }
         match &self.zip {

@@ -36,11 +36,11 @@ pub fn from(file: Arc<dyn ReadAt>) -> io::Result<Arc<dyn ReadAt>> {
     layers(file).map(|layers| layers.disk)
 }
 
-/// A disk, and what it is wrapped in, for [`Layers::check`].
+/// A disk, and what it is wrapped in, for [`Layers::check()`].
 pub struct Layers {
     pub disk: Arc<dyn ReadAt>,
     /// Check of the container; none for a raw disk.
-    pub(in crate::artifact) container: Option<Check>,
+    pub(in crate::artifact) check: Option<Check>,
     /// The zip archive around the container.
     pub(in crate::artifact) zip: Option<Arc<dyn ReadAt>>,
 }
@@ -92,10 +92,10 @@ fn bare(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
     let start = &start[..n];
     if let Some(reader) = reader(start) {
         let Opened { disk, check } = (reader.open)(file)?;
-        return Ok(Layers { disk, container: Some(check), zip: None });
+        return Ok(Layers { disk, check: Some(check), zip: None });
     }
     foreign::refuse(&*file)?;
-    Ok(Layers { disk: file, container: None, zip: None })
+    Ok(Layers { disk: file, check: None, zip: None })
 }
 
 #[cfg(test)]

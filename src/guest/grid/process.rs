@@ -52,9 +52,7 @@ impl Process {
     /// # Errors
     /// Error message of the runner.
     pub fn start(&self, machine: &Machine) -> Result<(), GridError> {
-        folder::make(self.dir())?;
-        self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?;
-        self.started(self.runner.start(machine, &self.folder))
+        self.start_with(|runner, folder| runner.start(machine, folder))
     }
 
     /// Starts a gateway.
@@ -62,12 +60,18 @@ impl Process {
     /// # Errors
     /// Error message of the runner.
     pub fn start_gateway(&self, gateway: &Gateway) -> Result<(), GridError> {
-        folder::make(self.dir())?;
-        self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?;
-        self.started(self.runner.start_gateway(gateway, &self.folder))
+        self.start_with(|runner, folder| runner.start_gateway(gateway, folder))
     }
 
-    fn started(&self, result: Result<(), RunnerError>) -> Result<(), GridError> {
+    /// Starts something in the folder, which is made, or rid of what an earlier
+    /// machine left.
+    fn start_with(
+        &self,
+        start: impl FnOnce(&dyn Runner, &MachineFolder) -> Result<(), RunnerError>,
+    ) -> Result<(), GridError> {
+        folder::make(self.dir())?;
+        self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?;
+        let result = start(self.runner, &self.folder);
         if result.is_err() {
             // The process that gave up may still be on its way out, and would be
             // taken for one that runs.
@@ -84,12 +88,11 @@ impl Process {
     /// The process: the one that was started with this folder, or, where the
     /// folder was moved since or the system tells less, the one that listens in it.
     pub fn pid(&self) -> Option<i32> {
-        let noted = fs::read_to_string(self.folder.file(PID)).ok().and_then(|text| text.trim().parse().ok());
         let here = self.dir().parent().map(running::real);
         let is_it = |found: &running::Found| {
             Some(&found.run) == here.as_ref() && found.part == Part::Machine(self.name().to_owned())
         };
-        if let Some(pid) = noted.filter(|pid| running::of(*pid).is_some_and(|found| is_it(&found))) {
+        if let Some(pid) = self.noted().filter(|pid| running::of(*pid).is_some_and(|found| is_it(&found))) {
             return Some(pid);
         }
         let found = running::all().into_iter().find(is_it).map(|found| found.pid);
@@ -98,8 +101,12 @@ impl Process {
 
     /// The process that the runner is connected to.
     pub fn listener(&self) -> Option<i32> {
-        let noted = fs::read_to_string(self.folder.file(PID)).ok().and_then(|text| text.trim().parse().ok());
-        running::listener(&self.runner.connect(&self.folder).ok()?, noted)
+        running::listener(&self.runner.connect(&self.folder).ok()?, self.noted())
+    }
+
+    /// The process whose id its runner left in the folder; by now it may be another.
+    fn noted(&self) -> Option<i32> {
+        fs::read_to_string(self.folder.file(PID)).ok()?.trim().parse().ok()
     }
 
     /// The serial line, on which one client is let at a time; a second hears

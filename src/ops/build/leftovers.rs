@@ -43,11 +43,12 @@ pub fn prune(
     reporter: &dyn Reporter,
 ) -> Result<(), BuildError> {
     let out = folder.path();
+    let grid = Grid::new(out);
     let mut removed = Vec::new();
     for name in names(out, manifest) {
         let path = out.join(&name);
         let Some(artifact) = manifest.artifacts.get(&name) else { continue };
-        if Grid::new(out).node(&artifact.node).is_running() {
+        if grid.node(&artifact.node).is_running() {
             reporter.note(&Note::LeftoverRuns { path, node: artifact.node.clone() });
             continue;
         }
