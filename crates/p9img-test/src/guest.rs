@@ -1,7 +1,7 @@
 //! Machines that end with the test: QEMU as a child, its serial port on the
 //! test's own pipes.
 
-use p9img::guest::runner::qemu::{emulator, hardware, option, to_switch};
+use p9img::guest::runner::qemu::{emulator, hardware, option};
 use p9img::guest::{Console, ConsoleError, Disk};
 use p9img::lab::Controller;
 use std::ffi::OsString;
@@ -72,7 +72,7 @@ impl Machine {
     pub fn arguments(&self) -> Vec<OsString> {
         let network = match &self.link {
             Link::Alone => "user,id=net0,restrict=on,net=10.9.0.0/24,host=10.9.0.1".into(),
-            Link::Switch(socket) => to_switch("net0", socket),
+            Link::Switch(socket) => option("stream,id=net0,server=off,addr.type=unix,addr.path=", socket, ""),
         };
         let mut args = hardware(&self.made_of, network).unwrap();
         // The monitor shares the line with the serial port, by Ctrl-A, so

@@ -36,7 +36,8 @@ pub trait Runner: Debug + Sync {
 
     /// Starts a machine, as a process that goes on when p9img has ended. It
     /// writes its process id to [`PID`], listens for its serial port on
-    /// [`SERIAL`], writes what the port says to a new [`LOG`], and connects its network card to the switch at [`NETWORK`].
+    /// [`SERIAL`] and writes what the port says to a new [`LOG`]. Its network card is
+    /// connected to the switch at [`NETWORK`] when this returns.
     ///
     /// # Errors
     /// The program's message, or the lack that keeps it from starting.

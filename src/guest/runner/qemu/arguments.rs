@@ -1,16 +1,15 @@
 //! QEMU's command line for a machine.
 
-use super::program::{ARM64, arm64, option, pc};
-use super::{QemuError, uboot, uefi};
+use super::program::{ARM64, option};
+use super::{QemuError, devices, uboot, uefi};
 use crate::guest::machine::{Accel, Machine};
-use crate::lab::{Boot, Controller, Nic};
+use crate::lab::{Boot, Controller};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::PathBuf;
 
-/// The emulator that has the machine.
-pub fn emulator(machine: &Machine) -> &'static str {
-    if machine.board.boot() == Boot::UBoot { arm64() } else { pc() }
-}
+/// Name of a disk controller that is none of the board's.
+const CONTROLLER: &str = "ahci0";
 
 /// The arguments for everything but the ways to talk to the machine, which is a
 /// PC or QEMU's own for 64-bit ARM. `network` is the network device `net0`,
@@ -50,17 +49,15 @@ fn started_by(firmware: Vec<OsString>, machine: &Machine, network: OsString) -> 
         arg(&value);
     }
     args.extend(firmware);
-    args.extend(devices(machine, network));
+    args.extend(disks_and_card(machine, network));
     args
 }
 
 /// The arguments for disks and the network card.
-fn devices(machine: &Machine, network: OsString) -> Vec<OsString> {
+fn disks_and_card(machine: &Machine, network: OsString) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
-    // Plan 9 drives virtio 1.0 on ARM, and what PCs have before it.
-    let modern = if machine.board.boot() == Boot::UBoot { "-non-transitional" } else { "" };
-    if machine.controller == Controller::Sata {
-        args.extend(["-device".into(), "ahci,id=ahci0".into()]);
+    if let Some(controller) = devices::controller(machine) {
+        args.extend(["-device".into(), format!("{controller},id={CONTROLLER}").into()]);
     }
     for (i, disk) in machine.disks.iter().enumerate() {
         // Writes that stay go to the host's kernel one by one (it is not
@@ -70,38 +67,40 @@ fn devices(machine: &Machine, network: OsString) -> Vec<OsString> {
             false => ("snapshot=on,cache=unsafe", ""),
         };
         let rest = format!(",if=none,id=disk{i},format={},{keep}", disk.format.name());
-        let device = match machine.controller {
-            Controller::Ide => format!("ide-hd,drive=disk{i},bus=ide.{},unit={}", i / 2, i % 2),
-            Controller::Sata => format!("ide-hd,drive=disk{i},bus=ahci0.{i}"),
-            Controller::Virtio | Controller::Sd => format!("virtio-blk-pci{modern},drive=disk{i}"),
+        let place = match machine.controller {
+            Controller::Ide => format!(",bus=ide.{},unit={}", i / 2, i % 2),
+            Controller::Sata => format!(",bus={CONTROLLER}.{i}"),
+            Controller::Virtio | Controller::Sd => String::new(),
         };
+        let device = devices::disk(machine);
         args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
-        args.extend(["-device".into(), format!("{device},bootindex={i}{cache}").into()]);
+        args.extend(["-device".into(), format!("{device},drive=disk{i}{place},bootindex={i}{cache}").into()]);
     }
     if let Some(card) = &machine.network {
-        let model = match card.model {
-            Nic::E1000 => "e1000".to_owned(),
-            Nic::Virtio => format!("virtio-net-pci{modern}"),
-        };
+        let model = devices::card(machine, card.model);
         args.extend(["-netdev".into(), network]);
         args.extend(["-device".into(), format!("{model},netdev=net0,mac={},romfile=", card.mac).into()]);
     }
     args
 }
 
-/// The network device `id` that is connected to a switch's socket.
-pub fn to_switch(id: &str, socket: &Path) -> OsString {
-    option(&format!("stream,id={id},server=off,addr.type=unix,addr.path="), socket, "")
+/// The network device `id`, connected to a switch by a socket that QEMU inherits.
+///
+/// QEMU would connect to a path only later, beside its start, and `-daemonize` leaves
+/// the folder then: on a busy machine the path led nowhere, and QEMU said nothing.
+pub fn to_switch(id: &str, connection: BorrowedFd<'_>) -> OsString {
+    format!("stream,id={id},server=off,addr.type=fd,addr.str={}", connection.as_raw_fd()).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guest::machine::{Disk, DiskFormat, NetworkCard};
-    use crate::lab::{Board, Mac};
+    use crate::lab::{Board, Mac, Nic};
+    use std::os::fd::AsFd as _;
 
     fn text(machine: &Machine) -> String {
-        let args = hardware(machine, to_switch("net0", "n.sock".as_ref())).unwrap();
+        let args = hardware(machine, to_switch("net0", std::io::stdin().as_fd())).unwrap();
         args.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -118,7 +117,7 @@ mod tests {
             "ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0",
             "file=s.img,if=none,id=disk1,format=raw,snapshot=off,cache.no-flush=on",
             "ide-hd,drive=disk1,bus=ide.0,unit=1,bootindex=1,write-cache=off",
-            "stream,id=net0,server=off,addr.type=unix,addr.path=n.sock",
+            "stream,id=net0,server=off,addr.type=fd,addr.str=0",
             "e1000,netdev=net0,mac=52:54:00:09:00:01,romfile=",
         ] {
             assert!(args.contains(part), "{part} not in {args}");
@@ -127,7 +126,7 @@ mod tests {
         assert!(text(&m).contains("-device ahci,id=ahci0 ") && text(&m).contains("ide-hd,drive=disk1,bus=ahci0.1"));
         m.controller = Controller::Virtio;
         assert!(text(&m).contains("virtio-blk-pci,drive=disk0,bootindex=0"));
-        assert_eq!(emulator(&m), "qemu-system-x86_64");
+        assert_eq!(devices::emulator(&m), "qemu-system-x86_64");
     }
 
     #[test]
@@ -135,7 +134,7 @@ mod tests {
         let mut m = Machine::new(Controller::Virtio, Disk::new("s.img", DiskFormat::Raw));
         (m.board, m.accel) = (Board::Virt, Accel::Kvm);
         m.network = Some(NetworkCard { model: Nic::Virtio, mac: Mac([0x52, 0x54, 0, 9, 0, 1]) });
-        assert_eq!(emulator(&m), "qemu-system-aarch64");
+        assert_eq!(devices::emulator(&m), "qemu-system-aarch64");
         let args = started_by(vec!["-bios".into(), "/u/u-boot.bin".into()], &m, "none".into());
         let args: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
         let args = args.join(" ");

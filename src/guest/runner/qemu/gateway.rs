@@ -4,12 +4,13 @@
 use super::arguments::to_switch;
 use super::control::control;
 use crate::guest::gateway::Gateway;
-use crate::guest::runner::{MachineFolder, NETWORK, RunnerError};
+use crate::guest::runner::{MachineFolder, RunnerError};
 use std::ffi::OsString;
 use std::net::SocketAddrV4;
+use std::os::fd::BorrowedFd;
 
-/// QEMU's arguments for it, from the folder of a machine.
-pub fn arguments(gateway: &Gateway) -> Vec<OsString> {
+/// QEMU's arguments for it, with its connection to the switch.
+pub fn arguments(gateway: &Gateway, network: BorrowedFd<'_>) -> Vec<OsString> {
     let Gateway { subnet, host, dns, dhcp, forwards } = gateway;
     let mut user =
         format!("user,id=host0,restrict=on,ipv6=off,net={},host={host},dns={dns},dhcpstart={dhcp}", subnet.trunc());
@@ -20,7 +21,7 @@ pub fn arguments(gateway: &Gateway) -> Vec<OsString> {
     for arg in ["-machine", "none", "-nodefaults", "-display", "none", "-netdev", &user] {
         args.push(arg.into());
     }
-    args.extend(["-netdev".into(), to_switch("lab0", NETWORK.as_ref())]);
+    args.extend(["-netdev".into(), to_switch("lab0", network)]);
     for (i, netdev) in ["host0", "lab0"].into_iter().enumerate() {
         args.extend(["-netdev".into(), format!("hubport,id=port{i},hubid=0,netdev={netdev}").into()]);
     }
@@ -60,6 +61,7 @@ fn monitor(folder: &MachineFolder, line: &str) -> Result<String, RunnerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd as _;
 
     #[test]
     fn every_service_is_forwarded_to_its_node() {
@@ -70,13 +72,13 @@ mod tests {
             dhcp: [10, 9, 0, 253].into(),
             forwards: [(2020, "10.9.0.12:17010".parse().unwrap())].into(),
         };
-        let args = arguments(&gateway);
+        let args = arguments(&gateway, std::io::stdin().as_fd());
         let args: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
         let args = args.join(" ");
         for part in [
             "net=10.9.0.0/24,host=10.9.0.1,dns=10.9.0.254,dhcpstart=10.9.0.253",
             "hostfwd=tcp:127.0.0.1:2020-10.9.0.12:17010",
-            "-netdev stream,id=lab0,server=off,addr.type=unix,addr.path=../network.sock",
+            "-netdev stream,id=lab0,server=off,addr.type=fd,addr.str=0",
             "hubport,id=port1,hubid=0,netdev=lab0",
             "restrict=on",
         ] {

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod control;
+mod devices;
 mod error;
 mod gateway;
 mod needs;
@@ -13,8 +14,9 @@ mod qmp;
 pub mod uboot;
 pub mod uefi;
 
-pub use arguments::{emulator, hardware, to_switch};
+pub use arguments::{hardware, to_switch};
 pub use control::control;
+pub use devices::emulator;
 pub use error::QemuError;
 pub use pi::PiError;
 pub use probe::ProbeError;
@@ -28,10 +30,12 @@ use crate::guest::folder::{self, FolderError};
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, Machine};
 use crate::read_at::{HostFile, ReadAt};
+use rustix::io::FdFlags;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,12 +74,15 @@ impl Runner for Qemu {
         if machine.board.is_pi() {
             return start_pi(machine, folder);
         }
-        let hardware = hardware(machine, to_switch("net0", NETWORK.as_ref()))?;
-        Ok(run(emulator(machine), hardware, folder, true)?)
+        let network = connect(folder)?;
+        let hardware = hardware(machine, to_switch("net0", network.as_fd()))?;
+        Ok(run(emulator(machine), hardware, folder, Some(network), true)?)
     }
 
     fn start_gateway(&self, gateway: &Gateway, folder: &MachineFolder) -> Result<(), RunnerError> {
-        run(program::pc(), gateway::arguments(gateway), folder, false).map_err(of_gateway)
+        let network = connect(folder)?;
+        let arguments = gateway::arguments(gateway, network.as_fd());
+        run(program::pc(), arguments, folder, Some(network), false).map_err(of_gateway)
     }
 
     fn forward(&self, folder: &MachineFolder, from: &Gateway, to: &Gateway) -> Result<(), RunnerError> {
@@ -145,8 +152,19 @@ fn pause(status: &str) -> Option<Pause> {
     }
 }
 
-/// Starts an emulator with `args` in a machine's folder.
-fn run(program: &'static str, mut args: Vec<OsString>, folder: &MachineFolder, serial: bool) -> Result<(), QemuError> {
+/// Connection of a machine to the lab's switch.
+fn connect(folder: &MachineFolder) -> Result<UnixStream, FolderError> {
+    folder.connect(NETWORK).map_err(|source| FolderError::Use { path: folder.file(NETWORK), source })
+}
+
+/// Starts an emulator with `args` in a machine's folder. It inherits `network`.
+fn run(
+    program: &'static str,
+    mut args: Vec<OsString>,
+    folder: &MachineFolder,
+    network: Option<UnixStream>,
+    serial: bool,
+) -> Result<(), QemuError> {
     if serial {
         // Only now: whatever was lacking before leaves the log of the last start.
         folder::create(&folder.file(LOG))?;
@@ -169,6 +187,11 @@ fn run(program: &'static str, mut args: Vec<OsString>, folder: &MachineFolder, s
         .stdout_null()
         .stderr_capture()
         .unchecked()
+        .before_spawn(move |_| match &network {
+            // It is closed here, for the next program, when this one has its own.
+            Some(connection) => Ok(rustix::io::fcntl_setfd(connection, FdFlags::empty())?),
+            None => Ok(()),
+        })
         .run()
         .map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ProbeError::Missing { program },
@@ -183,13 +206,12 @@ fn run(program: &'static str, mut args: Vec<OsString>, folder: &MachineFolder, s
 
 /// Starts a Pi from its card, as its firmware would.
 fn start_pi(machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
-    let no_card = || io::Error::new(io::ErrorKind::NotFound, "the machine has no card");
-    let name = machine.disks.first().map(|d| d.path.clone()).unwrap_or_default();
-    let card = folder.dir.join(&name);
+    let Some(disk) = machine.disks.first() else {
+        let source = io::Error::new(io::ErrorKind::NotFound, "the machine has no card");
+        return Err(FolderError::Use { path: folder.dir.clone(), source }.into());
+    };
+    let card = folder.dir.join(&disk.path);
     let failed = |source| FolderError::Use { path: card.clone(), source };
-    if machine.disks.is_empty() {
-        return Err(failed(no_card()).into());
-    }
     let opened: Arc<dyn ReadAt> = Arc::new(File::open(&card).and_then(HostFile::new).map_err(failed)?);
     let loaded = pi::Loaded::from_card(&opened, pi::CMDLINE)
         .map_err(|source| QemuError::Pi { node: machine.name.clone(), source: Box::new(source) })?;
@@ -197,12 +219,34 @@ fn start_pi(machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError
         folder::replace(&folder.dir.join(file), bytes)?;
     }
     pi::grow(&card).map_err(failed)?;
-    Ok(run(pi::QEMU, pi::arguments(&name, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, true)?)
+    Ok(run(pi::QEMU, pi::arguments(&disk.path, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, None, true)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
+    use std::os::fd::AsRawFd as _;
+
+    #[test]
+    fn a_program_has_its_connection_wherever_it_goes_and_nobody_else_keeps_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = MachineFolder { name: "n1".into(), dir: dir.path().to_owned() };
+        let (mut switch, machine) = UnixStream::pair().unwrap();
+        let script = format!("cd /; test -S /dev/fd/{}", machine.as_raw_fd());
+        run("sh", vec!["-c".into(), script.into()], &folder, Some(machine), false).unwrap();
+        // The end, which comes when the last of those who have it has gone.
+        assert_eq!(switch.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_machine_without_a_switch_is_not_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = MachineFolder { name: "n1".into(), dir: dir.path().join("n1") };
+        std::fs::create_dir(&folder.dir).unwrap();
+        let error = connect(&folder).unwrap_err().to_string();
+        assert!(error.contains("network.sock"), "{error}");
+    }
 
     #[test]
     fn a_gateway_whose_port_is_taken_is_told_from_others() {

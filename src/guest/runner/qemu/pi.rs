@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// The emulator of Pis.
 pub const QEMU: &str = "qemu-system-arm";
+/// Its board.
+pub const BOARD: &str = "raspi2b";
 /// Address at which firmware loads a 32-bit kernel, and for which Plan 9's are
 /// linked.
 const LOAD: u32 = 0x8000;
@@ -156,7 +158,7 @@ pub fn arguments(card: &Path, start: &Path, kernel: &Path) -> Vec<OsString> {
         "-icount",
         "shift=6",
         "-machine",
-        "raspi2b",
+        BOARD,
         "-display",
         "none",
         "-chardev",
