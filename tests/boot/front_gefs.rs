@@ -90,7 +90,8 @@ fn a_gefs_that_9front_made_is_read() {
         front_own::system(&mut run);
         // A snapshot, and changes after it.
         run("echo snap main kept >>/srv/own.cmd; sleep 5; echo is >/n/own/changed; rm /n/own/many/9");
-        run("mv /n/own/many/10 /n/own/many/ten; rm -r /n/own/lib/font; echo sync >>/srv/own.cmd; sleep 5");
+        run("mv /n/own/many/10 /n/own/many/ten && rm -r /n/own/lib/font");
+        run("echo sync >>/srv/own.cmd; sleep 5");
         run("echo halt >>/srv/own.cmd; while(test -e /srv/own.cmd) sleep 1; status=''");
     }
     guest.quit(SHORT).unwrap();
