@@ -48,7 +48,7 @@ impl Compression {
     /// [`Trailing`].
     pub fn decoder<'a>(self, from: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let from = Input { from, at: 0, front: Vec::new() };
-        Ok(Box::new(Streams { compression: self, state: State::Stream(self.stream(from)?), end: 0 }))
+        Ok(Box::new(Streams { compression: self, state: State::Stream(self.stream(from)?.into()), end: 0 }))
     }
 
     fn stream<R: io::BufRead>(self, from: R) -> io::Result<Stream<R>> {
@@ -112,7 +112,7 @@ impl<R: io::BufRead> Stream<R> {
 }
 
 enum State<R: io::BufRead> {
-    Stream(Stream<R>),
+    Stream(Box<Stream<R>>),
     /// Nothing is left, or the input is in no state to go on.
     Over,
 }
@@ -145,7 +145,7 @@ impl<R: io::BufRead> Read for Streams<R> {
                 let len = input.end()? - end;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, Trailing { how, end, len }));
             }
-            self.state = State::Stream(self.compression.stream(input)?);
+            self.state = State::Stream(self.compression.stream(input)?.into());
         }
         Ok(0)
     }

@@ -303,7 +303,7 @@ if [ -z "$quick" ]; then
     cp -R "$top/media/sample" "$bulk"
     mkdir -p "$bulk/sys/src"
     cp -R "$top/src" "$top/doc" "$top/Cargo.lock" "$bulk/sys/src/"
-    export FORMATS=qcow2,qcow2-zstd,ova REFERENCE=bulk-reference
+    export FORMATS=qcow2,qcow2-zlib,ova REFERENCE=bulk-reference
     lab "$scratch/$REFERENCE"
     (cd "$scratch/$REFERENCE" && "$p9img" build --all --quiet --media "$bulk" --format "$FORMATS") ||
       echo "The build of the sample with more text failed" >&2

@@ -13,7 +13,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 const FORMATS: [(Format, &str); 3] =
-    [(Format::Qcow2, "a.qcow2"), (Format::Qcow2Zstd, "b.qcow2"), (Format::Ova, "c.ova")];
+    [(Format::Qcow2, "a.qcow2"), (Format::Qcow2Zlib, "b.qcow2"), (Format::Ova, "c.ova")];
 
 /// One of each, of a disk of sixteen clusters of which three hold data.
 static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {

@@ -42,6 +42,12 @@ pub enum Error {
     Extent { node: String, start: u64, end: u64, len: u64 },
     #[error("{path} is more than the {format} format can address: found {found}, at most {limit} fit", path = path.display())]
     TooLarge { path: PathBuf, format: &'static str, found: u64, limit: u64 },
+    #[error(
+        "The compressors of this p9img give other bytes than its version does, so an image would differ from \
+         everybody else's (their digest is {found}, expected {expected}): build p9img with the Cargo.lock that it \
+         comes with"
+    )]
+    Codec { found: String, expected: &'static str },
     #[error("Two artifacts are called {name}; give each node and format a name of its own")]
     Twice { name: String },
     #[error(

@@ -1,6 +1,5 @@
 //! Jobs and settings of a build, and its reports.
 
-use crate::artifact::codec::DEFLATE_LEVEL;
 use crate::artifact::machine::Machine;
 use crate::lab::Format;
 use crate::read_at::ReadAt;
@@ -31,8 +30,6 @@ pub struct Job {
 pub struct Settings {
     /// Threads that compute and compress. Does not change a byte.
     pub jobs: NonZeroUsize,
-    /// zlib level, 1 to 9.
-    pub level: u32,
     /// Time of the members of an OVA, seconds since 1970.
     pub epoch: u32,
     /// Handlebars template of the OVF descriptor.
@@ -53,7 +50,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            level: DEFLATE_LEVEL,
             epoch: 0,
             ovf_template: OVF_TEMPLATE.to_owned(),
             commit: true,

@@ -32,7 +32,7 @@ pub mod output;
 pub use build::memory::{self, Memory};
 pub use build::{build, build_from};
 pub use cluster::CLUSTER;
-pub use codec::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
+pub use codec::{Method, Packed, Packer, libraries, probe};
 pub use container::check::read_disk;
 pub use container::open::{Layers, from, layers, open};
 pub use container::unpacked::unpack_in;

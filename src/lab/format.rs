@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Format {
     Raw,
     Qcow2,
-    /// qcow2 with zstd clusters.
-    Qcow2Zstd,
+    /// qcow2 with zlib clusters, for QEMU before 5.1 and what is not QEMU.
+    Qcow2Zlib,
     Ova,
     /// Image of a card in a zip archive.
     Sd,
@@ -104,7 +104,7 @@ pub const FORMATS: &[FormatSpec] = &[
     FormatSpec {
         run: run(1, Driver::Qcow2),
         flash: Some(2),
-        ..row(Format::Qcow2Zstd, "qcow2-zstd", "zstd.qcow2", Holds::Disk)
+        ..row(Format::Qcow2Zlib, "qcow2-zlib", "zlib.qcow2", Holds::Disk)
     },
     FormatSpec {
         // Its disk, taken out of it.
@@ -215,8 +215,8 @@ mod tests {
             assert_eq!((spec.format as usize, spec.format.spec().word), (i, spec.word));
             assert_eq!(serde_json::to_value(spec.format).unwrap(), spec.word);
         }
-        assert_eq!(Format::to_run(), [Format::Qcow2, Format::Qcow2Zstd, Format::Raw]);
-        let flashed = [Format::Raw, Format::Qcow2, Format::Qcow2Zstd, Format::SdZst, Format::Sd, Format::SdXz];
+        assert_eq!(Format::to_run(), [Format::Qcow2, Format::Qcow2Zlib, Format::Raw]);
+        let flashed = [Format::Raw, Format::Qcow2, Format::Qcow2Zlib, Format::SdZst, Format::Sd, Format::SdXz];
         assert_eq!(Format::to_flash(), flashed);
         assert_eq!(Format::machines(), [Format::Ova]);
         assert_eq!(Format::cards(), [Format::Sd, Format::SdXz, Format::SdZst]);

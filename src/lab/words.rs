@@ -82,6 +82,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("ether82563", "e1000"),
     ("img", "raw"),
     ("qcow", "qcow2"),
+    ("qcow2-zstd", "qcow2"),
     ("ovf", "ova"),
     ("vmdk", "ova"),
     ("zip", "sd"),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const ALL: [(Format, &str); 4] =
-    [(Format::Raw, "img"), (Format::Qcow2, "qcow2"), (Format::Qcow2Zstd, "zstd.qcow2"), (Format::Ova, "ova")];
+    [(Format::Raw, "img"), (Format::Qcow2, "qcow2"), (Format::Qcow2Zlib, "zlib.qcow2"), (Format::Ova, "ova")];
 
 fn job(name: &str, disk: Arc<dyn ReadAt>, formats: &[(Format, &str)]) -> Job {
     let outputs = formats.iter().map(|(f, ext)| (*f, format!("{name}.{ext}"))).collect();
@@ -59,7 +59,7 @@ fn every_format_holds_the_disk() {
             p9img_test::disks::same(&*opened, &*disk);
         }
         let raw = raw.to_str().unwrap();
-        for name in ["n.qcow2", "n.zstd.qcow2"] {
+        for name in ["n.qcow2", "n.zlib.qcow2"] {
             let image = dir.path().join(name);
             let image = image.to_str().unwrap();
             let Some(check) = tool("qemu-img", &["check", image]) else { return };

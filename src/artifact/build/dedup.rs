@@ -150,7 +150,7 @@ impl Share {
             let mut stream = vec![0; len as usize];
             place.file.read_exact_at(&mut stream, place.offset)?;
             let packed = match method {
-                Method::Deflate => Packed::Deflate { stream, adler32 },
+                Method::Deflate | Method::Deflate4k => Packed::Deflate { stream, adler32 },
                 Method::Zstd => Packed::Zstd { frame: stream },
             };
             return Ok(Some(Taken { packed: Arc::new(packed), shared }));

@@ -8,8 +8,7 @@
 //! only while the file has the same stamp ([`Stamp`]), and every compressed
 //! cluster is checked again when it is used.
 
-use crate::artifact::codec::CONTAINERS;
-use crate::artifact::codec::{Method, ZSTD_LEVEL, zlib_version, zstd_version};
+use crate::artifact::codec::{CONTAINERS, Method, probe};
 use crate::artifact::error::Error;
 use crate::artifact::output::folder::Folder;
 use crate::digest::FieldHasher;
@@ -48,12 +47,9 @@ impl Key {
     }
 
     /// Tag that identifies the stream of the cluster with `digest`.
-    pub(super) fn stream(&self, method: Method, level: u32, digest: &[u8; 32]) -> Tag {
-        let (name, version) = match method {
-            Method::Deflate => (format!("deflate {level}"), zlib_version()),
-            Method::Zstd => (format!("zstd {ZSTD_LEVEL}"), zstd_version()),
-        };
-        self.tag(&[name.as_bytes(), version.as_bytes(), &CONTAINERS.to_le_bytes(), digest])
+    pub(super) fn stream(&self, method: Method, digest: &[u8; 32]) -> Tag {
+        let (library, version) = method.library();
+        self.tag(&[library.as_bytes(), version.as_bytes(), probe::DIGEST.as_bytes(), &CONTAINERS.to_le_bytes(), digest])
     }
 
     fn code(&self, parts: &[&[u8]]) -> [u8; 32] {

@@ -17,7 +17,7 @@ use crate::artifact::build::pipeline::{Form, Piece, Source};
 use crate::artifact::build::reuse::Known;
 use crate::artifact::build::unchanged::{Content, Found, Kept};
 use crate::artifact::cluster::CLUSTER;
-use crate::artifact::codec::{Method, Packed};
+use crate::artifact::codec::{Method, Packed, probe};
 use crate::artifact::container;
 use crate::artifact::container::sink::{Cluster, Sink};
 use crate::artifact::error::Error;
@@ -99,7 +99,7 @@ pub(super) fn build_counted(
             return Err(Error::Length { node: job.node.name.clone(), len });
         }
     }
-    let known = Known::new(memory, folder.path(), settings.level, &settings.bases);
+    let known = Known::new(memory, folder.path(), &settings.bases);
     let found = unchanged::find(folder, jobs, settings, &known, memory, monitor)?;
     let rest: Vec<Rest> = jobs.iter().zip(&found).map(|(job, found)| Rest::of(job, found)).collect();
     let mut sources = Vec::new();
@@ -116,6 +116,9 @@ pub(super) fn build_counted(
     // A disk whose artifacts all stay is not read again.
     for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, rest)| rest.job.outputs.is_empty()) {
         source.extents.clear();
+    }
+    if rest.iter().any(|rest| !rest.job.outputs.is_empty()) {
+        probe::check()?;
     }
     let share = Share::new();
     let (sealed, compressed) = write_all(folder, &rest, &sources, &share, &known, settings, monitor)?;
@@ -344,7 +347,7 @@ fn write_all(
 
         let mut current = Current::open(folder, jobs, 0, settings)?;
         let mut done = 0;
-        let compressed = pipeline::run(sources, share, known, settings.jobs, settings.level, |piece, stopped| {
+        let compressed = pipeline::run(sources, share, known, settings.jobs, |piece, stopped| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }

@@ -183,9 +183,9 @@ impl Shared<'_> {
         self.state.lock().ignore_poison()
     }
 
-    fn work(&self, level: u32) {
+    fn work(&self) {
         let mut guard = StopOnDrop(self, true);
-        let mut packer = Packer::new(level);
+        let mut packer = Packer::default();
         while let Some((number, clusters)) = self.take() {
             let results = clusters.iter().map(|(source, index)| self.compute(*source, *index, &mut packer)).collect();
             self.lock().done.insert(number, results);
@@ -284,7 +284,6 @@ pub fn run(
     share: &Share,
     known: &Known,
     jobs: NonZeroUsize,
-    level: u32,
     mut emit: impl FnMut(Option<Piece>, &dyn Fn() -> bool) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let total: u64 = sources.iter().map(Source::clusters).sum();
@@ -301,7 +300,7 @@ pub fn run(
     };
     std::thread::scope(|scope| {
         for _ in 0..jobs {
-            scope.spawn(|| shared.work(level));
+            scope.spawn(|| shared.work());
         }
         let _stop = StopOnDrop(&shared, true);
         let mut left = total;

@@ -43,7 +43,6 @@ pub type BaseCluster = (u64, u64);
 pub struct Known {
     key: memory::Key,
     on: bool,
-    level: u32,
     clusters: Mutex<HashMap<BaseCluster, Digest>>,
     streams: BTreeMap<Tag, Stream>,
     files: BTreeMap<String, File>,
@@ -51,7 +50,7 @@ pub struct Known {
 
 impl Known {
     /// Takes over what `memory` has. `bases` are the keys of bases by number.
-    pub fn new(memory: &mut Memory, folder: &Path, level: u32, bases: &BTreeMap<u64, [u8; 32]>) -> Self {
+    pub fn new(memory: &mut Memory, folder: &Path, bases: &BTreeMap<u64, [u8; 32]>) -> Self {
         let unchanged = |(name, whole): (&String, &memory::Whole)| {
             let file = File::open(folder.join(name)).ok()?;
             (Stamp::of(&file.metadata().ok()?) == whole.stamp).then(|| (name.clone(), file))
@@ -66,7 +65,7 @@ impl Known {
             let known = memory.bases.get(key).into_iter().flatten().enumerate();
             clusters.extend(known.filter(|(_, d)| **d != UNKNOWN).map(|(i, d)| ((*number, i as u64), *d)));
         }
-        Self { key: memory.key, on: memory.is_on(), level, clusters: Mutex::new(clusters), streams, files }
+        Self { key: memory.key, on: memory.is_on(), clusters: Mutex::new(clusters), streams, files }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<BaseCluster, Digest>> {
@@ -95,7 +94,7 @@ impl Known {
         if self.streams.is_empty() {
             return None;
         }
-        let s = self.streams.get(&self.key.stream(method, self.level, digest))?;
+        let s = self.streams.get(&self.key.stream(method, digest))?;
         if s.artifact.is_empty() {
             return Some((Packed::Incompressible, Tag::default()));
         }
@@ -108,7 +107,7 @@ impl Known {
             return None;
         }
         let packed = match method {
-            Method::Deflate => Packed::Deflate { stream, adler32: s.adler32 },
+            Method::Deflate | Method::Deflate4k => Packed::Deflate { stream, adler32: s.adler32 },
             Method::Zstd => Packed::Zstd { frame: stream },
         };
         Some((packed, s.sum))
@@ -140,7 +139,7 @@ impl Known {
         let much = memory.streams.len() > MOST_STREAMS;
         memory.streams.retain(|_, s| if s.artifact.is_empty() { !much } else { !written(&s.artifact) });
         for (method, digest, stream) in streams {
-            memory.streams.insert(self.key.stream(method, self.level, &digest), stream);
+            memory.streams.insert(self.key.stream(method, &digest), stream);
         }
         memory.bases.clear();
         let clusters = self.clusters.into_inner().ignore_poison();
@@ -245,7 +244,7 @@ mod tests {
     #[test]
     fn what_all_nodes_have_is_read_once() {
         let disks = [Disk::new(1, 1), Disk::new(1, 2)];
-        let jobs = [job("a", &disks[0], &[Format::Qcow2]), job("b", &disks[1], &[Format::Qcow2, Format::Ova])];
+        let jobs = [job("a", &disks[0], &[Format::Qcow2]), job("b", &disks[1], &[Format::Qcow2])];
         let folder = tempfile::tempdir().unwrap();
         // Two threads could have a cluster of either in hand at the same time.
         let settings = Settings { jobs: NonZeroUsize::MIN, ..Settings::default() };
@@ -261,19 +260,20 @@ mod tests {
         let disk = Disk::new(1, 1);
         // Of six clusters two are zeros.
         assert_eq!(bench.build(1, &[job("a", &disk, &[Format::Qcow2])], 1, nothing), 4);
-        assert_eq!(bench.build(1, &[job("a", &disk, &[Format::Ova])], 1, nothing), 0);
-        assert_eq!(bench.build(1, &[job("a", &disk, &[Format::Qcow2Zstd])], 1, nothing), 4);
-        assert_eq!(bench.build(1, &[job("b", &disk, &[Format::Raw, Format::Qcow2, Format::Qcow2Zstd])], 1, nothing), 0);
+        assert_eq!(bench.build(1, &[job("a", &disk, &[Format::Ova])], 1, nothing), 4);
+        assert_eq!(bench.build(1, &[job("a", &disk, &[Format::Qcow2Zlib])], 1, nothing), 4);
+        let every = [Format::Raw, Format::Qcow2, Format::Qcow2Zlib, Format::Ova];
+        assert_eq!(bench.build(1, &[job("b", &disk, &every)], 1, nothing), 0);
         // Another process, whose bases have other numbers.
         let changed = Disk::new(5, 3);
         let all = [Format::Qcow2, Format::Ova];
         let plain = Disk::new(5, 3);
-        assert_eq!(bench.build(5, &[job("a", &changed, &all)], 1, nothing), 1);
+        assert_eq!(bench.build(5, &[job("a", &changed, &all)], 1, nothing), 2);
         let reads = |d: &Disk| d.reads.load(Ordering::Relaxed);
         bench.build(6, &[job("a", &plain, &all)], 1, nothing);
         assert!(reads(&plain) > 0 && reads(&changed) > 0);
         // Under another key nothing is believed.
-        assert_eq!(bench.build(5, &[job("c", &changed, &all)], 2, nothing), 4);
+        assert_eq!(bench.build(5, &[job("c", &changed, &all)], 2, nothing), 8);
     }
 
     #[test]
@@ -281,12 +281,12 @@ mod tests {
         let bench = Bench::new();
         let disk = Disk::new(1, 1);
         bench.build(1, &[job("a", &disk, &[Format::Qcow2])], 1, nothing);
-        let ova = |name| [job(name, &disk, &[Format::Ova])];
+        let other = |name| [job(name, &disk, &[Format::Qcow2])];
         // Streams that are not where the memory says, or have another length.
         let elsewhere = |m: &mut Memory| m.streams.values_mut().for_each(|s| s.offset += 1);
-        assert_eq!(bench.build(1, &ova("b"), 1, elsewhere), 3);
+        assert_eq!(bench.build(1, &other("b"), 1, elsewhere), 3);
         let longer = |m: &mut Memory| m.streams.values_mut().for_each(|s| s.len = u32::MAX);
-        assert_eq!(bench.build(1, &ova("c"), 1, longer), 3);
+        assert_eq!(bench.build(1, &other("c"), 1, longer), 3);
         let bench = Bench::new();
         bench.build(1, &[job("a", &disk, &[Format::Qcow2])], 1, nothing);
         // An artifact with a bit that is other, and its time of before.
@@ -296,7 +296,7 @@ mod tests {
         bytes[CLUSTER + 100] ^= 1;
         fs::write(&path, bytes).unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
-        assert_eq!(bench.build(1, &ova("b"), 1, nothing), 3);
+        assert_eq!(bench.build(1, &other("b"), 1, nothing), 3);
         assert_eq!(bench.build(1, &[job("a", &disk, &[Format::Qcow2])], 1, nothing), 0);
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn mark(job: &Job, format: Format, settings: &Settings, content: &[u8
     let key: &[u8] = job.key.as_ref().map_or(&[], |k| k);
     add(key);
     add(&CONTAINERS.to_le_bytes());
-    add(json(serde_json::to_string(&(Tools::default(), settings.level, format))).as_bytes());
+    add(json(serde_json::to_string(&(Tools::default(), format))).as_bytes());
     add(&job.disk.len().to_le_bytes());
     add(content);
     for part in (container::writer(format).parts)(job, settings) {
@@ -169,7 +169,7 @@ fn digest(jobs: &[&Job], settings: &Settings, known: &Known, monitor: &dyn Monit
     let mut contents: Vec<Content> = jobs.iter().map(|_| Content::default()).collect();
     let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
     let mut done = 0;
-    pipeline::run(&sources, &Share::new(), known, settings.jobs, settings.level, |piece, _| {
+    pipeline::run(&sources, &Share::new(), known, settings.jobs, |piece, _| {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }
@@ -208,11 +208,14 @@ mod tests {
     use crate::artifact::output::folder::Wait;
     use std::sync::Arc;
 
-    const FORMATS: [(Format, &str); 4] = [
+    const FORMATS: [(Format, &str); 7] = [
         (Format::Raw, "n.img"),
         (Format::Qcow2, "n.qcow2"),
-        (Format::Qcow2Zstd, "n.zstd.qcow2"),
+        (Format::Qcow2Zlib, "n.zlib.qcow2"),
         (Format::Ova, "n.ova"),
+        (Format::Sd, "n.sd.img.zip"),
+        (Format::SdXz, "n.sd.img.xz"),
+        (Format::SdZst, "n.sd.img.zst"),
     ];
 
     fn job() -> Job {
@@ -235,8 +238,16 @@ mod tests {
         let settings = Settings { ovf_template: "<Envelope>{{disk_size}}</Envelope>\n".into(), ..Settings::default() };
         let reports = build(&folder, &[job()], &settings, &Quiet).unwrap();
         let sums: Vec<_> = reports.iter().map(|r| &r.sha256[..16]).collect();
-        let pinned = ["ff231d6a647b31bc", "017ac2f4742c6a3d", "e1f56a71f0a6641e", "0dd3e959dea7ef24"];
-        assert_eq!((CONTAINERS, &sums[..]), (1, &pinned[..]));
+        let pinned = [
+            "ff231d6a647b31bc",
+            "e1f56a71f0a6641e",
+            "826c5bb19a2a16cc",
+            "9f3d804b7ff85258",
+            "b9bb0318f5fbfbf2",
+            "090a607a272f7766",
+            "1a8cbfda64c331ea",
+        ];
+        assert_eq!((CONTAINERS, &sums[..]), (2, &pinned[..]));
     }
 
     #[test]
@@ -248,7 +259,6 @@ mod tests {
         all.push(of(&Job { key: Some([0; 32]), ..plain.clone() }, Format::Raw, &settings, 1));
         all.push(of(&Job { key: Some([7; 32]), ..plain.clone() }, Format::Raw, &settings, 1));
         all.push(of(&Job { disk: Arc::new(vec![0u8; CLUSTER]), ..plain.clone() }, Format::Raw, &settings, 1));
-        all.push(of(&plain, Format::Raw, &Settings { level: 1, ..Settings::default() }, 1));
         all.push(of(&plain, Format::Ova, &Settings { epoch: 9, ..Settings::default() }, 1));
         all.push(of(&plain, Format::Ova, &Settings { ovf_template: "x".into(), ..Settings::default() }, 1));
         let other = Job { node: Machine { memory: 1 << 30, ..plain.node.clone() }, ..plain.clone() };

@@ -26,7 +26,7 @@ pub mod zip;
 
 /// Writers of all formats.
 const WRITERS: &[&Writer] =
-    &[&raw::WRITER, &qcow2::write::ZLIB, &qcow2::write::ZSTD, &ova::WRITER, &card::ZIP, &card::XZ, &card::ZST];
+    &[&raw::WRITER, &qcow2::write::ZSTD, &qcow2::write::ZLIB, &ova::WRITER, &card::ZIP, &card::XZ, &card::ZST];
 
 /// The writer of a format; a test finds one for each.
 pub(super) fn writer(format: Format) -> &'static Writer {

@@ -121,7 +121,7 @@ mod tests {
         let stop = Arc::new(AtomicBool::new(false));
         let output = |name: &str| Output::new(folder.create(name).unwrap(), stop.clone()).unwrap();
         let mut raw = RawSink::new(output("n.img"), 2 << 40).unwrap();
-        let mut card = CardSink::zip(output("n.sd.img.zip"), 2 << 40, "n", 0).unwrap();
+        let mut card = CardSink::zip(output("n.sd.img.zip"), 2 << 40, std::num::NonZeroUsize::MIN, "n", 0).unwrap();
         stop.store(true, Ordering::Relaxed);
         assert!(matches!(raw.seal(), Err(Error::Interrupted)));
         assert!(matches!(card.finish([0; 32]), Err(Error::Interrupted)));

@@ -7,7 +7,7 @@
 //! with holes where it has zeros. Format: APPNOTE.TXT of PKWARE, 4.3 and 4.5.
 //! `crate::media` reads archives of whole trees.
 
-mod directory;
+pub(crate) mod directory;
 pub(crate) mod method;
 
 pub use directory::{Member, directory, matches, members};

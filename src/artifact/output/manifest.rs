@@ -3,7 +3,7 @@
 //! time but the lab's own.
 
 use crate::artifact::cluster::CLUSTER;
-use crate::artifact::codec::{DEFLATE_LEVEL, ZSTD_LEVEL, zlib_version, zstd_version};
+use crate::artifact::codec;
 use crate::artifact::error::Error;
 use crate::artifact::job::{ArtifactReport, Image};
 use crate::artifact::output::folder::Folder;
@@ -44,10 +44,12 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tools {
     pub p9img: String,
-    pub zlib: String,
-    pub zlib_level: u32,
-    pub zstd: String,
-    pub zstd_level: i32,
+    /// Libraries that compress, with version and level.
+    #[serde(default)]
+    pub codecs: BTreeMap<String, String>,
+    /// Digest of what they make of the probe.
+    #[serde(default)]
+    pub probe: String,
     /// Bytes of a cluster.
     pub cluster: usize,
 }
@@ -78,10 +80,8 @@ impl Default for Tools {
     fn default() -> Self {
         Self {
             p9img: env!("CARGO_PKG_VERSION").to_owned(),
-            zlib: zlib_version(),
-            zlib_level: DEFLATE_LEVEL,
-            zstd: zstd_version(),
-            zstd_level: ZSTD_LEVEL,
+            codecs: codec::libraries(),
+            probe: codec::probe::DIGEST.to_owned(),
             cluster: CLUSTER,
         }
     }
@@ -223,7 +223,7 @@ mod tests {
         manifest.nodes.insert("n".into(), serde_json::json!({"b": 1, "a": [2]}));
         manifest.add(&[ArtifactReport {
             node: "n".into(),
-            format: Format::Qcow2Zstd,
+            format: Format::Qcow2Zlib,
             path: "/somewhere/n.qcow2".into(),
             len: 3,
             sha256: "00".into(),

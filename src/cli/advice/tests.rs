@@ -258,6 +258,7 @@ fn of_artifacts() -> Vec<String> {
         | artifact::Error::Template { .. }
         | artifact::Error::TemplateSyntax { .. }
         | artifact::Error::Descriptor { .. }
+        | artifact::Error::Codec { .. }
         | artifact::Error::Sums { .. }
         | artifact::Error::Interrupted => None,
     })

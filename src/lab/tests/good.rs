@@ -58,7 +58,7 @@ fn every_key_reaches_the_model() {
         hostowner = "héctor"
         epoch = 2020-02-29T12:00:00+02:00
         timezone = "US_Eastern"
-        formats = ["raw", "qcow2-zstd"]
+        formats = ["raw", "qcow2-zlib"]
         out = "/images"
         [[user]]
         name = "glenda"
@@ -111,7 +111,7 @@ fn every_key_reaches_the_model() {
     assert_eq!(lab.media["nine.front"].origin, Origin::Path("/media/9front".into()));
     assert_eq!((lab.authdom.as_str(), lab.hostowner.as_str()), ("auth.example.org", "héctor"));
     assert_eq!((lab.epoch, lab.out.as_path()), (1_582_970_400, Path::new("/images")));
-    assert_eq!(lab.formats, [Format::Raw, Format::Qcow2Zstd]);
+    assert_eq!(lab.formats, [Format::Raw, Format::Qcow2Zlib]);
     assert_eq!(lab.users.iter().map(|u| u.groups.len()).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(lab.network.dns.len(), 2);
     assert_eq!(lab.tree.include.as_deref().unwrap().len(), 2);

@@ -32,20 +32,20 @@ const MOST_L1: u64 = 32 * 1024 * 1024 / 8;
 /// Lowest file offset that an entry for a compressed cluster cannot hold.
 const MOST_FILE: u64 = 1 << (62 - (BITS - 8));
 
-/// Writer of qcow2 with zlib clusters.
-pub(in crate::artifact) const ZLIB: Writer = Writer {
-    format: Format::Qcow2,
-    method: Some(Method::Deflate),
-    parts: no_parts,
-    open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job.disk.len(), Compression::Zlib)?)),
-};
-
 /// Writer of qcow2 with zstd clusters.
 pub(in crate::artifact) const ZSTD: Writer = Writer {
-    format: Format::Qcow2Zstd,
+    format: Format::Qcow2,
     method: Some(Method::Zstd),
+    parts: no_parts,
     open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job.disk.len(), Compression::Zstd)?)),
-    ..ZLIB
+};
+
+/// Writer of qcow2 with zlib clusters.
+pub(in crate::artifact) const ZLIB: Writer = Writer {
+    format: Format::Qcow2Zlib,
+    method: Some(Method::Deflate4k),
+    open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job.disk.len(), Compression::Zlib)?)),
+    ..ZSTD
 };
 
 pub struct Qcow2Sink {

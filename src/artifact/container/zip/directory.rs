@@ -6,10 +6,10 @@ use crate::read_at::{ReadAt, Window};
 use std::io;
 use std::sync::Arc;
 
-pub(super) const LOCAL: &[u8; 4] = b"PK\x03\x04";
-pub(super) const CENTRAL: &[u8; 4] = b"PK\x01\x02";
-pub(super) const END: &[u8; 4] = b"PK\x05\x06";
-const END64: &[u8; 4] = b"PK\x06\x06";
+pub(crate) const LOCAL: &[u8; 4] = b"PK\x03\x04";
+pub(crate) const CENTRAL: &[u8; 4] = b"PK\x01\x02";
+pub(crate) const END: &[u8; 4] = b"PK\x05\x06";
+pub(crate) const END64: &[u8; 4] = b"PK\x06\x06";
 const END_LEN: usize = 22;
 /// The end lies in front of a comment of at most 65,535 bytes.
 const MAX_TAIL: u64 = 65_535 + END_LEN as u64;
