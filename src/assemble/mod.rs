@@ -24,7 +24,7 @@ use crate::lab::{Arch, Format, Lab, Node, Secrets};
 use crate::media::firmware::Firmware;
 use crate::media::{Medium, Selection};
 use crate::partition::{self, Layout, Part, PartitionRequest, Request};
-use crate::render::{self, Catalog, Rendered, Systems};
+use crate::render::{self, Catalog, Rendered, Scenes, Systems};
 use crate::root::{Bases, LaidOut, RootError, RootJob};
 use crate::stop;
 use crate::tree::{Meta, Mode, Tree};
@@ -156,9 +156,30 @@ impl<'a> Assembler<'a> {
     /// # Errors
     /// As [`Assembler::node`]: the first in that order.
     pub fn nodes(&self, nodes: &[(Node, Vec<Format>)]) -> Result<Vec<Assembled>, AssembleError> {
+        self.each(nodes, |node| node)
+    }
+
+    /// The plan of `nodes`, of which no disk is kept.
+    ///
+    /// # Errors
+    /// As [`Assembler::nodes`].
+    pub fn plan_alone(&self, nodes: &[(Node, Vec<Format>)]) -> Result<Plan, AssembleError> {
+        Ok(Plan::new(self.lab, self.media, self.each(nodes, |node| node.plan)?))
+    }
+
+    /// What `of` makes of every node, in the order of `nodes`.
+    fn each<T: Send>(
+        &self,
+        nodes: &[(Node, Vec<Format>)],
+        of: impl Fn(Assembled) -> T + Sync,
+    ) -> Result<Vec<T>, AssembleError> {
+        let of = &of;
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         std::thread::scope(|scope| {
-            let some = |part: &'_ [(Node, Vec<Format>)]| part.iter().map(|(n, f)| self.node(n, f)).collect();
+            let some = |part: &'_ [(Node, Vec<Format>)]| {
+                let mut scenes = Scenes::default();
+                part.iter().map(|(n, f)| self.next(n, f, &mut scenes).map(of)).collect()
+            };
             let parts = nodes.chunks(nodes.len().div_ceil(threads).max(1));
             let running: Vec<_> =
                 parts.map(|part| scope.spawn(move || -> Result<Vec<_>, AssembleError> { some(part) })).collect();
@@ -176,9 +197,13 @@ impl<'a> Assembler<'a> {
     /// Fails when the node's roles cannot be rendered, the medium lacks a file, or
     /// the disk is too small.
     pub fn node(&self, node: &Node, formats: &[Format]) -> Result<Assembled, AssembleError> {
+        self.next(node, formats, &mut Scenes::default())
+    }
+
+    fn next(&self, node: &Node, formats: &[Format], scenes: &mut Scenes) -> Result<Assembled, AssembleError> {
         stop::go_on().map_err(AssembleError::Interrupted)?;
         let name = || node.name.clone();
-        let rendered = render::render(self.lab, node, self.catalog, &self.systems, self.secrets)
+        let rendered = render::render_next(scenes, self.lab, node, self.catalog, &self.systems, self.secrets)
             .map_err(|source| AssembleError::Render { node: name(), source })?;
         let key = (number(self.lab, self.media, node)?, node.arch);
         let Some(medium) = self.trees.get(&key) else {

@@ -19,5 +19,5 @@ pub fn plan(request: &LabRequest, nodes: &[String], reporter: &dyn Reporter) -> 
     let firmware = media::firmware(&lab, &nodes, Record::No, reporter)?;
     let assembler = Assembler::new(&lab, &media, &catalog, &secrets.value)?.with_firmware(firmware);
     let variants: Vec<_> = nodes.into_iter().flat_map(|n| lab.variants(n)).collect();
-    Ok(assembler.plan(&assembler.nodes(&variants)?))
+    Ok(assembler.plan_alone(&variants)?)
 }

@@ -9,7 +9,7 @@
 use super::RenderError;
 use super::catalog::Catalog;
 use super::engine::Scene;
-use super::scene::{scene, view};
+use super::scene::{Scenes, scene, view};
 use super::schema::{At, CheckSite, CheckToml, Kernel};
 use super::source::Source;
 use super::systems::Systems;
@@ -77,22 +77,17 @@ impl Catalog {
         ports: &HostPorts,
     ) -> Result<Vec<Check>, RenderError> {
         let mut out = Vec::new();
+        let mut scenes = Scenes::default();
         for node in &lab.nodes {
-            let context = CheckContext {
-                catalog: self,
-                lab,
-                systems,
-                secrets,
-                ports,
-                node,
-                scene: scene(lab, node, self, systems)?,
-            };
+            let scene = scenes.take(lab, node, self, systems)?;
+            let context = CheckContext { catalog: self, lab, systems, secrets, ports, node, scene };
             for own in self.checks_of(node, systems)? {
                 for at in self.places(own.check.at, lab, node)? {
                     let made = context.render(&own, &at);
                     out.extend(made.unwrap_or_else(|wrong| Some(wrong.check(node, &own, &at))));
                 }
             }
+            scenes.keep(lab, node, systems, context.scene);
         }
         out.sort_by_key(|c| c.order);
         Ok(out)

@@ -158,13 +158,6 @@ pub(super) fn lab_view<'a>(
     nodes: Vec<NodeView>,
     roles: impl Iterator<Item = &'a str>,
 ) -> LabView {
-    let users: Vec<_> = lab.users.iter().map(|u| UserView { name: u.name.clone(), groups: u.groups.clone() }).collect();
-    let owner = users
-        .iter()
-        .find(|u| u.name == lab.hostowner)
-        .cloned()
-        .unwrap_or_else(|| UserView { name: lab.hostowner.clone(), groups: OWNER_GROUPS.map(Into::into).to_vec() });
-    let others = users.iter().filter(|u| u.name != lab.hostowner).cloned();
     let medium = lab.medium_of(node);
     let (mut with, mut alike) = (BTreeMap::new(), BTreeMap::new());
     for role in roles {
@@ -180,8 +173,8 @@ pub(super) fn lab_view<'a>(
         hostowner: lab.hostowner.clone(),
         timezone: lab.timezone.clone(),
         epoch: lab.epoch,
-        logins: std::iter::once(owner).chain(others).collect(),
-        users,
+        logins: logins(lab),
+        users: users(lab),
         with,
         alike,
         nodes,
@@ -197,6 +190,17 @@ pub(super) fn lab_view<'a>(
     }
 }
 
+fn users(lab: &Lab) -> Vec<UserView> {
+    lab.users.iter().map(|u| UserView { name: u.name.clone(), groups: u.groups.clone() }).collect()
+}
+
+/// Everybody who can log in: the host owner, then the users.
+pub(super) fn logins(lab: &Lab) -> Vec<UserView> {
+    let (owner, others): (Vec<_>, Vec<_>) = users(lab).into_iter().partition(|u| u.name == lab.hostowner);
+    let unlisted = || UserView { name: lab.hostowner.clone(), groups: OWNER_GROUPS.map(Into::into).to_vec() };
+    std::iter::once(owner.into_iter().next().unwrap_or_else(unlisted)).chain(others).collect()
+}
+
 /// The domains that hold the names of the addresses, each once, one for 256
 /// addresses.
 fn reverse(addresses: impl Iterator<Item = Ipv4Addr>) -> Vec<String> {
@@ -210,7 +214,7 @@ fn reverse(addresses: impl Iterator<Item = Ipv4Addr>) -> Vec<String> {
 ///
 /// A user or group without a number gets the next that is free, users who can log
 /// in from 3 on and others from 10000 on, as newuser of hjfs(8) does.
-pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser> + Clone, lab: &LabView) -> Vec<Account> {
+pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser> + Clone, logins: &[UserView]) -> Vec<Account> {
     let numbered = system.clone().filter_map(|u| Some((u.name.clone(), u.id?)));
     let mut ids: BTreeMap<String, i16> = numbered.collect();
     let mut list: Vec<(String, String, Vec<String>)> = Vec::new();
@@ -232,17 +236,17 @@ pub(super) fn accounts<'a>(system: impl Iterator<Item = &'a SystemUser> + Clone,
     for user in system {
         add(&user.name, &user.leader, &user.members);
     }
-    for user in &lab.logins {
+    for user in logins {
         add(&user.name, &user.name, &[]);
     }
-    for user in &lab.logins {
+    for user in logins {
         for group in &user.groups {
             add(group, "", std::slice::from_ref(&user.name));
         }
     }
     for (name, ..) in &list {
         if !ids.contains_key(name) {
-            let first = if lab.logins.iter().any(|u| u.name == *name) { 3 } else { 10_000 };
+            let first = if logins.iter().any(|u| u.name == *name) { 3 } else { 10_000 };
             let free = (first..i16::MAX).find(|id| ids.values().all(|taken| taken != id));
             ids.insert(name.clone(), free.unwrap_or(i16::MAX));
         }
@@ -282,30 +286,9 @@ mod tests {
             name: name.into(),
             groups: groups.iter().map(|g| (*g).into()).collect(),
         };
-        let lab = LabView {
-            name: String::new(),
-            distribution: String::new(),
-            authdom: String::new(),
-            hostowner: "bootes".into(),
-            timezone: String::new(),
-            epoch: 0,
-            users: vec![],
-            logins: vec![user("bootes", &["adm"]), user("glenda", &["adm", "dev", "glenda"])],
-            nodes: vec![],
-            with: BTreeMap::new(),
-            alike: BTreeMap::new(),
-            network: NetworkView {
-                name: String::new(),
-                address: String::new(),
-                mask: String::new(),
-                gateway: String::new(),
-                dns: vec![],
-                domain: String::new(),
-                reverse: vec![],
-            },
-        };
+        let logins = [user("bootes", &["adm"]), user("glenda", &["adm", "dev", "glenda"])];
         let line = |a: &Account| format!("{}:{}:{}:{}", a.id, a.name, a.leader, a.members);
-        let lines: Vec<_> = accounts(system.iter(), &lab).iter().map(line).collect();
+        let lines: Vec<_> = accounts(system.iter(), &logins).iter().map(line).collect();
         let want = ["-1:adm:adm:sys,bootes,glenda", "3:none::", "4:bootes:bootes:", "5:glenda:glenda:"];
         assert_eq!(lines[..4], want);
         assert_eq!(lines[4..], ["10000:dev::glenda"]);

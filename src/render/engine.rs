@@ -29,6 +29,13 @@ impl Scene {
     pub fn set(&mut self, name: &str, value: Value) {
         self.0.data_mut()[name] = value;
     }
+
+    /// Takes a variable away.
+    pub fn remove(&mut self, name: &str) {
+        if let Some(variables) = self.0.data_mut().as_object_mut() {
+            variables.shift_remove(name);
+        }
+    }
 }
 
 /// Advice about a file that is read as a template and is none.

@@ -4,9 +4,9 @@
 use super::RenderError;
 use super::catalog::Catalog;
 use super::clashes::Clash;
-use super::node::render;
+use super::node::{render, render_next};
 use super::rendered::{RenderedFile, What};
-use super::scene::{needs, scene};
+use super::scene::{Scenes, needs};
 use super::schema::Role;
 use super::systems::Systems;
 use crate::lab::mistakes::{Kind, Notes};
@@ -26,14 +26,16 @@ impl Catalog {
         for d in self.own_distributions() {
             let systems = Systems::from(d);
             let mut missing = BTreeMap::new();
+            let mut scenes = Scenes::default();
             for node in &lab.nodes {
                 let Ok(distribution) = self.distribution(systems.of(node)) else { continue };
                 let roles: Vec<&Role> = node.roles.iter().filter_map(|r| self.role(r).ok()).collect();
-                let Ok(scene) = scene(lab, node, self, &systems) else { continue };
+                let Ok(scene) = scenes.take(lab, node, self, &systems) else { continue };
                 let needs = needs(self, &distribution, &roles, &scene).unwrap_or_default();
+                scenes.keep(lab, node, &systems, scene);
                 let mut needs: Vec<_> = needs.into_iter().filter(|(path, _)| !takes(path)).collect();
                 if !needs.is_empty()
-                    && let Ok(rendered) = render(lab, node, self, &systems, secrets)
+                    && let Ok(rendered) = render_next(&mut scenes, lab, node, self, &systems, secrets)
                 {
                     let brings = |f: &RenderedFile, path: &str| f.path == path && matches!(f.what, What::Bytes(_));
                     needs.retain(|(path, _)| !rendered.files.iter().any(|f| brings(f, path)));

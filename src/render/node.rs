@@ -7,7 +7,7 @@
 use super::catalog::{Catalog, Resolved};
 use super::engine::Scene;
 use super::rendered::{BootFiles, PiFiles, Rendered, RenderedFile, What};
-use super::scene::{needs, scene, services, view};
+use super::scene::{Scenes, needs, services, view};
 use super::schema::{Boot, Each, File, Fragment, Make, Role, Scope, Secret};
 use super::source::Source;
 use super::systems::Systems;
@@ -16,6 +16,7 @@ use crate::auth::{AesKey, DesKey, KeyFile, KeyRecord, Nvram};
 use crate::lab::{Lab, Node, Secrets};
 use crate::line_ends;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 const LINES: &str = "Its lines end as on Windows, with CR and LF, and Plan 9 does not run or read such a file: save it \
@@ -30,6 +31,22 @@ const LINES: &str = "Its lines end as on Windows, with CR and LF, and Plan 9 doe
 /// exist, a path or plan9.ini would not work in Plan 9, or a password that the node
 /// needs is missing.
 pub fn render(
+    lab: &Lab,
+    node: &Node,
+    catalog: &Catalog,
+    systems: &Systems,
+    secrets: &Secrets,
+) -> Result<Rendered, RenderError> {
+    render_next(&mut Scenes::default(), lab, node, catalog, systems, secrets)
+}
+
+/// As [`render()`], for one node of the lab after another: what is the same for them
+/// is in `scenes`, which are of this lab, catalog and systems alone.
+///
+/// # Errors
+/// As [`render()`].
+pub fn render_next(
+    scenes: &mut Scenes,
     lab: &Lab,
     node: &Node,
     catalog: &Catalog,
@@ -68,7 +85,12 @@ pub fn render(
             )));
         }
     }
-    let r = Renderer::new(lab, node, catalog, &distribution, systems, &roles, secrets)?;
+    let scene = scenes.take(lab, node, catalog, systems)?;
+    let dp9ik = distribution.dp9ik() && catalog.servers_know_dp9ik(lab, systems)?;
+    let (distribution, roles, scene) = (&distribution, &*roles, scene.into());
+    let r = Renderer { lab, node, catalog, distribution, systems, roles, secrets, dp9ik, scene };
+    let slots = r.slots()?;
+    r.scene.borrow_mut().set("slots", slots.into());
     let pi = match node.board.is_pi() {
         true => Some(r.pi()?),
         false => None,
@@ -84,7 +106,7 @@ pub fn render(
         return Err(RenderError::at(distribution.plan9_ini().unwrap_or_default(), format!("{message}{line}")));
     }
     let fs = distribution.fs(node)?;
-    Ok(Rendered {
+    let rendered = Rendered {
         files: r.files()?,
         fs,
         root_config: r.whole_file(distribution.root_config(fs))?,
@@ -96,12 +118,16 @@ pub fn render(
             mbr: boot.mbr.clone(),
             pbs: boot.pbs.clone(),
             loader: boot.loader.clone(),
-            efi: if node.firmware.has_uefi() { Some(efi(boot, &distribution, node)?) } else { None },
+            efi: if node.firmware.has_uefi() { Some(efi(boot, distribution, node)?) } else { None },
             kernel,
         },
         partitions: roles.iter().flat_map(|r| &r.partitions).map(|p| p.get_ref().clone()).collect(),
         needs: r.needs()?,
-    })
+    };
+    let mut scene = r.scene.into_inner();
+    scene.remove("slots");
+    scenes.keep(lab, node, systems, scene);
+    Ok(rendered)
 }
 
 /// The loader for UEFI.
@@ -127,39 +153,22 @@ struct Renderer<'a> {
     /// Whether it has keys for dp9ik.
     dp9ik: bool,
     /// The variables of templates.
-    scene: Scene,
+    scene: RefCell<Scene>,
 }
 
 impl<'a> Renderer<'a> {
-    fn new(
-        lab: &'a Lab,
-        node: &'a Node,
-        catalog: &'a Catalog,
-        distribution: &'a Resolved<'a>,
-        systems: &'a Systems,
-        roles: &'a [&'a Role],
-        secrets: &'a Secrets,
-    ) -> Result<Self, RenderError> {
-        let scene = scene(lab, node, catalog, systems)?;
-        let dp9ik = distribution.dp9ik() && catalog.servers_know_dp9ik(lab, systems)?;
-        let mut r = Self { lab, node, catalog, distribution, systems, roles, secrets, dp9ik, scene };
-        let slots = r.slots()?;
-        r.scene.set("slots", slots.into());
-        Ok(r)
-    }
-
     fn may(&self, secret: Secret) -> bool {
         self.roles.iter().any(|r| r.secrets.contains(&secret))
     }
 
     /// Renders a whole file of the distribution; nothing when it has none.
     fn whole_file(&self, name: Option<String>) -> Result<String, RenderError> {
-        name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene))
+        name.map_or(Ok(String::new()), |n| self.catalog.engine.render(&n, &self.scene.borrow()))
     }
 
     /// Files that the node needs, each with the role or distribution that says so.
     fn needs(&self) -> Result<Vec<(String, String)>, RenderError> {
-        needs(self.catalog, self.distribution, self.roles, &self.scene)
+        needs(self.catalog, self.distribution, self.roles, &self.scene.borrow())
     }
 
     /// Script for U-Boot.
@@ -192,7 +201,8 @@ impl<'a> Renderer<'a> {
     /// Fragments of every slot, joined by line ends.
     fn slots(&self) -> Result<serde_json::Map<String, Value>, RenderError> {
         let mut out = serde_json::Map::new();
-        let mut scene = self.scene.clone();
+        let mut scene = self.scene.borrow_mut();
+        let own = scene.get("node").clone();
         for (slot, scope) in self.distribution.slots() {
             let mut pieces: Vec<(i64, String)> = Vec::new();
             let nodes: Vec<&Node> = match scope {
@@ -225,6 +235,7 @@ impl<'a> Renderer<'a> {
             let texts: Vec<_> = pieces.iter().map(|(_, t)| t.strip_suffix('\n').unwrap_or(t)).collect();
             out.insert(slot.to_owned(), texts.join("\n").into());
         }
+        scene.set("node", own);
         Ok(out)
     }
 
@@ -290,11 +301,13 @@ impl<'a> Renderer<'a> {
         find: &dyn Fn(&str) -> Option<String>,
         whose: &str,
     ) -> Result<Vec<RenderedFile>, RenderError> {
-        let users: Vec<Option<&Value>> = match file.each {
+        let users: Vec<Option<Value>> = match file.each {
             None => vec![None],
-            Some(Each::Login) => self.scene.get("lab")["logins"].as_array().into_iter().flatten().map(Some).collect(),
+            Some(Each::Login) => {
+                let scene = self.scene.borrow();
+                scene.get("lab")["logins"].as_array().into_iter().flatten().cloned().map(Some).collect()
+            }
         };
-        let mut with_user = file.each.map(|_| self.scene.clone());
         let value =
             |v: &toml::Spanned<String>, scene: &Scene| self.catalog.engine.render(&self.catalog.place(toml, v), scene);
         let path = |v: &toml::Spanned<String>, scene: &Scene| {
@@ -308,13 +321,10 @@ impl<'a> Renderer<'a> {
             |v: &Option<toml::Spanned<String>>, scene: &Scene| v.as_ref().map_or(Ok("sys".into()), |v| value(v, scene));
         let mut out = Vec::new();
         for user in users {
-            let scene = match (user, &mut with_user) {
-                (Some(user), Some(scene)) => {
-                    scene.set("user", user.clone());
-                    &*scene
-                }
-                _ => &self.scene,
-            };
+            if let Some(user) = user {
+                self.scene.borrow_mut().set("user", user);
+            }
+            let scene = &*self.scene.borrow();
             let mut from = whose.to_owned();
             let what = match (&file.source, &file.copy, file.make) {
                 (Some(source), ..) => {
@@ -353,6 +363,8 @@ impl<'a> Renderer<'a> {
                 from,
             });
         }
+        // Other files have no user.
+        self.scene.borrow_mut().remove("user");
         Ok(out)
     }
 

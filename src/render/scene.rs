@@ -8,7 +8,7 @@ use super::path;
 use super::schema::{Role, Service};
 use super::systems::Systems;
 use crate::lab::{Fs, Lab, Node};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The listeners that a role wants on a node of a distribution.
 pub(super) fn services<'a>(role: &'a Role, distribution: &Resolved<'_>) -> impl Iterator<Item = &'a Service> {
@@ -18,15 +18,50 @@ pub(super) fn services<'a>(role: &'a Role, distribution: &Resolved<'_>) -> impl 
 
 /// The variables that every template about `node` has.
 pub(super) fn scene(lab: &Lab, node: &Node, catalog: &Catalog, systems: &Systems) -> Result<Scene, RenderError> {
-    let d = catalog.distribution(systems.of(node))?;
-    let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
-    let views: Vec<_> = lab.nodes.iter().map(|n| view(lab, n, catalog, systems)).collect::<Result<_, _>>()?;
-    let lab_view = context::lab_view(lab, node, d.name, views, catalog.role_names());
-    let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
-    let system = system.map(toml::Spanned::get_ref);
-    let accounts = context::accounts(system, &lab_view);
-    let node = view(lab, node, catalog, systems)?;
-    Ok(Scene::new(serde_json::json!({ "lab": lab_view, "node": node, "accounts": accounts })))
+    Scenes::default().take(lab, node, catalog, systems)
+}
+
+/// Variables of templates that go from node to node of one lab: what they say of the
+/// lab grows with its nodes, and is the same for all nodes of a medium.
+#[derive(Default)]
+pub struct Scenes(BTreeMap<(String, String), Scene>);
+
+impl Scenes {
+    /// The variables that every template about `node` has.
+    pub(super) fn take(
+        &mut self,
+        lab: &Lab,
+        node: &Node,
+        catalog: &Catalog,
+        systems: &Systems,
+    ) -> Result<Scene, RenderError> {
+        let d = catalog.distribution(systems.of(node))?;
+        let roles = node.roles.iter().map(|r| catalog.role(r)).collect::<Result<Vec<&Role>, _>>()?;
+        let mut scene = match self.0.remove(&Self::key(lab, node, systems)) {
+            Some(scene) => scene,
+            None => {
+                let views = lab.nodes.iter().map(|n| view(lab, n, catalog, systems)).collect::<Result<_, _>>()?;
+                let lab_view = context::lab_view(lab, node, d.name, views, catalog.role_names());
+                Scene::new(serde_json::json!({ "lab": lab_view }))
+            }
+        };
+        let system = d.chain.iter().flat_map(|d| &d.users).chain(roles.iter().flat_map(|r| &r.users));
+        let accounts = context::accounts(system.map(toml::Spanned::get_ref), &context::logins(lab));
+        scene.set("node", serde_json::json!(view(lab, node, catalog, systems)?));
+        scene.set("accounts", serde_json::json!(accounts));
+        Ok(scene)
+    }
+
+    /// Keeps the variables about `node` for the next one. None but those of
+    /// [`Scenes::take`] are in them.
+    pub(super) fn keep(&mut self, lab: &Lab, node: &Node, systems: &Systems, scene: Scene) {
+        self.0.insert(Self::key(lab, node, systems), scene);
+    }
+
+    /// What the variables about the lab depend on.
+    fn key(lab: &Lab, node: &Node, systems: &Systems) -> (String, String) {
+        (systems.of(node).to_owned(), lab.medium_of(node).to_owned())
+    }
 }
 
 /// View that templates have of a node; lenient about mistakes in other nodes, which
