@@ -8,7 +8,7 @@ use crate::artifact::error::Error;
 use crate::digest::FieldHasher;
 
 /// Digest of the probe. If its test fails, other bytes come out of a codec: raise
-/// [`CONTAINERS`](super::CONTAINERS), say so in CHANGELOG.md, and put the new one here.
+/// `CONTAINERS`, say so in CHANGELOG.md, and put the new one here.
 pub const DIGEST: &str = "621193c46767e1de672cb33e452af55889e36d3186b9b1c19b1c9c79056e4cb1";
 
 /// The clusters: zeros and one byte, text, a table of numbers, something like
