@@ -78,10 +78,33 @@ pub fn wait_unless(path: &Path, file: &File, stopped: &dyn Fn() -> bool) -> io::
     }
 }
 
+/// A locked file, whose lock is released when this is dropped. Closing alone would not do:
+/// a program that another thread is starting has the file open, too, until it runs.
+#[derive(Debug)]
+pub struct Held(File);
+
+impl Held {
+    /// Takes a file over that [`attempt`] or [`wait`] has locked.
+    pub const fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    pub const fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Where there are no locks, there is nothing to release.
+        let _ = self.0.unlock();
+    }
+}
+
 /// A lock on a folder, released when it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _lock: File,
+    _lock: Held,
     /// The file that stands for the folder, to be removed.
     stands: Option<PathBuf>,
 }
@@ -103,7 +126,7 @@ pub fn folder(dir: &Path) -> io::Result<FolderLock> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let lock = File::open(dir)?;
     match wait(dir, &lock) {
-        Ok(_) => return Ok(FolderLock { _lock: lock, stands: None }),
+        Ok(_) => return Ok(FolderLock { _lock: Held::new(lock), stands: None }),
         // NFS.
         Err(e) if e.raw_os_error() == Some(Errno::BADF.raw_os_error()) => {}
         Err(e) => return Err(e),
@@ -113,7 +136,7 @@ pub fn folder(dir: &Path) -> io::Result<FolderLock> {
         let lock = open(&path)?;
         let taken = wait(&path, &lock)?;
         if taken == Taken::Without || is_at(&path, &lock) {
-            return Ok(FolderLock { _lock: lock, stands: Some(path) });
+            return Ok(FolderLock { _lock: Held::new(lock), stands: Some(path) });
         }
     }
 }
@@ -210,6 +233,28 @@ mod tests {
         assert_eq!(attempt(&path, &file).unwrap(), Taken::Held);
         assert_eq!(attempt(&path, &open(&path).unwrap()).unwrap(), Taken::Busy);
         assert_eq!(wait_unless(&path, &open(&path).unwrap(), &|| true).unwrap(), Taken::Busy);
+    }
+
+    /// Programs that are started have the files of this one open for a moment.
+    #[test]
+    fn a_lock_that_was_released_is_free_whatever_is_started_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::process::Command::new("true").status().unwrap();
+                }
+            });
+            let taken = (0..20_000).map(|_| {
+                let file = Held::new(open(&path).unwrap());
+                attempt(&path, file.file()).unwrap()
+            });
+            let busy = taken.filter(|taken| *taken == Taken::Busy).count();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(busy, 0);
+        });
     }
 
     #[test]

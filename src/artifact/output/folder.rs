@@ -11,7 +11,7 @@
 //! `sha256sum -c SHA256SUMS` is for.
 
 use crate::artifact::error::Error;
-use crate::lock::{self, Taken};
+use crate::lock::{self, Held, Taken};
 use crate::modes;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -37,7 +37,7 @@ pub struct Folder {
     path: PathBuf,
     /// Holds the advisory lock; the file stays, because removing a lock file
     /// that others may already have opened would let two builds in.
-    _lock: File,
+    _lock: Held,
     /// A private file was made here that others may read all the same.
     modeless: AtomicBool,
 }
@@ -70,7 +70,7 @@ impl Folder {
         let file = lock::open(&lock_path).map_err(|e| Error::write(&lock_path, e))?;
         let take = if wait == Wait::Yes { lock::wait } else { lock::attempt };
         let taken = take(&lock_path, &file).map_err(|source| Error::Lock { path: lock_path, source })?;
-        let folder = Self { path: path.to_owned(), _lock: file, modeless: AtomicBool::new(false) };
+        let folder = Self { path: path.to_owned(), _lock: Held::new(file), modeless: AtomicBool::new(false) };
         match taken {
             Taken::Busy => return Err(Error::Busy { path: path.to_owned() }),
             Taken::Held => folder.sweep()?,
@@ -91,7 +91,7 @@ impl Folder {
     /// # Errors
     /// [`Error::Interrupted`] when `stopped` says so meanwhile; else what the
     /// operating system says when the lock is there and cannot be taken.
-    pub fn hold(path: &Path, stopped: &dyn Fn() -> bool) -> Result<Option<File>, Error> {
+    pub fn hold(path: &Path, stopped: &dyn Fn() -> bool) -> Result<Option<Held>, Error> {
         let path = path.join(LOCK);
         let (file, writable) = match OpenOptions::new().write(true).open(&path) {
             Ok(file) => (file, true),
@@ -101,7 +101,7 @@ impl Folder {
             },
         };
         match lock::wait_unless(&path, &file, stopped) {
-            Ok(Taken::Held) => Ok(Some(file)),
+            Ok(Taken::Held) => Ok(Some(Held::new(file))),
             Ok(Taken::Busy) => Err(Error::Interrupted),
             Ok(Taken::Without) => Ok(None),
             // NFS, where only who may write can lock.

@@ -4,8 +4,8 @@ use super::process::CONSOLE_LOCK;
 use super::{GridError, Process};
 use crate::guest::console::{Console, ConsoleError, Output, Shell, find};
 use crate::guest::folder::FolderError;
-use crate::lock::{self, Taken};
-use std::fs::{File, OpenOptions};
+use crate::lock::{self, Held, Taken};
+use std::fs::OpenOptions;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::fs::FileExt as _;
@@ -31,7 +31,7 @@ pub struct Session {
 /// A node's serial line; others cannot have it meanwhile.
 pub struct Line {
     pub stream: UnixStream,
-    _lock: File,
+    _lock: Held,
 }
 
 impl Line {
@@ -49,7 +49,7 @@ impl Line {
         let lock = lock::open(&path).map_err(failed)?;
         match lock::attempt(&path, &lock).map_err(failed)? {
             Taken::Busy => Err(GridError::ConsoleBusy { name: process.name().to_owned() }),
-            Taken::Held | Taken::Without => Ok(Self { stream: process.serial()?, _lock: lock }),
+            Taken::Held | Taken::Without => Ok(Self { stream: process.serial()?, _lock: Held::new(lock) }),
         }
     }
 }
