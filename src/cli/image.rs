@@ -1,6 +1,7 @@
 //! Places inside images: `IMAGE[:PARTITION[:PATH]]`.
 
 use super::outcome::Usage;
+use crate::artifact;
 use crate::disk::{self, DiskImage};
 use crate::foreign;
 use crate::fs::{self, FileSystem, Node};
@@ -26,15 +27,15 @@ pub enum ImagePath {
     },
 }
 
-/// Takes a disk out of its container, such as a qcow2 image.
-pub type Unwrap<'a> = &'a mut dyn FnMut(Arc<dyn ReadAt>) -> std::io::Result<Arc<dyn ReadAt>>;
+/// Takes the disk in the file of this path out of its container, such as a qcow2 image.
+pub type Unwrap<'a> = &'a mut dyn FnMut(&Path, Arc<dyn ReadAt>) -> std::io::Result<Arc<dyn ReadAt>>;
 
 /// Opens the image or medium that `place` names.
 ///
 /// # Errors
 /// Fails when there is no such file or folder, or it is neither an image nor a medium.
 pub fn open(place: &str) -> anyhow::Result<ImagePath> {
-    open_by(place, &mut crate::artifact::from)
+    open_by(place, &mut |path, bytes| Ok(artifact::layers_over(bytes, &artifact::beside(path))?.disk))
 }
 
 /// As [`open`]; `unwrap` takes the disk out of its container.
@@ -48,7 +49,9 @@ pub fn open_by(place: &str, unwrap: Unwrap<'_>) -> anyhow::Result<ImagePath> {
     }
     let (image, rest) = split(place)?;
     let bytes = match Source::open(image, Store::platform().ok().as_ref())? {
-        Source::Other(bytes) => unwrap(bytes).with_context(|| format!("Cannot open the image {}", image.display()))?,
+        Source::Other(bytes) => {
+            unwrap(image, bytes).with_context(|| format!("Cannot open the image {}", image.display()))?
+        }
         source => {
             let medium = Medium::read("medium", image, source, 0)?;
             return whole(Box::new(fs::TreeFs::new(medium.tree)), rest, u64::MAX, image);

@@ -5,6 +5,7 @@ use crate::artifact::{self, ova, qcow2::Qcow2, vmdk::Vmdk, zip};
 use crate::read_at::{ReadAt, Window};
 use crate::shown;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Texts in containers are read up to this length, bytes.
@@ -89,6 +90,20 @@ impl Image {
     /// # Errors
     /// As [`artifact::from`].
     pub fn open(file: Arc<dyn ReadAt>) -> io::Result<Self> {
+        let disk = artifact::from(file.clone())?;
+        Self::of(file, disk)
+    }
+
+    /// Opens an image file at this path, which may be over another beside it.
+    ///
+    /// # Errors
+    /// As [`artifact::open`].
+    pub fn open_at(path: &Path, file: Arc<dyn ReadAt>) -> io::Result<Self> {
+        let disk = artifact::layers_over(file.clone(), &artifact::beside(path))?.disk;
+        Self::of(file, disk)
+    }
+
+    fn of(file: Arc<dyn ReadAt>, disk: Arc<dyn ReadAt>) -> io::Result<Self> {
         let mut start = [0; 512];
         let n = file.len().min(512) as usize;
         file.read_at(0, &mut start[..n])?;
@@ -100,7 +115,7 @@ impl Image {
             () if zip::matches(start) => Kind::Zip,
             () => artifact::reader(start).map_or(Kind::Raw, |reader| Kind::Other(reader.name)),
         };
-        Ok(Self { kind, disk: artifact::from(file.clone())?, file })
+        Ok(Self { kind, disk, file })
     }
 }
 

@@ -1,15 +1,20 @@
 //! Opens any image as a disk.
 
-use crate::artifact::container::reader::{Check, Opened};
+use crate::artifact::container::qcow2::read::alone;
+use crate::artifact::container::reader::{Below, Check, Opened};
 use crate::artifact::container::{reader, unpacked, zip};
 use crate::artifact::error::Error;
 use crate::compression::{Compression, Sequential, Trailing};
 use crate::count;
 use crate::foreign;
 use crate::read_at::{HostFile, ReadAt};
+use crate::visible::visible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Images that may lie over each other.
+const CHAIN: usize = 8;
 
 /// Opens raw, qcow2, VMDK, OVA, or one of them in a zip or under gzip, bzip2, xz
 /// or zstd, by what the file begins with; anything else is taken as raw.
@@ -25,7 +30,36 @@ pub fn open(path: &Path) -> Result<Arc<dyn ReadAt>, Error> {
     if file.metadata().map_err(error)?.is_dir() {
         return Err(error(io::Error::new(io::ErrorKind::IsADirectory, "Is a directory")));
     }
-    from(Arc::new(HostFile::new(file).map_err(error)?)).map_err(error)
+    let file = Arc::new(HostFile::new(file).map_err(error)?);
+    layers_over(file, &beside(path)).map(|layers| layers.disk).map_err(error)
+}
+
+/// Opens the disk under an image that has only what changed: a file beside the image. A
+/// name that leads anywhere else is not followed, so that an image from somewhere else
+/// gives nobody's files away.
+pub fn beside(image: &Path) -> impl Fn(&str) -> io::Result<Arc<dyn ReadAt>> + use<> {
+    beside_within(image, CHAIN)
+}
+
+fn beside_within(image: &Path, left: usize) -> impl Fn(&str) -> io::Result<Arc<dyn ReadAt>> + use<> {
+    let folder = image.parent().map(Path::to_owned).unwrap_or_default();
+    move |name| {
+        let refused = |why: String| io::Error::new(io::ErrorKind::Unsupported, why);
+        if name.is_empty() || name.contains('/') || name.contains(':') || name == "." || name == ".." {
+            return Err(refused(format!(
+                "Unsupported image over {}, which is not beside it; flatten it with `qemu-img convert` first",
+                visible(name)
+            )));
+        }
+        if left == 0 {
+            return Err(refused(format!("Unsupported chain of more than {CHAIN} images, each over another")));
+        }
+        let path = folder.join(name);
+        let failed = |e: io::Error| io::Error::new(e.kind(), format!("The image under it, {}: {e}", path.display()));
+        let file = std::fs::File::open(&path).and_then(HostFile::new).map_err(failed)?;
+        let below: Box<dyn Fn(&str) -> io::Result<Arc<dyn ReadAt>>> = Box::new(beside_within(&path, left - 1));
+        bare(Arc::new(file), &below).map(|layers| layers.disk).map_err(failed)
+    }
 }
 
 /// As [`open`], for bytes from anywhere.
@@ -50,6 +84,14 @@ pub struct Layers {
 /// # Errors
 /// As [`from`].
 pub fn layers(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
+    layers_over(file, &alone)
+}
+
+/// As [`layers`], of an image that may be over another.
+///
+/// # Errors
+/// As [`from`], and those of `below`.
+pub fn layers_over(file: Arc<dyn ReadAt>, below: Below<'_>) -> io::Result<Layers> {
     let mut start = [0; 512];
     let n = file.len().min(512) as usize;
     file.read_at(0, &mut start[..n])?;
@@ -57,12 +99,12 @@ pub fn layers(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
     if zip::matches(start) {
         // A disk in a zip may be in a container of its own, but not in one more
         // archive.
-        return Ok(Layers { zip: Some(file.clone()), ..bare(zip::image(&file)?)? });
+        return Ok(Layers { zip: Some(file.clone()), ..bare(zip::image(&file)?, &alone)? });
     }
     if let Some(compression) = Compression::of(start) {
-        return bare(Arc::new(unpack(compression, &*file)?));
+        return bare(Arc::new(unpack(compression, &*file)?), &alone);
     }
-    bare(file)
+    bare(file, below)
 }
 
 fn unpack(compression: Compression, file: &dyn ReadAt) -> io::Result<HostFile> {
@@ -85,13 +127,13 @@ fn unpack(compression: Compression, file: &dyn ReadAt) -> io::Result<HostFile> {
 }
 
 /// As [`from`], of what is in no archive.
-fn bare(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
+fn bare(file: Arc<dyn ReadAt>, below: Below<'_>) -> io::Result<Layers> {
     let mut start = [0; 512];
     let n = file.len().min(512) as usize;
     file.read_at(0, &mut start[..n])?;
     let start = &start[..n];
     if let Some(reader) = reader(start) {
-        let Opened { disk, check } = (reader.open)(file)?;
+        let Opened { disk, check } = (reader.open)(file, below)?;
         return Ok(Layers { disk, check: Some(check), zip: None });
     }
     foreign::refuse(&*file)?;
@@ -102,6 +144,40 @@ fn bare(file: Arc<dyn ReadAt>) -> io::Result<Layers> {
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    #[test]
+    fn an_image_over_one_beside_it_is_read_and_no_other_file_is_opened() {
+        use crate::artifact::qcow2::Overlay;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("d")).unwrap();
+        let path = |name: &str| dir.path().join("d").join(name);
+        std::fs::write(path("base.img"), vec![5; 8192]).unwrap();
+        std::fs::write(dir.path().join("secret"), vec![6; 8192]).unwrap();
+        let over = |name: &str, below: &str| {
+            Overlay::create(&std::fs::File::create(path(name)).unwrap(), 8192, below, "raw").unwrap();
+        };
+        over("1", "base.img");
+        for n in 2..=9 {
+            over(&n.to_string(), &(n - 1).to_string());
+        }
+        let mut bytes = [0; 10];
+        open(&path("8")).unwrap().read_at(100, &mut bytes).unwrap();
+        assert_eq!(bytes, [5; 10]);
+        let said = |name: &str| format!("{:#}", anyhow::Error::from(open(&path(name)).err().unwrap()));
+        assert!(said("9").contains("chain of more than 8"), "{}", said("9"));
+        for wrong in ["../secret", "/etc/passwd", "..", "json:{}", "nbd://host/x", "a\u{1b}[2J/"] {
+            over("wrong", wrong);
+            assert!(said("wrong").contains("not beside it") && !said("wrong").contains('\u{1b}'), "{}", said("wrong"));
+        }
+        over("wrong", "none");
+        assert!(said("wrong").contains("The image under it, ") && said("wrong").contains("none"), "{}", said("wrong"));
+        // Itself.
+        over("self", "self");
+        assert!(said("self").contains("chain of more than 8"), "{}", said("self"));
+        // Bytes from anywhere have no neighbours.
+        let alone: Arc<dyn ReadAt> = Arc::new(std::fs::read(path("1")).unwrap());
+        assert!(from(alone).err().unwrap().to_string().contains("backing file"));
+    }
 
     #[test]
     fn compressed_images_are_read_at_any_offset_or_refused() {

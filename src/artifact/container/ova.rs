@@ -37,7 +37,7 @@ pub(super) const READER: Reader = Reader {
     name: "OVA",
     of: "an OVA",
     matches,
-    open: |file| {
+    open: |file, _| {
         let disk = Arc::new(Vmdk::open(Arc::new(vmdk(file.clone())?))?);
         let check = {
             let disk = disk.clone();

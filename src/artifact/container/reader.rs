@@ -13,8 +13,12 @@ pub struct Reader {
     pub of: &'static str,
     /// Whether a file begins as such a container does.
     pub matches: fn(&[u8]) -> bool,
-    pub(in crate::artifact) open: fn(Arc<dyn ReadAt>) -> io::Result<Opened>,
+    pub(in crate::artifact) open: fn(Arc<dyn ReadAt>, Below<'_>) -> io::Result<Opened>,
 }
+
+/// Opens the disk under an image that has only what changed, by the name that the image
+/// gives it.
+pub type Below<'a> = &'a dyn Fn(&str) -> io::Result<Arc<dyn ReadAt>>;
 
 /// Container that was opened.
 pub(in crate::artifact) struct Opened {

@@ -127,7 +127,7 @@ fn open(place: &str) -> anyhow::Result<Side> {
                     let value = serde_json::from_slice(&text);
                     return Ok(Side::Manifest(value.with_context(|| format!("Cannot read the manifest {place}"))?));
                 }
-                Ok(Side::Image(Image::open(bytes).with_context(|| format!("Cannot open the image {place}"))?))
+                Ok(Side::Image(Image::open_at(path, bytes).with_context(|| format!("Cannot open the image {place}"))?))
             }
             source => {
                 let medium = Medium::read("medium", path, source, 0)?;

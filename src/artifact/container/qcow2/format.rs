@@ -1,6 +1,7 @@
 //! The qcow2 header and table entries, from QEMU's `docs/interop/qcow2.rst`.
 //! Every number is big-endian.
 
+use crate::read_at::{ReadAt, check_range};
 use std::io;
 
 /// `QFI\xfb`.
@@ -11,6 +12,9 @@ pub const HEADER_LEN: usize = 112;
 pub const HEADER_LEN_V2: usize = 72;
 /// Bytes of the shortest version 3 header.
 const HEADER_LEN_V3: usize = 104;
+
+/// Bytes of the longest name of a backing file.
+const MOST_NAME: u32 = 1023;
 
 /// Bit of `incompatible_features`: refcounts may be wrong; reading does not care.
 pub const DIRTY: u64 = 1 << 0;
@@ -52,6 +56,9 @@ pub struct Header {
     /// Clusters in the refcount table.
     pub refcount_clusters: u32,
     pub compression: Compression,
+    /// Place of the backing file's name in the file, offset and length; none where there
+    /// is no such file.
+    pub backing: Option<(u64, u32)>,
 }
 
 impl Header {
@@ -61,6 +68,10 @@ impl Header {
         let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &MAGIC.to_be_bytes());
         put(4, &self.version.to_be_bytes());
+        if let Some((offset, len)) = self.backing {
+            put(8, &offset.to_be_bytes());
+            put(16, &len.to_be_bytes());
+        }
         put(20, &self.cluster_bits.to_be_bytes());
         put(24, &self.size.to_be_bytes());
         put(36, &self.l1_size.to_be_bytes());
@@ -91,11 +102,6 @@ impl Header {
         let version = u32_at(4);
         if !(2..=3).contains(&version) {
             return Err(unsupported(format!("qcow2 version {version}, expected 2 or 3")));
-        }
-        if u64_at(8) != 0 {
-            return Err(unsupported(
-                "qcow2 image with a backing file; flatten it with `qemu-img convert` first".into(),
-            ));
         }
         let cluster_bits = u32_at(20);
         if !(9..=21).contains(&cluster_bits) {
@@ -138,8 +144,35 @@ impl Header {
             refcount_offset: u64_at(48),
             refcount_clusters: u32_at(56),
             compression,
+            backing: (u64_at(8) != 0).then(|| (u64_at(8), u32_at(16))),
         })
     }
+
+    /// Name of the backing file of an image with this header; none where there is none.
+    ///
+    /// # Errors
+    /// `InvalidData` for a name that is not in the file, too long, or no text.
+    pub fn backing_name(&self, file: &dyn ReadAt) -> io::Result<Option<String>> {
+        let Some((offset, len)) = self.backing else { return Ok(None) };
+        if len > MOST_NAME {
+            return Err(bad(format!("qcow2 backing file has a name of {len} bytes, expected at most {MOST_NAME}")));
+        }
+        let mut name = vec![0; len as usize];
+        check_range("qcow2 name of the backing file", offset, name.len(), file.len())
+            .map_err(|e| bad(e.to_string()))?;
+        file.read_at(offset, &mut name)?;
+        String::from_utf8(name).map(Some).map_err(|_| bad("qcow2 backing file has a name that is not UTF-8".into()))
+    }
+}
+
+/// The header extension that says what format the backing file has, and the end of the
+/// list of extensions.
+pub fn backing_format(format: &str) -> Vec<u8> {
+    let mut out = 0xe279_2aca_u32.to_be_bytes().to_vec();
+    out.extend((format.len() as u32).to_be_bytes());
+    out.extend(format.as_bytes());
+    out.resize(out.len().next_multiple_of(8) + 8, 0);
+    out
 }
 
 /// L2 entry of `len` compressed bytes at `offset`. The entry counts the
@@ -161,7 +194,7 @@ pub(super) fn bad(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-fn unsupported(message: String) -> io::Error {
+pub(super) fn unsupported(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("Unsupported {message}"))
 }
 
@@ -179,6 +212,7 @@ mod tests {
             refcount_offset: 0x6_0000,
             refcount_clusters: 1,
             compression: Compression::Zstd,
+            backing: Some((0x200, 7)),
         }
     }
 
@@ -192,7 +226,6 @@ mod tests {
         for (at, value, expect) in [
             (3, 0, "magic"),
             (7, 4, "version 4"),
-            (15, 1, "backing file"),
             (23, 8, "cluster_bits is 8"),
             (23, 22, "cluster_bits is 22"),
             (35, 2, "encrypted"),

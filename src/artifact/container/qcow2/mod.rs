@@ -2,9 +2,11 @@
 
 mod check;
 pub mod format;
+pub mod overlay;
 pub mod read;
 pub mod write;
 
+pub use overlay::Overlay;
 pub use read::Qcow2;
 
 use crate::artifact::container::reader::{Opened, Reader};
@@ -14,8 +16,8 @@ pub(super) const READER: Reader = Reader {
     name: "qcow2",
     of: "a qcow2 image",
     matches: Qcow2::matches,
-    open: |file| {
-        let disk = Arc::new(Qcow2::open(file)?);
+    open: |file, below| {
+        let disk = Arc::new(Qcow2::open_over(file, below)?);
         Ok(Opened { disk: disk.clone(), check: Box::new(move |_, say| disk.check(say)) })
     },
 };

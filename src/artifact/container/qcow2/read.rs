@@ -5,9 +5,12 @@
 //! needed, a piece at a time. Refcounts are for writers; only the check looks at
 //! them.
 
-use super::format::{COMPRESSED, Compression, HEADER_LEN, Header, MAGIC, OFFSET_MASK, ZERO, bad, compressed_place};
+use super::format::{
+    COMPRESSED, Compression, HEADER_LEN, Header, MAGIC, OFFSET_MASK, ZERO, bad, compressed_place, unsupported,
+};
 use crate::artifact::container::cache::Cache;
 use crate::artifact::container::mapped::{Extents, read_units};
+use crate::artifact::container::reader::Below;
 use crate::count;
 use crate::read_at::{Extent, ReadAt, check_range};
 use std::io::{self, Read as _};
@@ -25,12 +28,16 @@ pub struct Qcow2 {
     pub(super) file: Arc<dyn ReadAt>,
     pub(super) header: Header,
     pub(super) l1: Vec<u64>,
+    /// The disk under this one, of which it has what was changed.
+    base: Option<Arc<dyn ReadAt>>,
     tables: Cache<[u64]>,
     clusters: Cache<[u8]>,
 }
 
 /// Mapping of an L2 entry.
 enum Mapping {
+    /// What the disk under it has, or zeros where there is none.
+    Below,
     Zeros,
     Plain(u64),
     Compressed(u64),
@@ -42,16 +49,25 @@ impl Qcow2 {
         start.starts_with(&MAGIC.to_be_bytes())
     }
 
-    /// Opens an image.
+    /// Opens an image that has no backing file.
     ///
     /// # Errors
     /// `InvalidData` for damage, `Unsupported` for a feature that p9img does
-    /// not read (backing files, encryption, external data, subclusters).
+    /// not read (encryption, external data, subclusters), or a backing file.
     pub fn open(file: Arc<dyn ReadAt>) -> io::Result<Self> {
+        Self::open_over(file, &alone)
+    }
+
+    /// Opens an image; `backing` opens the disk in its backing file, which has this name.
+    ///
+    /// # Errors
+    /// As [`Qcow2::open`], and those of `backing`.
+    pub fn open_over(file: Arc<dyn ReadAt>, backing: Below<'_>) -> io::Result<Self> {
         let mut start = [0; HEADER_LEN];
         let n = file.len().min(HEADER_LEN as u64) as usize;
         file.read_at(0, &mut start[..n])?;
         let header = Header::decode(&start[..n])?;
+        let base = header.backing_name(&*file)?.map(|name| backing(&name)).transpose()?;
         let covered = 1u128 << (2 * header.cluster_bits - 3);
         let needed = u128::from(header.size).div_ceil(covered);
         if u128::from(header.l1_size) < needed {
@@ -74,7 +90,7 @@ impl Qcow2 {
             return Err(bad(format!("qcow2 L1 table points twice to the L2 table at {:#x}", pair[0])));
         }
         let keep = (KEEP >> header.cluster_bits).max(4);
-        Ok(Self { file, header, l1, tables: Cache::new(keep), clusters: Cache::new(keep) })
+        Ok(Self { file, header, l1, base, tables: Cache::new(keep), clusters: Cache::new(keep) })
     }
 
     pub fn header(&self) -> &Header {
@@ -109,8 +125,11 @@ impl Qcow2 {
             return Ok(Mapping::Compressed(entry));
         }
         let at = entry & OFFSET_MASK;
-        if at == 0 || (self.header.version >= 3 && entry & ZERO != 0) {
+        if self.header.version >= 3 && entry & ZERO != 0 {
             return Ok(Mapping::Zeros);
+        }
+        if at == 0 {
+            return Ok(Mapping::Below);
         }
         if !at.is_multiple_of(self.cluster_size()) || at >= self.file.len() {
             return Err(bad(format!(
@@ -149,6 +168,10 @@ impl Qcow2 {
         let entry = table.map_or(0, |t| t[(cluster % per_table) as usize]);
         match self.mapping(entry, cluster)? {
             Mapping::Zeros => buf.fill(0),
+            Mapping::Below => match &self.base {
+                Some(base) => read_or_zeros(&**base, cluster * self.cluster_size() + within as u64, buf)?,
+                None => buf.fill(0),
+            },
             Mapping::Compressed(entry) => {
                 buf.copy_from_slice(&self.inflate(entry, cluster)?[within..within + buf.len()]);
             }
@@ -177,8 +200,8 @@ impl ReadAt for Qcow2 {
         read_units(self.cluster_size(), offset, buf, |unit, within, piece| self.read_piece(unit, within, piece))
     }
 
-    /// The mapped clusters. A table that cannot be read counts as data, so
-    /// that reading it reports the damage.
+    /// The mapped clusters, and the extents of the disk under it. A table that cannot be read
+    /// counts as data, so that reading it reports the damage.
     fn extents(&self) -> Vec<Extent> {
         let size = self.cluster_size();
         let mut extents = Extents::new(self.len());
@@ -189,15 +212,49 @@ impl ReadAt for Qcow2 {
                 Err(_) => extents.add(start, size * (size / 8)),
                 Ok(Some(table)) => {
                     for (i, entry) in table.iter().enumerate() {
-                        if !matches!(self.mapping(*entry, 0), Ok(Mapping::Zeros)) {
+                        if !matches!(self.mapping(*entry, 0), Ok(Mapping::Zeros | Mapping::Below)) {
                             extents.add(start + i as u64 * size, size);
                         }
                     }
                 }
             }
         }
-        extents.finish()
+        let own = extents.finish();
+        match &self.base {
+            Some(base) => union(own, base.extents(), self.len()),
+            None => own,
+        }
     }
+}
+
+/// Refuses the disk under an image where there is only the one file.
+///
+/// # Errors
+/// Always.
+pub fn alone(_: &str) -> io::Result<Arc<dyn ReadAt>> {
+    Err(unsupported("qcow2 image with a backing file; flatten it with `qemu-img convert` first".into()))
+}
+
+/// Reads bytes of a disk, which is followed by zeros without end.
+pub(super) fn read_or_zeros(disk: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    let there = disk.len().saturating_sub(offset).min(buf.len() as u64) as usize;
+    let (there, beyond) = buf.split_at_mut(there);
+    beyond.fill(0);
+    if there.is_empty() { Ok(()) } else { disk.read_at(offset, there) }
+}
+
+/// All bytes of either list, in a disk of `len` bytes.
+pub(super) fn union(a: Vec<Extent>, b: Vec<Extent>, len: u64) -> Vec<Extent> {
+    let mut all = [a, b].concat();
+    all.sort_unstable_by_key(|e| e.offset);
+    let mut extents = Extents::new(len);
+    let mut end = 0;
+    for extent in all.iter().filter(|e| e.len > 0) {
+        let from = extent.offset.max(end);
+        extents.add(from, extent.end().saturating_sub(from));
+        end = end.max(extent.end());
+    }
+    extents.finish()
 }
 
 fn words(bytes: &[u8]) -> Vec<u64> {

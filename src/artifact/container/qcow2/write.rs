@@ -206,6 +206,7 @@ impl Sink for Qcow2Sink {
             refcount_offset,
             refcount_clusters: tables as u32,
             compression: self.compression,
+            backing: None,
         };
         let mut first = [0; HEADER_LEN + 8];
         // The eight zeros after it end the (empty) list of header extensions.

@@ -16,7 +16,7 @@ pub(super) const READER: Reader = Reader {
     name: "VMDK",
     of: "a VMDK image",
     matches: Vmdk::matches,
-    open: |file| {
+    open: |file, _| {
         let disk = Arc::new(Vmdk::open(file)?);
         Ok(Opened { disk: disk.clone(), check: Box::new(move |_, say| disk.check(say)) })
     },
