@@ -39,6 +39,7 @@ mod line_ends;
 mod lock;
 pub mod media;
 mod modes;
+pub mod nbd;
 pub mod ops;
 pub mod page;
 pub mod partition;

@@ -10,6 +10,7 @@
 pub mod build;
 pub mod buildable;
 mod choices;
+mod disks;
 pub mod host;
 pub mod images;
 pub mod lab;
@@ -22,6 +23,7 @@ mod stale;
 
 pub use build::{BuildError, BuildOutcome, BuildRequest, Compared, build, rebuild};
 pub use buildable::{Buildable, buildable};
+pub use disks::{NodeDisk, disks};
 pub use images::ImagesError;
 pub use lab::{LabError, LabRequest};
 pub use media::MediaError;

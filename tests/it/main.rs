@@ -23,6 +23,7 @@ mod rebuild;
 mod roles;
 mod roots;
 mod run;
+mod serve;
 mod structure;
 mod venti;
 mod virtualbox;

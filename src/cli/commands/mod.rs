@@ -17,6 +17,7 @@ mod media;
 mod plan;
 mod screenshot;
 mod secrets;
+mod serve;
 mod status;
 mod switch;
 mod test;
@@ -138,6 +139,12 @@ pub enum Command {
         the next `up` continues with the copy. KVM is used if a guest really runs in it,\n\
         else software emulation (a node is up in 15 to 60 s).")]
     Up(up::Args),
+    /// Serve nodes' disks over NBD, without writing an image
+    #[command(long_about = "Computes the disks of nodes and serves them, read-only, to QEMU and to other programs\n\
+        that speak NBD, on a Unix socket that only you can open. The bytes are those of\n\
+        the raw images that a build writes. Prints an address for each node, and serves\n\
+        until Ctrl-C.")]
+    Serve(serve::Args),
     /// Halt running nodes and turn them off
     #[command(long_about = "Types fshalt on the console of each node, so that its file systems are written\n\
         completely, and turns it off; after the last node, the lab's network, too. Stops\n\
@@ -190,6 +197,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Fsck(args) => fsck::run(global, args),
         Command::Diff(args) => diff::run(global, args),
         Command::Up(args) => up::run(global, args),
+        Command::Serve(args) => serve::run(global, args),
         Command::Down(args) => down::run(global, args),
         Command::Status(args) => status::run(global, args),
         Command::Console(args) => console::run(global, args),
