@@ -6,6 +6,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// Names of files that may have another name elsewhere: the images under nodes' disks, which are
+/// only read.
+pub const SHARED: [&str; 2] = ["base.qcow2", "base.img"];
+
 /// Reason why a folder of a run, or a file in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -36,10 +40,13 @@ pub fn make(dir: &Path) -> Result<(), FolderError> {
     private(dir, &meta, 0o700)?;
     for entry in sorted(dir).map_err(failed)? {
         let meta = fs::symlink_metadata(&entry).map_err(failed)?;
-        if meta.is_symlink() || meta.is_file() && meta.nlink() > 1 {
+        // The artifact under a node's disk is only read.
+        let shared = SHARED.iter().any(|name| entry.file_name().is_some_and(|n| n == *name))
+            && meta.uid() == rustix::process::geteuid().as_raw();
+        if meta.is_symlink() || meta.is_file() && meta.nlink() > 1 && !shared {
             return Err(FolderError::NotOwn { path: entry, what: kind(&meta) });
         }
-        if meta.is_file() {
+        if meta.is_file() && !shared {
             private(&entry, &meta, 0o600)?;
         }
     }
@@ -168,6 +175,9 @@ mod tests {
         fs::hard_link(&theirs, run.join("disk.img")).unwrap();
         assert!(said(&run).contains("disk.img is a file with another name elsewhere"));
         fs::remove_file(run.join("disk.img")).unwrap();
+        // But for the image under a disk, whose other name is the artifact.
+        fs::hard_link(&theirs, run.join("base.img")).unwrap();
+        make(&run).unwrap();
         fs::remove_dir_all(&run).unwrap();
         symlink(dir.path(), &run).unwrap();
         assert!(said(&run).contains("run is a symbolic link"));

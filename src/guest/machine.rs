@@ -7,12 +7,13 @@ use std::path::PathBuf;
 /// One disk of a machine.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    /// File of the disk; a relative path begins in the machine's folder.
+    /// File of the disk, or the socket at which it is served; a relative path begins in the
+    /// machine's folder.
     pub path: PathBuf,
     pub format: DiskFormat,
-    /// Whether the guest's writes go into the file; if that is raw, they
+    /// Whether the guest's writes go to the disk; if that is a raw file or served, they
     /// survive even when the runner is killed right after. Otherwise they go
-    /// into a temporary file, and the file stays as it is.
+    /// into a temporary file, and the disk stays as it is.
     pub keep_writes: bool,
 }
 

@@ -11,7 +11,7 @@
 //! Each of these uses only those before it. Nothing here reaches an artifact:
 //! this module may look at the clock.
 //!
-//! It may ask `artifact`, `disk`, `lab` and `render`.
+//! It may ask `artifact`, `disk`, `lab`, `nbd` and `render`.
 
 mod machine;
 
@@ -19,6 +19,7 @@ mod console;
 pub mod drawterm;
 pub mod folder;
 mod gateway;
+pub mod node_disk;
 pub mod screen;
 
 pub mod runner;

@@ -63,6 +63,8 @@ pub enum Driver {
     Qcow2,
     /// Only of disks that are taken out of an artifact.
     Vmdk,
+    /// A disk that is served on a Unix socket.
+    Nbd,
 }
 
 impl Driver {
@@ -72,6 +74,7 @@ impl Driver {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
             Self::Vmdk => "vmdk",
+            Self::Nbd => "nbd",
         }
     }
 }

@@ -1,10 +1,13 @@
 //! A lab to run: its images, and the folder of the run.
 
+use super::build::memory_key;
 use super::{LabError, LabRequest, Note, Reporter, lab, stale};
-use crate::artifact;
 use crate::artifact::manifest::Manifest;
+use crate::artifact::memory::Memory;
 use crate::artifact::output::digest;
-use crate::guest::grid::{Grid, GridSpec, NodeSpec, regular};
+use crate::artifact::{self, Folder, Wait};
+use crate::guest::grid::{Grid, GridSpec, NodeSpec};
+use crate::guest::node_disk::regular;
 use crate::lab::format::Driver;
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
 use crate::render::{Catalog, Kernel, RenderError, Systems};
@@ -181,6 +184,25 @@ impl Runnable {
         stale::notes(images.map(|n| (n.name.as_str(), n.image.as_path())), secrets, &self.lab.hostowner)
     }
 
+    /// Memory of the last build in the output folder; it knows files that are whole.
+    fn memory(&self) -> Memory {
+        let secrets = Secrets::load(&self.lab.dir, &self.lab.hostowner).ok().flatten();
+        secrets.map_or_else(Memory::none, |secrets| Memory::load(&self.lab.out, memory_key(&secrets)))
+    }
+
+    /// Takes note in that memory that nodes were started: their images have second names now, and are
+    /// still whole. Without it, the next build would read them again.
+    pub fn remember_started(&self, names: &[String]) {
+        let nodes = self.spec.nodes.iter().filter(|n| names.contains(&n.name));
+        let files: Vec<_> = nodes.filter_map(|n| Some(n.image.file_name()?.to_str()?.to_owned())).collect();
+        // A build that runs now takes no note of it, and reads them.
+        let Ok(folder) = Folder::lock(&self.lab.out, Wait::No) else { return };
+        let mut memory = self.memory();
+        if memory.linked(&self.lab.out, &files) {
+            let _ = memory.save(&folder);
+        }
+    }
+
     /// Makes sure that the images of the nodes are there and are what was built.
     ///
     /// # Errors
@@ -188,10 +210,15 @@ impl Runnable {
     /// not exist.
     pub fn verify(&self, names: &[String]) -> Result<(), ImagesError> {
         lab::nodes(&self.lab, names)?;
+        let memory = self.memory();
         for node in names.iter().filter_map(|name| self.spec.nodes.iter().find(|n| n.name == *name)) {
             let name = &node.name;
             if node.sha256.is_empty() {
                 return Err(ImagesError::NoImage { node: name.clone() });
+            }
+            let file = node.image.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if memory.is_whole(&self.lab.out, file, &node.sha256) {
+                continue;
             }
             let found = match regular(&node.image).and_then(digest::of) {
                 Err(_) if stop::asked() => return Err(ImagesError::Interrupted),

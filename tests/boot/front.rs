@@ -50,10 +50,9 @@ pub fn raw(lab: &Lab, node: &str) -> Disk {
     Disk { keep_writes: true, ..Disk::new(out, DiskFormat::Raw) }
 }
 
-/// The file system of a partition of a raw disk.
+/// The file system of a partition of a disk.
 pub fn partition(disk: &Path, name: &str) -> Box<dyn FileSystem> {
-    let file: Arc<dyn ReadAt> = Arc::new(HostFile::new(std::fs::File::open(disk).unwrap()).unwrap());
-    let disk = p9img::disk::open_disk(file).unwrap();
+    let disk = p9img::disk::open_disk(p9img::artifact::open(disk).unwrap()).unwrap();
     fs::open(Arc::new(disk.partition(name).unwrap()), None, &|name| disk.beside(name)).unwrap()
 }
 

@@ -1,12 +1,13 @@
 //! Power cuts on 9front: what its file servers said to be on the disk is there
-//! when QEMU was killed while files were being written.
+//! when QEMU, and what serves the disk to it, were killed while files were being written.
 //!
 //! The medium is that of `front`.
 
-use crate::front::{findings, lab, partition, raw, ready};
+use crate::front::{findings, lab, partition, ready};
 use crate::legacy::{LONG, SHORT, plain, shell};
 use crate::plan9::good;
 use crate::running::only_thorough;
+use crate::served::Served;
 use p9img::fs::Finding;
 use p9img::guest::Shell;
 use std::time::Duration;
@@ -47,13 +48,13 @@ fn cut(test: &str, fs: &str, part: &str) {
     let Some(media) = ready(test) else { return };
     let lab = lab(&media, fs);
     let node = lab.node("plan9n2");
-    let disk = raw(&lab, "plan9n2");
+    let mut disk = Served::new(&lab, "plan9n2");
     let mut synced: Vec<String> = Vec::new();
     // Any sequence will do that is the same in every run: 0 to 5 s.
     let mut seed = 12345_u64;
     let cuts = std::env::var("P9IMG_CUTS").map_or(50, |n| n.parse().unwrap());
     for cut in 0..cuts {
-        let mut guest = plain(disk.clone(), node).start().unwrap();
+        let mut guest = plain(disk.start(), node).start().unwrap();
         let mut sh = shell(&mut guest, "plan9n2");
         for round in synced.iter().rev().take(LOOK_BACK) {
             // Each file says its round and number.
@@ -72,8 +73,14 @@ fn cut(test: &str, fs: &str, part: &str) {
         .unwrap();
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis((seed >> 33) % 5000));
+        // The one first, or the other.
+        if cut % 2 == 0 {
+            disk.kill();
+        }
         drop(guest);
-        let found = findings(&*partition(&disk.path, part));
+        disk.kill();
+        disk.is_sound();
+        let found = findings(&*partition(&disk.file(), part));
         println!(
             "{fs}, cut {cut}: {} of {} rounds looked at, p9img's checker: {found:?}",
             synced.len().min(LOOK_BACK),

@@ -111,7 +111,7 @@ fn the_grid_does_its_work_on_cwfs64x() {
     running.test();
     running.must(&["down"]);
     for node in NODES {
-        assert_all_sound(&running.lab.path(&format!("output/run/{node}/disk.img")));
+        assert_all_sound(&running.lab.path(&format!("output/run/{node}/disk.qcow2")));
     }
 }
 

@@ -17,7 +17,7 @@ fn does_its_work(running: &Running, roots: [&[&str]; 4]) {
     running.must(&["down"]);
     for (node, partitions) in NODES.iter().zip(roots) {
         for part in partitions {
-            let disk = running.lab.path(&format!("output/run/{node}/disk.img"));
+            let disk = running.lab.path(&format!("output/run/{node}/disk.qcow2"));
             assert_eq!(findings(&*partition(&disk, part)), [], "{node}: {part}");
         }
     }

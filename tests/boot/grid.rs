@@ -6,7 +6,7 @@ use crate::front;
 use crate::legacy::{LONG, SHORT, plain, ready, shell};
 use crate::plan9::good;
 use crate::running::{NODES, Running, only_thorough, run, thorough};
-use crate::venti::qemu_img;
+use crate::served::Served;
 use p9img::guest::grid::session::Session;
 use p9img::guest::{Disk, DiskFormat};
 use p9img_test::guest::Link;
@@ -271,10 +271,7 @@ fn replica_follows(lab: &Running) {
 #[ignore = "many minutes: cargo test --test boot -- --ignored"]
 fn what_was_synced_survives_a_power_cut() {
     let Some(lab) = Running::build("what_was_synced_survives_a_power_cut") else { return };
-    let copy = lab.lab.path("cut.img");
-    let base = lab.lab.disk("plan9n2", Artifact::Qcow2).path;
-    qemu_img(&["convert", "-O", "raw"], [&base, &copy]);
-    let disk = Disk { keep_writes: true, ..Disk::new(&copy, DiskFormat::Raw) };
+    let mut disk = Served::new(&lab.lab, "plan9n2");
     let node = lab.lab.node("plan9n2");
     let mut synced: Vec<String> = Vec::new();
     // Any sequence will do that is the same in every run: 0 to 5 s.
@@ -282,7 +279,7 @@ fn what_was_synced_survives_a_power_cut() {
     let cuts = std::env::var("P9IMG_CUTS").map_or(if thorough() { 50 } else { 3 }, |n| n.parse().unwrap());
     for cut in 0..cuts {
         eprintln!("cut {cut} of {cuts}");
-        let mut guest = plain(disk.clone(), node).start().unwrap();
+        let mut guest = plain(disk.start(), node).start().unwrap();
         let mut sh = shell(&mut guest, "plan9n2");
         for round in synced.iter().rev().take(4) {
             // Each file says its round and number.
@@ -301,10 +298,17 @@ fn what_was_synced_survives_a_power_cut() {
             .unwrap();
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis((seed >> 33) % 5000));
+        // The one first, or the other.
+        if cut % 2 == 0 {
+            disk.kill();
+        }
         drop(guest);
+        disk.kill();
+        disk.is_sound();
         if cut % 10 == 2 {
             let mut machine = plain(lab.lab.disk("plan9n3", Artifact::Qcow2), node);
-            machine.disks.push(Disk { keep_writes: false, ..disk.clone() });
+            // QEMU reads the overlay by itself.
+            machine.disks.push(Disk::new(disk.file(), DiskFormat::Qcow2));
             let mut guest = machine.start().unwrap();
             let mut sh = shell(&mut guest, "plan9n3");
             let said = good(sh.run("fossil/flchk -f -h 'tcp!127.0.0.1!9' /dev/sdC1/fossil", LONG));

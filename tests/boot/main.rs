@@ -25,6 +25,7 @@ mod pi;
 mod plan9;
 mod running;
 mod sample;
+mod served;
 mod users;
 mod venti;
 mod whole;

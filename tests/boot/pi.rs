@@ -64,7 +64,7 @@ fn start(dir: &Path, card: &Path) -> Guest {
     pi::grow(card).unwrap();
     let mut command = Command::new(pi::QEMU);
     command
-        .args(pi::arguments(card, pi::START.as_ref(), pi::KERNEL.as_ref()))
+        .args(pi::arguments(&Disk::new(card, DiskFormat::Raw), pi::START.as_ref(), pi::KERNEL.as_ref()))
         .args(["-monitor", "none", "-serial", "stdio"])
         .current_dir(dir);
     Guest::of(command).unwrap()
@@ -100,7 +100,7 @@ fn a_card_comes_up_unattended_with_its_root_on_it() {
     // The same fossil in a PC: Plan 9's checker, and the file.
     let disk = Disk { path: out.join("pc.img"), format: DiskFormat::Raw, keep_writes: false };
     let mut machine = Machine::new(Controller::Ide, disk);
-    machine.disks.push(Disk { path: card, format: DiskFormat::Raw, keep_writes: false });
+    machine.disks.push(Disk::new(card, DiskFormat::Raw));
     let mut guest: Guest = machine.start().unwrap_or_else(|e| panic!("{e}"));
     let mut sh = Shell::new(&mut guest.console, "pc# ", BOOT).unwrap_or_else(|e| panic!("{e}"));
     good(sh.run("disk/fdisk -p /dev/sdC1/data >/dev/sdC1/ctl", SHORT));

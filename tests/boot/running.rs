@@ -116,7 +116,8 @@ impl Running {
         let mut searched = 0;
         for file in walkdir::WalkDir::new(self.lab.path("output/run")) {
             let file = file.unwrap();
-            if file.file_type().is_file() && file.file_name() != "disk.img" {
+            if file.file_type().is_file() && !["disk.qcow2", "base.qcow2"].iter().any(|disk| file.file_name() == *disk)
+            {
                 let bytes = std::fs::read(file.path()).unwrap();
                 for user in ["bootes", "glenda"] {
                     let found = memchr::memmem::find(&bytes, self.password(user).as_bytes());

@@ -204,6 +204,20 @@ impl Memory {
         }
     }
 
+    /// Takes note that files of `folder` got a second name, which sets their change time: those that
+    /// were whole still are. Returns whether there was such a file.
+    pub fn linked(&mut self, folder: &Path, names: &[String]) -> bool {
+        let mut any = false;
+        for name in names {
+            let Some((whole, now)) = self.artifacts.get(name).cloned().zip(stamp(&folder.join(name))) else { continue };
+            if whole.stamp != now && whole.stamp.renamed(&now) {
+                any = true;
+                self.written.push((name.clone(), whole.sha256, whole.stamp));
+            }
+        }
+        any
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut names: Vec<String> = self.streams.values().map(|s| s.artifact.clone()).collect();
         names.sort();

@@ -7,6 +7,7 @@ mod cat;
 mod check;
 mod console;
 mod diff;
+mod disk;
 mod down;
 mod extract;
 mod flash;
@@ -135,8 +136,8 @@ pub enum Command {
     #[command(long_about = "Starts nodes in QEMU on one private network, waits until they are up, and prints\n\
         how to reach them: a port of this machine for each service, and the drawterm\n\
         command for each node. Needs no root.\n\n\
-        A node writes to a copy of its image in OUT/run: the image stays as it is, and\n\
-        the next `up` continues with the copy. KVM is used if a guest really runs in it,\n\
+        What a node writes is kept over its image, in OUT/run: the image stays as it is,\n\
+        and the next `up` continues with that. KVM is used if a guest really runs in it,\n\
         else software emulation (a node is up in 15 to 60 s).")]
     Up(up::Args),
     /// Serve nodes' disks over NBD, without writing an image
@@ -176,6 +177,9 @@ pub enum Command {
     /// Serve the network of a running lab on standard input; `up` starts it
     #[command(hide = true)]
     Switch(switch::Args),
+    /// Serve the disk of a running node on standard input; `up` starts it
+    #[command(hide = true)]
+    Disk(disk::Args),
 }
 
 /// Runs the command that was asked for.
@@ -205,6 +209,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Flash(args) => flash::run(global, args),
         Command::Test(args) => test::run(global, args),
         Command::Switch(args) => switch::run(args),
+        Command::Disk(args) => disk::run(args),
     }
 }
 

@@ -57,8 +57,8 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let emulated = lab.spec.nodes.iter().filter(|n| n.board.is_emulated());
     let states: Vec<_> = emulated.map(|n| (n, lab.grid.node_state(n))).collect();
     let started = states.iter().all(|(_, s)| *s == NodeState::Down);
-    let teller = Teller::new(cli, stop.clone());
     let all = lab.names(&[], &printer)?;
+    let teller = Teller::of(cli, stop.clone(), &lab, &all);
     let wishes = [("--fresh", args.fresh), ("--ports", args.ports.is_some()), ("--firmware", args.firmware.is_some())];
     if let Some((wish, _)) = wishes.into_iter().find(|(_, asked)| *asked && !started) {
         return Err(Usage(format!("{wish} is for a lab that is down, but this one runs: `p9img down` first")).into());

@@ -62,7 +62,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     }
     let firmware = firmware(args.firmware);
     started_by(&lab, &names, firmware)?;
-    let teller = Teller::new(cli, stop);
+    let teller = Teller::of(cli, stop, &lab, &names);
     lab.grid.up(&lab.spec, &names, &settings(args), &teller)?;
     let running = running::after_up(&lab);
     if args.json {
@@ -151,20 +151,33 @@ fn settings(args: &Args) -> UpSettings {
 }
 
 /// Prints the events of nodes on stderr.
-pub struct Teller {
+pub struct Teller<'a> {
     quiet: bool,
     stop: Arc<AtomicBool>,
     /// Whether some service did not answer.
     deaf: AtomicBool,
+    /// The lab, and the nodes that are started.
+    started: Option<(&'a Runnable, &'a [String])>,
 }
 
-impl Teller {
+impl<'a> Teller<'a> {
     pub fn new(cli: &GlobalArgs, stop: Arc<AtomicBool>) -> Self {
-        Self { quiet: cli.quiet, stop, deaf: AtomicBool::new(false) }
+        Self { quiet: cli.quiet, stop, deaf: AtomicBool::new(false), started: None }
+    }
+
+    /// Of nodes that are started.
+    pub fn of(cli: &GlobalArgs, stop: Arc<AtomicBool>, lab: &'a Runnable, names: &'a [String]) -> Self {
+        Self { started: Some((lab, names)), ..Self::new(cli, stop) }
     }
 }
 
-impl Watch for Teller {
+impl Watch for Teller<'_> {
+    fn disks_are_ready(&self) {
+        if let Some((lab, names)) = self.started {
+            lab.remember_started(names);
+        }
+    }
+
     fn node(&self, name: &str, state: NodeState, elapsed: Duration) {
         if !self.quiet {
             let word = match state {

@@ -2,7 +2,7 @@
 //! of them by now.
 
 use super::room::cores;
-use super::{END, GATEWAY, Grid, GridError, NodeSpec, NodeState, Process, Record, Watch, halt, switch};
+use super::{END, GATEWAY, Grid, GridError, NodeSpec, NodeState, Process, Record, Watch, disk, halt, switch};
 use crate::guest::{Accel, folder};
 use std::time::Instant;
 
@@ -45,6 +45,7 @@ impl Grid {
         if self.running_nodes().is_empty() {
             self.node(GATEWAY).quit(END)?;
             switch::stop(&self.dir)?;
+            disk::stop(&self.dir)?;
             // Of machines that came to their end by themselves.
             for dir in folder::sorted(&self.dir).unwrap_or_default().iter().filter(|dir| dir.is_dir()) {
                 let _ = Process::with(self.runner, dir.clone(), "").sweep();

@@ -4,7 +4,7 @@
 //! ```text
 //! OUT/run/lab.json         state of the run
 //! OUT/run/network.sock     socket of the switch
-//! OUT/run/NODE/disk.img    disk of the node, a sparse copy of its artifact
+//! OUT/run/NODE/disk.qcow2  what the node wrote, over base.qcow2, its artifact's other name
 //! OUT/run/NODE/node.json   record to find and stop it without the lab
 //! OUT/run/NODE/serial.log  output of its console since it was started
 //! OUT/run/NODE/*.sock pid  sockets and process of its machine
@@ -15,11 +15,11 @@
 //! remembered that can be asked: whether a node runs, the system and the runner
 //! answer; whether it is up, its console log says.
 
+mod disk;
 mod down;
 mod error;
 mod gateway;
 mod halt;
-mod image;
 mod listen;
 mod pause;
 mod paused;
@@ -35,8 +35,8 @@ mod state;
 mod switch;
 mod watch;
 
+pub use disk::serve_disk_on_stdin;
 pub use error::{GridError, Wish};
-pub use image::regular;
 pub use paused::Paused;
 pub use process::Process;
 pub use record::Record;
@@ -47,15 +47,16 @@ pub use watch::{NodeState, Silent, Watch};
 
 use super::folder::{self, FolderError};
 use super::gateway::Gateway;
-use super::machine::Accel;
+use super::machine::{Accel, Disk, DiskFormat};
+use super::node_disk;
 use super::runner::{Picture, RUNNERS, Runner, RunnerError};
+use crate::artifact::output::digest;
 use crate::lab::PcFirmware;
-use crate::lock::{self, Taken};
+use crate::lock::{self, Held, Taken};
 use process::is_up;
 use room::enough;
-use spec::COPY;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ pub struct Grid {
 
 /// Held while nodes are started or stopped.
 pub struct Lock {
-    _file: File,
+    _file: Held,
     path: PathBuf,
 }
 
@@ -187,7 +188,7 @@ impl Grid {
             // Somebody may have removed it between the two.
             let ours = file.metadata().map_err(failed)?;
             if fs::symlink_metadata(&path).is_ok_and(|m| (m.dev(), m.ino()) == (ours.dev(), ours.ino())) {
-                return Ok(Lock { _file: file, path });
+                return Ok(Lock { _file: Held::new(file), path });
             }
         }
     }
@@ -224,11 +225,13 @@ impl Grid {
         if !settings.force {
             enough(&start, nodes, state.accel, self.runner.overhead())?;
         }
-        let machines = start.iter().map(|n| n.machine(settings.firmware, state.accel)).collect::<Vec<_>>();
+        let machines = start.iter().map(|n| n.machine(self.disk(n, settings), settings.firmware, state.accel));
+        let machines = machines.collect::<Vec<_>>();
         self.runner.check(&machines)?;
         for node in &start {
-            self.copy(node, settings.fresh, &state, watch)?;
+            self.make_disk(node, settings.fresh, &state, watch)?;
         }
+        watch.disks_are_ready();
         state.save(&self.dir)?;
         match self.start_and_wait(spec, &start, &mut state, settings, watch) {
             Err(GridError::Kvm { name, what }) if settings.accel.is_none() => {
@@ -385,8 +388,11 @@ impl Grid {
         for node in nodes {
             let process = self.node(&node.name);
             let ports = state.ports.get(&node.name).cloned().unwrap_or_default();
-            Record::new(node, state.accel, ports).save(process.dir())?;
-            process.start(&node.machine(settings.firmware, state.accel))?;
+            let mut record = Record::new(node, state.accel, ports);
+            record.base = Record::load(process.dir()).and_then(|r| r.base);
+            record.save(process.dir())?;
+            let machine = node.machine(node_disk::of(process.dir()), settings.firmware, state.accel);
+            process.start(&machine, &spec.program)?;
             started.push(process);
         }
         Ok(())
@@ -428,20 +434,57 @@ impl Grid {
         Ok(())
     }
 
-    /// Makes the file that a node writes to, a copy of its artifact.
-    fn copy(&self, node: &NodeSpec, fresh: bool, state: &State, watch: &dyn Watch) -> Result<(), GridError> {
-        let dir = self.dir.join(&node.name);
-        let path = dir.join(COPY);
-        folder::make(&dir)?;
-        if fs::symlink_metadata(&path).is_ok() && !fresh {
-            let recorded = Record::load(&dir).map(|r| r.image);
-            return match recorded.as_ref().or_else(|| state.copies.get(&node.name)) {
-                Some(sha256) if *sha256 == node.sha256 => Ok(()),
-                _ => Err(GridError::Rebuilt { node: node.name.clone(), copy: path }),
-            };
+    /// The disk that a node is started with, which is not made yet.
+    fn disk(&self, node: &NodeSpec, settings: &UpSettings) -> Disk {
+        match settings.fresh {
+            true => Disk { keep_writes: true, ..Disk::new(node_disk::SOCKET, DiskFormat::Nbd) },
+            false => node_disk::of(&self.dir.join(&node.name)),
         }
-        image::copy(node, &path, watch)?;
-        Record::new(node, state.accel, BTreeMap::new()).save(&dir)
+    }
+
+    /// Makes the disk that a node writes to, over its artifact.
+    fn make_disk(&self, node: &NodeSpec, fresh: bool, state: &State, watch: &dyn Watch) -> Result<(), GridError> {
+        let dir = self.dir.join(&node.name);
+        folder::make(&dir)?;
+        let record = Record::load(&dir);
+        if node_disk::exists(&dir) && !fresh {
+            let recorded = record.as_ref().map(|r| &r.image);
+            match recorded.or_else(|| state.copies.get(&node.name)) {
+                Some(sha256) if *sha256 == node.sha256 => {}
+                _ => return Err(GridError::Rebuilt { node: node.name.clone(), copy: node_disk::file(&dir) }),
+            }
+            return self.base_is_whole(node, record, watch);
+        }
+        let unusable = |source| GridError::Image { node: node.name.clone(), path: node.image.clone(), source };
+        let len = node_disk::image(&node.image, node.format).map_err(unusable)?.len();
+        node_disk::make(&dir, &node.image, node.format, self.runner.disk_len(node.board, len))?;
+        Record::new(node, state.accel, BTreeMap::new()).with_base_of(&dir).save(&dir)
+    }
+
+    /// Makes sure that the image under a node's disk is still the one that it was: its other
+    /// name is the artifact, which somebody may have written to.
+    fn base_is_whole(&self, node: &NodeSpec, record: Option<Record>, watch: &dyn Watch) -> Result<(), GridError> {
+        let dir = self.dir.join(&node.name);
+        let known = record.as_ref().and_then(|r| r.base.clone());
+        if node_disk::is_copy(&dir) || known.is_some() && known == node_disk::base_stamp(&dir) {
+            return Ok(());
+        }
+        let there = node_disk::base(&dir);
+        let is_whole = there.is_some_and(|path| {
+            node_disk::regular(&path).and_then(digest::of).is_ok_and(|sha256| sha256 == node.sha256)
+        });
+        if !is_whole {
+            node_disk::share_again(&dir, &node.image, node.format)?;
+            watch.note(&format!(
+                "the image under the disk of {} had changed since it was built, and was put back: what the node wrote \
+                 is as it was",
+                node.name
+            ));
+        }
+        match record {
+            Some(record) => record.with_base_of(&dir).save(&dir),
+            None => Ok(()),
+        }
     }
 
     /// Writes a picture of a node's screen as PNG.
@@ -475,17 +518,19 @@ mod tests {
     use super::*;
     use crate::guest::runner::PID;
     use crate::guest::runner::stub::{PAUSED, Stub};
+    use crate::hex::hex;
+    use sha2::{Digest as _, Sha256};
 
     #[test]
     fn what_a_node_wrote_is_not_thrown_away_unasked() {
         let dir = tempfile::tempdir().unwrap();
         let grid = Grid::new(dir.path());
         let spec = spec(1);
-        let copy = grid.dir().join("n1").join(COPY);
+        let copy = grid.dir().join("n1").join(node_disk::COPY);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         fs::write(&copy, "precious").unwrap();
         let mut state = State::new("test", Accel::Tcg);
-        let copied = |state: &State| grid.copy(&spec.nodes[0], false, state, &Silent);
+        let copied = |state: &State| grid.make_disk(&spec.nodes[0], false, state, &Silent);
         let error = copied(&state).unwrap_err();
         assert!(matches!(error, GridError::Rebuilt { .. }), "{error}");
         // As its own record says, or the run's, of before there were such.
@@ -495,6 +540,51 @@ mod tests {
         Record::new(&spec.nodes[0], Accel::Tcg, BTreeMap::new()).save(copy.parent().unwrap()).unwrap();
         copied(&state).unwrap();
         assert_eq!(fs::read(&copy).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn an_image_that_was_written_to_is_put_back_under_what_the_node_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = Grid::new(dir.path());
+        let mut node = spec(1).nodes.remove(0);
+        (node.image, node.format) = (dir.path().join("n1.img"), DiskFormat::Raw);
+        let image = vec![3; 64 << 10];
+        node.sha256 = hex(&Sha256::digest(&image));
+        fs::write(&node.image, &image).unwrap();
+        let state = State::new("test", Accel::Tcg);
+        fs::create_dir(grid.dir()).unwrap();
+        let make = |fresh| grid.make_disk(&node, fresh, &state, &Silent).unwrap();
+        make(false);
+        let folder = grid.dir().join("n1");
+        let write = |at: u64, byte| {
+            let (overlay, _held) = node_disk::open_for_writing(&folder).unwrap();
+            overlay.write_at(at, &[byte; 512]).unwrap();
+        };
+        let read = || {
+            let mut out = vec![0; 64 << 10];
+            node_disk::open(&folder).unwrap().read_at(0, &mut out).unwrap();
+            out
+        };
+        write(512, 9);
+        let mut expected = image.clone();
+        expected[512..1024].fill(9);
+        let base = node_disk::base(&folder).unwrap();
+        // Whoever ran QEMU on the artifact wrote to it; then it was built again.
+        fs::write(&base, vec![4; 64 << 10]).unwrap();
+        fs::write(dir.path().join("new"), &image).unwrap();
+        fs::rename(dir.path().join("new"), &node.image).unwrap();
+        assert!(read() != expected);
+        make(false);
+        assert!(read() == expected);
+        fs::remove_file(&base).unwrap();
+        make(false);
+        assert!(read() == expected);
+        make(true);
+        assert!(read() == image);
+        // Another image is not put under what was written over this one.
+        node.sha256 = "00".into();
+        let error = grid.make_disk(&node, false, &state, &Silent).unwrap_err();
+        assert!(matches!(error, GridError::Rebuilt { .. }), "{error}");
     }
 
     #[test]

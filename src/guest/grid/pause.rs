@@ -2,8 +2,8 @@
 //! mended and they are told to go on.
 
 use super::paused::Paused;
-use super::spec::COPY;
 use super::{GridError, Process};
+use crate::guest::node_disk;
 use std::time::Duration;
 
 /// A machine that was let go on tries the write that failed again by then.
@@ -20,7 +20,7 @@ impl Process {
             name: self.name().to_owned(),
             pause,
             runner: self.runner.name(),
-            disk: self.folder.file(COPY),
+            disk: node_disk::file(self.dir()),
             free,
         })
     }

@@ -1,18 +1,19 @@
 //! A machine that goes on when p9img has ended: its folder holds its sockets, its
 //! process id and what its serial line said.
 
-use super::GridError;
-use super::running::{self, Part};
+use super::running::{self, Part, ends};
+use super::{GridError, disk};
 use crate::guest::console::{find, printed};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::gateway::Gateway;
-use crate::guest::machine::Machine;
-use crate::guest::runner::{LOG, MachineFolder, PID, RUNNERS, Runner, RunnerError, SERIAL};
+use crate::guest::machine::{DiskFormat, Machine};
+use crate::guest::node_disk::SOCKET;
+use crate::guest::runner::{LOG, MachineFolder, PID, RUNNERS, Runner, SERIAL};
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) const CONSOLE_LOCK: &str = "console.lock";
 
@@ -47,12 +48,17 @@ impl Process {
         self.folder.file(LOG)
     }
 
-    /// Starts a machine.
+    /// Starts a machine. `program` is p9img, which serves its disk.
     ///
     /// # Errors
-    /// Error message of the runner.
-    pub fn start(&self, machine: &Machine) -> Result<(), GridError> {
-        self.start_with(|runner, folder| runner.start(machine, folder))
+    /// Error message of the runner, or of the disk.
+    pub fn start(&self, machine: &Machine, program: &Path) -> Result<(), GridError> {
+        self.start_with(|runner, folder| {
+            if machine.disks.iter().any(|disk| disk.format == DiskFormat::Nbd) {
+                disk::start(program, &folder.dir)?;
+            }
+            Ok(runner.start(machine, folder)?)
+        })
     }
 
     /// Starts a gateway.
@@ -60,14 +66,14 @@ impl Process {
     /// # Errors
     /// Error message of the runner.
     pub fn start_gateway(&self, gateway: &Gateway) -> Result<(), GridError> {
-        self.start_with(|runner, folder| runner.start_gateway(gateway, folder))
+        self.start_with(|runner, folder| Ok(runner.start_gateway(gateway, folder)?))
     }
 
     /// Starts something in the folder, which is made, or rid of what an earlier
     /// machine left.
     fn start_with(
         &self,
-        start: impl FnOnce(&dyn Runner, &MachineFolder) -> Result<(), RunnerError>,
+        start: impl FnOnce(&dyn Runner, &MachineFolder) -> Result<(), GridError>,
     ) -> Result<(), GridError> {
         folder::make(self.dir())?;
         self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?;
@@ -77,7 +83,7 @@ impl Process {
             // taken for one that runs.
             let _ = self.quit(SIGNAL);
         }
-        Ok(result?)
+        result
     }
 
     /// Whether it runs.
@@ -132,8 +138,21 @@ impl Process {
                 self.signal(pid)?;
             }
         }
+        self.end_disk()?;
         // The files that are left name nothing any more.
         let _ = self.sweep();
+        Ok(())
+    }
+
+    /// Waits for the end of the process that serves the disk: it ends with the machine.
+    fn end_disk(&self) -> Result<(), GridError> {
+        let here = self.dir().parent().map(running::real);
+        let part = Part::Disk(self.name().to_owned());
+        for found in running::all() {
+            if found.part == part && Some(&found.run) == here.as_ref() && !ends(found.pid, SIGNAL) {
+                self.signal(found.pid)?;
+            }
+        }
         Ok(())
     }
 
@@ -152,7 +171,7 @@ impl Process {
     /// # Errors
     /// Error of the operating system.
     pub fn sweep(&self) -> io::Result<()> {
-        let own = self.runner.files().iter().chain(&[SERIAL, PID, CONSOLE_LOCK]);
+        let own = self.runner.files().iter().chain(&[SERIAL, PID, CONSOLE_LOCK, SOCKET]);
         own.into_iter().try_for_each(|file| folder::remove(&self.folder.file(file)))
     }
 
@@ -176,23 +195,10 @@ pub fn is_up(said: &[u8], ready: &str) -> bool {
     find(&text, ready.as_bytes()).is_some()
 }
 
-/// Waits until a process has ended; false when it still runs after `limit`.
-#[expect(clippy::disallowed_methods, reason = "a deadline for a process; no artifact sees it")]
-pub fn ends(pid: i32, limit: Duration) -> bool {
-    let begin = Instant::now();
-    while running::alive(pid) {
-        if begin.elapsed() > limit {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::machine::{Disk, DiskFormat};
+    use crate::guest::machine::Disk;
     use crate::guest::runner::short;
     use crate::guest::runner::stub::Stub;
     use crate::lab::Controller;
@@ -220,7 +226,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let process = Process::with(&Stub { refuses: true }, dir.path().join("n1"), "n1");
         let machine = Machine::new(Controller::Ide, Disk::new("disk.img", DiskFormat::Raw));
-        let error = process.start(&machine).unwrap_err();
+        let error = process.start(&machine, Path::new("true")).unwrap_err();
         assert_eq!(error.to_string(), "no such port");
         assert!(!process.is_running());
     }

@@ -1,10 +1,11 @@
 //! Record of a node, in the folder of its disk: the data that p9img needs to
 //! find and stop it while it runs, whatever became of the lab meanwhile, and
-//! the image that its disk is a copy of.
+//! the image that its disk was made from.
 
 use super::{GridError, NodeSpec};
 use crate::guest::Accel;
-use crate::guest::folder;
+use crate::guest::{folder, node_disk};
+use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,7 +18,7 @@ const SCHEMA: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     schema: u32,
-    /// SHA-256 of the image that the disk is a copy of.
+    /// SHA-256 of the image that the disk was made from.
     pub image: String,
     pub ip: Ipv4Addr,
     /// Whether a shell of the host owner is on its console, in which fshalt is typed.
@@ -28,6 +29,9 @@ pub struct Record {
     pub accel: Accel,
     /// Ports of this machine that lead to it, by service.
     pub ports: BTreeMap<String, u16>,
+    /// Stamp of the image under the disk, when that was last known to be whole.
+    #[serde(default)]
+    pub(super) base: Option<Stamp>,
 }
 
 impl Record {
@@ -40,7 +44,13 @@ impl Record {
             ready: node.ready.clone(),
             accel,
             ports,
+            base: None,
         }
+    }
+
+    /// The record with the image under the disk of the node in `dir`, which is whole.
+    pub(super) fn with_base_of(self, dir: &Path) -> Self {
+        Self { base: node_disk::base_stamp(dir), ..self }
     }
 
     /// Reads the record of the node in `dir`; none when there is none that can

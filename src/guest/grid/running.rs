@@ -2,8 +2,9 @@
 //! of the files of the run, its machines and its switch are found and ended.
 //!
 //! Each of them has the folder of its run among its arguments: a machine as its
-//! runner says, the switch after its own name.
+//! runner says, the switch and what serves a disk after their own names.
 
+use super::GridError;
 use crate::guest::runner::RUNNERS;
 use std::ffi::OsStr;
 use std::fs;
@@ -11,9 +12,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest time until a process ends after a request.
+const END: Duration = Duration::from_secs(5);
 
 /// First argument of the p9img that is a switch.
 pub const SWITCH: &str = "switch";
+/// First argument of a p9img that serves a node's disk.
+pub const DISK: &str = "disk";
 
 /// One process of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub enum Part {
     Machine(String),
     /// The switch, and the lab file that it was started for.
     Switch(PathBuf),
+    /// What serves the disk of a node, by the name of its folder.
+    Disk(String),
 }
 
 /// All processes of this user that belong to some run; none where the system
@@ -74,6 +83,12 @@ fn part(line: &[u8]) -> Option<(PathBuf, Part)> {
     {
         return Some((run.into(), Part::Switch(lab.into())));
     }
+    if let [_, first, dir] = args[..]
+        && first == DISK
+    {
+        let dir = Path::new(dir);
+        return Some((dir.parent()?.to_owned(), Part::Disk(dir.file_name()?.to_str()?.to_owned())));
+    }
     let folder = RUNNERS.iter().find_map(|runner| runner.owner(&args))?;
     Some((folder.dir.parent()?.to_owned(), Part::Machine(folder.name)))
 }
@@ -100,6 +115,34 @@ pub fn end(pid: i32, force: bool) {
         // One that has ended meanwhile is what was wanted.
         let _ = rustix::process::kill_process(id, signal);
     }
+}
+
+/// Waits until a process has ended; false when it still runs after `limit`.
+#[expect(clippy::disallowed_methods, reason = "a deadline for a process; no artifact sees it")]
+pub fn ends(pid: i32, limit: Duration) -> bool {
+    let begin = Instant::now();
+    while alive(pid) {
+        if begin.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// Ends a process of p9img's own.
+///
+/// # Errors
+/// Fails when it will not end.
+pub fn stop(pid: i32) -> Result<(), GridError> {
+    end(pid, false);
+    if !ends(pid, END) {
+        end(pid, true);
+        if !ends(pid, END) {
+            return Err(GridError::WillNotEnd { name: "p9img".into(), pid });
+        }
+    }
+    Ok(())
 }
 
 /// The process that listens at the other end; where the system does not tell,
@@ -132,6 +175,8 @@ mod tests {
         assert_eq!(parsed(&machine), Some(("/a b/run".into(), Part::Machine("n1".into()))));
         let switch = ["/bin/p9img", "switch", "/a b/run", "/a b/lab.toml"];
         assert_eq!(parsed(&switch), Some(("/a b/run".into(), Part::Switch("/a b/lab.toml".into()))));
+        let disk = ["/bin/p9img", "disk", "/a b/run/n1"];
+        assert_eq!(parsed(&disk), Some(("/a b/run".into(), Part::Disk("n1".into()))));
         let others: [&[&str]; 3] = [&[], &["sh"], &["git", "switch", "main"]];
         for other in others {
             assert_eq!(parsed(other), None, "{other:?}");

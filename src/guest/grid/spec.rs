@@ -6,13 +6,6 @@ use crate::render::Port;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-/// File that a node writes to, in its folder.
-///
-/// It is raw: in a qcow2 over the artifact, what the guest believes written would be
-/// lost when QEMU is killed, because it keeps the tables that lead to new
-/// clusters in memory, and Plan 9 turns on the disk's cache for writes.
-pub const COPY: &str = "disk.img";
-
 /// A lab to be run: all of its nodes, in its order.
 #[derive(Clone, Debug)]
 pub struct GridSpec {
@@ -73,9 +66,8 @@ impl NodeSpec {
         self.board.boot() == Boot::Pc
     }
 
-    /// The machine that it is, with its own copy of its image as the disk.
-    pub fn machine(&self, wanted: Option<Firmware>, accel: Accel) -> Machine {
-        let disk = Disk { path: COPY.into(), format: DiskFormat::Raw, keep_writes: true };
+    /// The machine that it is, with this disk.
+    pub fn machine(&self, disk: Disk, wanted: Option<Firmware>, accel: Accel) -> Machine {
         Machine {
             name: self.name.clone(),
             board: self.board,

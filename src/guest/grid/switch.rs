@@ -8,7 +8,6 @@
 //! connections between other machines.
 
 use super::GridError;
-use super::process::ends;
 use super::running::{self, Part, SWITCH};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::runner::short;
@@ -38,8 +37,6 @@ const ADDRESSES: usize = 64;
 /// none.
 const FIRST: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(2);
-/// Longest time until it ends after a request.
-const END: Duration = Duration::from_secs(5);
 /// Between two looks for a new machine.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -85,26 +82,11 @@ pub fn stop(run: &Path) -> Result<(), GridError> {
     let path = running::real(run);
     for found in running::all() {
         if found.run == path && matches!(found.part, Part::Switch(_)) {
-            stop_process(found.pid)?;
+            running::stop(found.pid)?;
         }
     }
     // Where processes tell nothing of themselves, it ends when it is alone.
     let _ = folder::remove(&run.join(SOCKET));
-    Ok(())
-}
-
-/// Ends a switch by its process.
-///
-/// # Errors
-/// Fails when it will not end.
-pub fn stop_process(pid: i32) -> Result<(), GridError> {
-    running::end(pid, false);
-    if !ends(pid, END) {
-        running::end(pid, true);
-        if !ends(pid, END) {
-            return Err(GridError::WillNotEnd { name: "The switch".into(), pid });
-        }
-    }
     Ok(())
 }
 

@@ -21,6 +21,8 @@ pub enum NodeState {
 pub trait Watch: Sync {
     /// Nodes are started.
     fn starts(&self, _nodes: usize, _accel: Accel) {}
+    /// All nodes that are started have their disks; none runs yet.
+    fn disks_are_ready(&self) {}
     /// A node has come to a new state, `elapsed` after the start.
     fn node(&self, name: &str, state: NodeState, elapsed: Duration);
     /// KVM was tried and a node fails in it, as `what` says, so that it is

@@ -5,6 +5,7 @@ use super::{LOG, NETWORK, PID, SERIAL};
 use super::{MachineFolder, RunnerError};
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, Machine};
+use crate::lab::Board;
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
@@ -26,6 +27,12 @@ pub trait Runner: Debug + Sync {
 
     /// Bytes of memory that a machine takes in addition to its own.
     fn overhead(&self) -> u64;
+
+    /// Bytes of the disk of a board whose image has `len` bytes, where the program takes disks of
+    /// some sizes alone.
+    fn disk_len(&self, _board: Board, len: u64) -> u64 {
+        len
+    }
 
     /// Makes sure that this host has all that the machines are made of, before
     /// anything is copied.

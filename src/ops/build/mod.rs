@@ -26,6 +26,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+pub(in crate::ops) use up_to_date::memory_key;
 use up_to_date::{AllInputs, InputStamps};
 
 /// Request of a build or a rebuild.

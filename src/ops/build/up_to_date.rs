@@ -25,6 +25,11 @@ use std::collections::BTreeMap;
 /// Files that a build writes in addition to the artifacts.
 const LISTS: [&str; 4] = [manifest::FILE, sums::FILE, page::FILE, imager::FILE];
 
+/// Key of the memory of a lab's output folder.
+pub fn memory_key(secrets: &Secrets) -> [u8; 32] {
+    secrets.derive("memory of an output folder")
+}
+
 /// Fingerprints of the inputs whose bytes are not read.
 pub struct InputStamps {
     /// Of the bytes of the files of each medium, by its name.
@@ -73,7 +78,7 @@ pub struct AllInputs<'a> {
 impl<'a> AllInputs<'a> {
     /// All inputs; `nodes` are the names that the user gave.
     pub fn new(stamps: &'a InputStamps, lab: &Lab, nodes: &[String], catalog: &Catalog, secrets: &Secrets) -> Self {
-        let key = secrets.derive("memory of an output folder");
+        let key = memory_key(secrets);
         let mut hash = Sha256::new_with_prefix(key);
         let text = format!("{lab:?} {nodes:?}");
         let firmware = stamps.firmware.as_ref().map_or(&[][..], |f| f);

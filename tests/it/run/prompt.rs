@@ -2,10 +2,10 @@
 //! begins with a program of 65 bytes that says the same after every line.
 
 use super::Lab;
+use p9img::guest::node_disk;
 use p9img_test::skip::skipped;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -78,9 +78,9 @@ impl Lab {
         self.up(&["--no-wait", "--fresh"]);
         self.must(&["down", "--force"]);
         for name in NODES {
-            let path = self.path(format!("output/run/{name}/disk.img"));
-            if path.exists() {
-                fs::File::options().write(true).open(path).unwrap().write_all_at(&sector(name), 0).unwrap();
+            let folder = self.path(format!("output/run/{name}"));
+            if node_disk::exists(&folder) {
+                node_disk::open_for_writing(&folder).unwrap().0.write_at(0, &sector(name)).unwrap();
             }
         }
     }
@@ -88,9 +88,9 @@ impl Lab {
     /// Whether every node's disk is as [`Lab::make_disks`] left it.
     pub fn has_disks(&self) -> bool {
         NODES.iter().all(|name| {
-            let file = fs::File::open(self.path(format!("output/run/{name}/disk.img")));
+            let disk = node_disk::open(&self.path(format!("output/run/{name}")));
             let mut found = [0; 512];
-            file.is_ok_and(|f| f.read_exact_at(&mut found, 0).is_ok() && found == sector(name))
+            disk.is_ok_and(|disk| disk.read_at(0, &mut found).is_ok() && found == sector(name))
                 && fs::read_to_string(self.path(format!("output/run/{name}/node.json")))
                     .is_ok_and(|record| record.contains("\"image\""))
         })

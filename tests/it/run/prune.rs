@@ -10,7 +10,7 @@ fn images_of_a_node_that_runs_stay_until_it_is_stopped() {
     let test = "images_of_a_node_that_runs_stay_until_it_is_stopped";
     let Some(lab) = Lab::prompting(test) else { return };
     let image = |name: &str| lab.path(format!("output/{name}.qcow2"));
-    let disk = lab.path("output/run/plan9n2/disk.img");
+    let disk = lab.path("output/run/plan9n2/disk.qcow2");
     let build = |format: &str| {
         let out = lab.run(&["build", "--all", "--prune", "--media", "medium", "--format", format]);
         assert!(out.status.success(), "{}", text(&out));

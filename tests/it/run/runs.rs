@@ -28,7 +28,7 @@ fn what_is_asked_of_a_lab_that_runs_is_done_or_refused() {
     assert!(words.len() == 2 && words[0] == "glenda's password: p9img secrets show glenda", "{said}");
     assert!(words[1].contains("grey window") && words[1].contains("right") && words[1].contains("New"), "{said}");
     assert!(!lab.must(&["up", "--quiet", "--no-wait", "plan9n1"]).contains("password"));
-    let disk = lab.path("output/run/plan9n1/disk.img");
+    let disk = lab.path("output/run/plan9n1/disk.qcow2");
     let before = fs::metadata(&disk).unwrap().modified().unwrap();
     let refuses = |args: &[&str], words: &[&str]| {
         let out = lab.run(args);
@@ -177,7 +177,7 @@ fn nothing_leads_out_of_the_folder_of_a_run_or_into_a_node() {
         assert_eq!(lab.running(), Vec::<String>::new(), "{word}");
         assert!(!theirs.exists(), "{word}");
     };
-    for name in ["disk.partial", "disk.img", "serial.log", "node.json", "console.lock", "pid"] {
+    for name in ["disk.partial", "disk.qcow2", "base.qcow2", "serial.log", "node.json", "console.lock", "pid"] {
         let path = run.join("plan9n2").join(name);
         let _ = fs::remove_file(&path);
         symlink(&theirs, &path).unwrap();
@@ -227,7 +227,7 @@ fn nothing_leads_out_of_the_folder_of_a_run_or_into_a_node() {
     for node in crate::run::prompt::NODES {
         let folder = run.join(node);
         assert_eq!(mode(&folder), 0o700, "{node}");
-        for file in ["disk.img", "serial.log", "node.json"] {
+        for file in ["disk.qcow2", "base.qcow2", "serial.log", "node.json"] {
             assert_eq!(mode(&folder.join(file)), 0o600, "{node}/{file}");
         }
     }

@@ -81,8 +81,8 @@ fn a_qemu_without_what_is_needed_is_found_out_before_a_disk_is_copied() {
     );
     machines("pc", "ide-hd VGA e1000e");
     lab.refuses(&["up", "--accel", "tcg", "--ports", "28310"], &["has no device \"e1000\"", "qemu-system-x86"]);
-    assert_eq!(lab.told(), "", "no disk is copied");
-    assert!(!lab.path("output/run/plan9n1/disk.img").exists());
+    assert_eq!(lab.told(), "", "no disk is made");
+    assert!(!lab.path("output/run/plan9n1/disk.qcow2").exists());
     // The disks of this lab start by the BIOS alone.
     lab.refuses(
         &["up", "--firmware", "uefi"],
@@ -118,7 +118,7 @@ fn more_nodes_than_the_machine_has_memory_for() {
     let needs = format!("{nodes} nodes need ");
     let words = [&*needs, " MiB of memory, but this machine has ", "name the nodes to start"];
     lab.refuses(&["up", "--accel", "tcg", "--ports", "28300"], &words);
-    assert!(!lab.path("output/run/plan9n1/disk.img").exists(), "nothing was begun");
+    assert!(!lab.path("output/run/plan9n1/disk.qcow2").exists(), "nothing was begun");
 }
 
 #[test]

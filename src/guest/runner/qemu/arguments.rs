@@ -2,7 +2,7 @@
 
 use super::program::{ARM64, option};
 use super::{QemuError, devices, uboot, uefi};
-use crate::guest::machine::{Accel, Machine};
+use crate::guest::machine::{Accel, Disk, DiskFormat, Machine};
 use crate::lab::{Boot, Controller};
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -66,14 +66,14 @@ fn disks_and_card(machine: &Machine, network: OsString) -> Vec<OsString> {
             true => ("snapshot=off,cache.no-flush=on", ",write-cache=off"),
             false => ("snapshot=on,cache=unsafe", ""),
         };
-        let rest = format!(",if=none,id=disk{i},format={},{keep}", disk.format.name());
+        let rest = format!(",if=none,id=disk{i},{keep}");
         let place = match machine.controller {
             Controller::Ide => format!(",bus=ide.{},unit={}", i / 2, i % 2),
             Controller::Sata => format!(",bus={CONTROLLER}.{i}"),
             Controller::Virtio | Controller::Sd => String::new(),
         };
         let device = devices::disk(machine);
-        args.extend(["-drive".into(), option("file=", &disk.path, &rest)]);
+        args.extend(["-drive".into(), drive(disk, &rest)]);
         args.extend(["-device".into(), format!("{device},drive=disk{i}{place},bootindex={i}{cache}").into()]);
     }
     if let Some(card) = &machine.network {
@@ -82,6 +82,16 @@ fn disks_and_card(machine: &Machine, network: OsString) -> Vec<OsString> {
         args.extend(["-device".into(), format!("{model},netdev=net0,mac={},romfile=", card.mac).into()]);
     }
     args
+}
+
+/// The value of `-drive` for a disk, with `more` options.
+pub(super) fn drive(disk: &Disk, more: &str) -> OsString {
+    match disk.format {
+        DiskFormat::Nbd => {
+            option("driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=", &disk.path, more)
+        }
+        format => option("file=", &disk.path, &format!(",format={}{more}", format.name())),
+    }
 }
 
 /// The network device `id`, connected to a switch by a socket that QEMU inherits.
@@ -95,7 +105,7 @@ pub fn to_switch(id: &str, connection: BorrowedFd<'_>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::machine::{Disk, DiskFormat, NetworkCard};
+    use crate::guest::machine::NetworkCard;
     use crate::lab::{Board, Mac, Nic};
     use std::os::fd::AsFd as _;
 
@@ -113,15 +123,19 @@ mod tests {
         for part in [
             "-accel tcg",
             "-m 512M -smp 1",
-            "file=/a,,b/n.qcow2,if=none,id=disk0,format=qcow2,snapshot=on",
+            "file=/a,,b/n.qcow2,format=qcow2,if=none,id=disk0,snapshot=on",
             "ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0",
-            "file=s.img,if=none,id=disk1,format=raw,snapshot=off,cache.no-flush=on",
+            "file=s.img,format=raw,if=none,id=disk1,snapshot=off,cache.no-flush=on",
             "ide-hd,drive=disk1,bus=ide.0,unit=1,bootindex=1,write-cache=off",
             "stream,id=net0,server=off,addr.type=fd,addr.str=0",
             "e1000,netdev=net0,mac=52:54:00:09:00:01,romfile=",
         ] {
             assert!(args.contains(part), "{part} not in {args}");
         }
+        m.disks.push(Disk { keep_writes: true, ..Disk::new("disk.sock", DiskFormat::Nbd) });
+        let served =
+            "driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=disk.sock,if=none,id=disk2,snapshot=off";
+        assert!(text(&m).contains(served), "{}", text(&m));
         m.controller = Controller::Sata;
         assert!(text(&m).contains("-device ahci,id=ahci0 ") && text(&m).contains("ide-hd,drive=disk1,bus=ahci0.1"));
         m.controller = Controller::Virtio;

@@ -28,7 +28,9 @@ use control::CONTROL;
 use super::{LOG, MachineFolder, NETWORK, PID, Pause, Picture, Runner, RunnerError, SERIAL};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::gateway::Gateway;
-use crate::guest::machine::{Accel, Machine};
+use crate::guest::machine::{Accel, DiskFormat, Machine};
+use crate::guest::node_disk;
+use crate::lab::Board;
 use crate::read_at::{HostFile, ReadAt};
 use rustix::io::FdFlags;
 use serde_json::{Value, json};
@@ -64,6 +66,10 @@ impl Runner for Qemu {
 
     fn overhead(&self) -> u64 {
         ITSELF
+    }
+
+    fn disk_len(&self, board: Board, len: u64) -> u64 {
+        if board.is_pi() { pi::card_len(len).unwrap_or(len) } else { len }
     }
 
     fn check(&self, machines: &[Machine]) -> Result<(), RunnerError> {
@@ -212,14 +218,20 @@ fn start_pi(machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError
     };
     let card = folder.dir.join(&disk.path);
     let failed = |source| FolderError::Use { path: card.clone(), source };
-    let opened: Arc<dyn ReadAt> = Arc::new(File::open(&card).and_then(HostFile::new).map_err(failed)?);
+    let opened: Arc<dyn ReadAt> = match disk.format {
+        DiskFormat::Nbd => node_disk::open(&folder.dir),
+        _ => File::open(&card).and_then(HostFile::new).map(|file| Arc::new(file) as _),
+    }
+    .map_err(failed)?;
     let loaded = pi::Loaded::from_card(&opened, pi::CMDLINE)
         .map_err(|source| QemuError::Pi { node: machine.name.clone(), source: Box::new(source) })?;
     for (file, bytes) in [(pi::START, &loaded.start), (pi::KERNEL, &loaded.kernel)] {
         folder::replace(&folder.dir.join(file), bytes)?;
     }
-    pi::grow(&card).map_err(failed)?;
-    Ok(run(pi::QEMU, pi::arguments(&disk.path, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, None, true)?)
+    if disk.format == DiskFormat::Raw {
+        pi::grow(&card).map_err(failed)?;
+    }
+    Ok(run(pi::QEMU, pi::arguments(disk, pi::START.as_ref(), pi::KERNEL.as_ref()), folder, None, true)?)
 }
 
 #[cfg(test)]

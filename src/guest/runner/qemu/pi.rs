@@ -7,10 +7,12 @@
 //! kernel expects, the kernel in memory (never the one on the card) is changed
 //! in [`CHANGES`]; `doc/pi.md` tells how each was found.
 
+use super::arguments::drive;
 use super::program::option;
 use crate::count;
 use crate::disk::{OpenDiskError, open_disk};
 use crate::fs;
+use crate::guest::machine::Disk;
 use crate::read_at::ReadAt;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -147,10 +149,10 @@ fn read(volume: &dyn fs::FileSystem, path: &str) -> Result<Vec<u8>, PiError> {
     Ok(out)
 }
 
-/// The arguments for a Pi 2 whose card is the raw image `card`; the last serial
+/// The arguments for a Pi 2 with this card; the last serial
 /// port that is added is the mini UART. All paths are relative to where QEMU
 /// is started. There is no network: see `doc/pi.md`.
-pub fn arguments(card: &Path, start: &Path, kernel: &Path) -> Vec<OsString> {
+pub fn arguments(card: &Disk, start: &Path, kernel: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
     for a in [
         "-accel",
@@ -170,7 +172,7 @@ pub fn arguments(card: &Path, start: &Path, kernel: &Path) -> Vec<OsString> {
     }
     args.extend(["-bios".into(), kernel.into()]);
     args.extend(["-device".into(), option("loader,file=", start, ",addr=0,force-raw=on")]);
-    args.extend(["-drive".into(), option("file=", card, ",if=sd,format=raw,cache.no-flush=on")]);
+    args.extend(["-drive".into(), drive(card, ",if=sd,cache.no-flush=on")]);
     args
 }
 
