@@ -3,7 +3,7 @@
 //! A command that does more than ask and print is a use case of [`crate::ops`].
 //!
 //! It may ask `artifact`, `assemble`, `diff`, `disk`, `flash`, `guest`, `lab`,
-//! `media`, `ops`, `page` and `render`.
+//! `media`, `nbd`, `ops`, `page` and `render`.
 
 pub(crate) mod advice;
 mod commands;

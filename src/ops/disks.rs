@@ -22,8 +22,9 @@ pub struct NodeDisk {
 /// Fails when an input has a mistake, or a node cannot be assembled.
 pub fn disks(request: &LabRequest, nodes: &[String], reporter: &dyn Reporter) -> Result<Vec<NodeDisk>, BuildError> {
     let catalog = lab::catalog(&request.file, reporter)?;
-    let (lab, _) = choices::lab(request, &catalog, reporter)?;
-    let lab = lab.with_formats(&[Format::Raw]);
+    // Whatever formats the last build wrote.
+    let request = LabRequest { formats: vec![Format::Raw.spec().word.to_owned()], ..request.clone() };
+    let (lab, _) = choices::lab(&request, &catalog, reporter)?;
     let nodes = lab::nodes(&lab, nodes)?;
     let media = media::all(&lab, Record::Yes, reporter)?;
     let firmware = media::firmware(&lab, &nodes, Record::Yes, reporter)?;

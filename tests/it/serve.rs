@@ -71,7 +71,7 @@ fn the_bytes_are_those_of_the_raw_image() {
     }
     let lab = small();
     lab.good(&["build", "plan9n1", "--format", "raw"]);
-    let mut serving = Serving::start(lab, &["plan9n1", "plan9n4"]);
+    let mut serving = Serving::start(lab, &["plan9n1", "plan9n2"]);
     let address = serving.address.clone();
     assert!(address.starts_with("nbd+unix:///plan9n1?socket=/"), "{address}");
     let raw = serving.lab.path("output/plan9n1.img");
@@ -87,10 +87,11 @@ fn the_bytes_are_those_of_the_raw_image() {
     assert_eq!(export["can_multi_conn"], true, "{said}");
     assert_eq!(info["structured"], true, "{said}");
     let all = tool("nbdinfo", &["--list", "--json", &address.replace("/plan9n1", "/")]).unwrap();
-    assert!(all.contains("\"plan9n1\"") && all.contains("\"plan9n4\""), "{all}");
+    assert!(all.contains("\"plan9n1\"") && all.contains("\"plan9n2\""), "{all}");
 
     // The map covers the disk, and what it calls a hole is zeros.
-    let map: serde_json::Value = serde_json::from_str(&tool("nbdinfo", &["--map", "--json", &address]).unwrap()).unwrap();
+    let map: serde_json::Value =
+        serde_json::from_str(&tool("nbdinfo", &["--map", "--json", &address]).unwrap()).unwrap();
     let bytes = fs::read(raw).unwrap();
     let (mut end, mut holes) = (0, 0);
     for extent in map.as_array().unwrap() {

@@ -1,8 +1,8 @@
 //! QEMU's command line for a machine.
 
-use super::program::{ARM64, option};
+use super::program::{ARM64, drive};
 use super::{QemuError, devices, uboot, uefi};
-use crate::guest::machine::{Accel, Disk, DiskFormat, Machine};
+use crate::guest::machine::{Accel, Machine};
 use crate::lab::{Boot, Controller};
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -84,16 +84,6 @@ fn disks_and_card(machine: &Machine, network: OsString) -> Vec<OsString> {
     args
 }
 
-/// The value of `-drive` for a disk, with `more` options.
-pub(super) fn drive(disk: &Disk, more: &str) -> OsString {
-    match disk.format {
-        DiskFormat::Nbd => {
-            option("driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=", &disk.path, more)
-        }
-        format => option("file=", &disk.path, &format!(",format={}{more}", format.name())),
-    }
-}
-
 /// The network device `id`, connected to a switch by a socket that QEMU inherits.
 ///
 /// QEMU would connect to a path only later, beside its start, and `-daemonize` leaves
@@ -105,7 +95,7 @@ pub fn to_switch(id: &str, connection: BorrowedFd<'_>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::machine::NetworkCard;
+    use crate::guest::machine::{Disk, DiskFormat, NetworkCard};
     use crate::lab::{Board, Mac, Nic};
     use std::os::fd::AsFd as _;
 

@@ -7,8 +7,7 @@
 //! kernel expects, the kernel in memory (never the one on the card) is changed
 //! in [`CHANGES`]; `doc/pi.md` tells how each was found.
 
-use super::arguments::drive;
-use super::program::option;
+use super::program::{drive, option};
 use crate::count;
 use crate::disk::{OpenDiskError, open_disk};
 use crate::fs;

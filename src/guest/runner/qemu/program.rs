@@ -1,5 +1,6 @@
 //! QEMU's programs, and the way in which their options are written.
 
+use crate::guest::machine::{Disk, DiskFormat};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -43,6 +44,16 @@ pub fn option(before: &str, path: &Path, after: &str) -> OsString {
     }
     out.extend_from_slice(after.as_bytes());
     OsString::from_vec(out)
+}
+
+/// The value of `-drive` for a disk, with `more` options.
+pub fn drive(disk: &Disk, more: &str) -> OsString {
+    match disk.format {
+        DiskFormat::Nbd => {
+            option("driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=", &disk.path, more)
+        }
+        format => option("file=", &disk.path, &format!(",format={}{more}", format.name())),
+    }
 }
 
 #[cfg(test)]
