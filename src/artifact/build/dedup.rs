@@ -66,9 +66,57 @@ pub enum Claim {
 
 /// A compressed cluster to be written, and whether it was a repetition.
 pub struct Taken {
-    pub packed: Arc<Packed>,
+    pub form: Form,
     /// An earlier node of this build wrote the same cluster.
     pub shared: bool,
+}
+
+/// Where a compressed cluster is.
+pub enum Form {
+    Made(Arc<Packed>),
+    /// In an artifact.
+    Stored {
+        method: Method,
+        place: StoredAt,
+        len: u32,
+        adler32: u32,
+    },
+}
+
+impl Taken {
+    pub fn is_incompressible(&self) -> bool {
+        matches!(&self.form, Form::Made(packed) if **packed == Packed::Incompressible)
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn cost(&self) -> usize {
+        match &self.form {
+            Form::Made(packed) => match &**packed {
+                Packed::Deflate { stream, .. } => stream.len(),
+                Packed::Zstd { frame } => frame.len(),
+                Packed::Incompressible => 0,
+            },
+            Form::Stored { .. } => 0,
+        }
+    }
+
+    /// The cluster, read back from the artifact that holds it.
+    ///
+    /// # Errors
+    /// Fails when that cannot be read.
+    pub fn packed(&self) -> io::Result<Arc<Packed>> {
+        match &self.form {
+            Form::Made(packed) => Ok(packed.clone()),
+            Form::Stored { method, place, len, adler32 } => {
+                let mut stream = vec![0; *len as usize];
+                place.file.read_exact_at(&mut stream, place.offset)?;
+                Ok(Arc::new(match method {
+                    Method::Deflate | Method::Deflate4k => Packed::Deflate { stream, adler32: *adler32 },
+                    Method::Zstd => Packed::Zstd { frame: stream },
+                }))
+            }
+        }
+    }
 }
 
 pub struct Share {
@@ -117,43 +165,27 @@ impl Share {
     /// The compressed form of a cluster, for the writer, which calls this in
     /// the order of the build. Waits for the worker that has it. Nothing when
     /// nobody claimed it, or when `failed` says that the worker will not come.
-    ///
-    /// # Errors
-    /// Fails when the artifact that holds it cannot be read back.
-    pub fn take(
-        &self,
-        method: Method,
-        digest: Digest,
-        node: usize,
-        failed: &dyn Fn() -> bool,
-    ) -> io::Result<Option<Taken>> {
+    pub fn take(&self, method: Method, digest: Digest, node: usize, failed: &dyn Fn() -> bool) -> Option<Taken> {
         let mut table = self.lock();
         loop {
-            let Some(entry) = table.get_mut(&(method, digest)) else { return Ok(None) };
+            let entry = table.get_mut(&(method, digest))?;
             if matches!(entry.state, State::Pending) {
                 if failed() {
-                    return Ok(None);
+                    return None;
                 }
                 let pause = std::time::Duration::from_millis(100);
                 table = self.changed.wait_timeout(table, pause).ignore_poison().0;
                 continue;
             }
             let shared = *entry.node.get_or_insert(node) != node;
-            let (place, len, adler32) = match &entry.state {
-                State::Ready(packed, _) => return Ok(Some(Taken { packed: packed.clone(), shared })),
-                State::Stored { place, len, adler32, .. } => (place.clone(), *len, *adler32),
-                State::Pending | State::Incompressible => {
-                    return Ok(Some(Taken { packed: Arc::new(Packed::Incompressible), shared }));
+            let form = match &entry.state {
+                State::Ready(packed, _) => Form::Made(packed.clone()),
+                State::Stored { place, len, adler32, .. } => {
+                    Form::Stored { method, place: place.clone(), len: *len, adler32: *adler32 }
                 }
+                State::Pending | State::Incompressible => Form::Made(Arc::new(Packed::Incompressible)),
             };
-            drop(table);
-            let mut stream = vec![0; len as usize];
-            place.file.read_exact_at(&mut stream, place.offset)?;
-            let packed = match method {
-                Method::Deflate | Method::Deflate4k => Packed::Deflate { stream, adler32 },
-                Method::Zstd => Packed::Zstd { frame: stream },
-            };
-            return Ok(Some(Taken { packed: Arc::new(packed), shared }));
+            return Some(Taken { form, shared });
         }
     }
 
@@ -204,19 +236,19 @@ mod tests {
         assert!(matches!(share.claim(Method::Zstd, [1; 32]), Claim::Unshared));
         let packed = Packed::Deflate { stream: b"stream".to_vec(), adler32: 7 };
         share.ready(Method::Deflate, [1; 32], Arc::new(packed), Tag::default());
-        assert!(!share.take(Method::Deflate, [1; 32], 0, &never).unwrap().unwrap().shared);
+        assert!(!share.take(Method::Deflate, [1; 32], 0, &never).unwrap().shared);
         let file = Gather::new(tempfile::tempfile().unwrap());
         file.write_all_at(b"..stream", 0).unwrap();
         share.stored(Method::Deflate, [1; 32], StoredAt { file: Arc::new(file), offset: 2 });
-        let taken = share.take(Method::Deflate, [1; 32], 1, &never).unwrap().unwrap();
-        assert!(taken.shared);
-        assert!(matches!(&*taken.packed, Packed::Deflate { stream, adler32: 7 } if stream == b"stream"));
+        let taken = share.take(Method::Deflate, [1; 32], 1, &never).unwrap();
+        assert!(taken.shared && taken.cost() == 0);
+        assert!(matches!(&*taken.packed().unwrap(), Packed::Deflate { stream, adler32: 7 } if stream == b"stream"));
     }
 
     #[test]
     fn a_stopped_worker_is_not_waited_for() {
         let share = Share::new();
         assert!(matches!(share.claim(Method::Zstd, [1; 32]), Claim::Mine));
-        assert!(share.take(Method::Zstd, [1; 32], 0, &|| true).unwrap().is_none());
+        assert!(share.take(Method::Zstd, [1; 32], 0, &|| true).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! The build: many disks in, many artifacts out, in one pass.
 //!
-//! Workers read and compress, one writer emits in order (`pipeline`). Four
-//! places say that something is there already: `unchanged` artifacts of an
+//! Workers read and compress, one thread hands out in order (`pipeline`), and each
+//! file has a thread that writes it (`writers`). Four places say that something is there already: `unchanged` artifacts of an
 //! earlier build, clusters that an earlier build computed (`reuse`, out of its
 //! `memory`), and clusters that this build compressed (`dedup`).
 
@@ -10,16 +10,17 @@ pub mod memory;
 mod pipeline;
 mod reuse;
 mod unchanged;
+mod writers;
 
-use crate::artifact::build::dedup::{Share, StoredAt};
+use crate::artifact::build::dedup::{Share, Taken};
 use crate::artifact::build::memory::{Memory, Stream};
 use crate::artifact::build::pipeline::{Form, Piece, Source};
 use crate::artifact::build::reuse::Known;
 use crate::artifact::build::unchanged::{Content, Found, Kept};
+use crate::artifact::build::writers::{Budget, Item, Out, Sealed, Writer, Writers};
 use crate::artifact::cluster::CLUSTER;
-use crate::artifact::codec::{Method, Packed, probe};
+use crate::artifact::codec::{Method, probe};
 use crate::artifact::container;
-use crate::artifact::container::sink::{Cluster, Sink};
 use crate::artifact::error::Error;
 use crate::artifact::job::{ArtifactReport, Job, Monitor, Recorded, Settings};
 use crate::artifact::output::file::Output;
@@ -27,30 +28,10 @@ use crate::artifact::output::folder::Folder;
 use crate::artifact::output::sums;
 use crate::hex::hex;
 use crate::lab::Format;
-use crate::poison::IgnorePoison as _;
 use crate::read_at::{ReadAt, SECTOR};
-use crate::stamp::Stamp;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, mpsc};
-
-/// A format being written for a node.
-struct Out {
-    name: String,
-    method: Option<Method>,
-    sink: Box<dyn Sink>,
-    clusters: u64,
-    shared: u64,
-}
-
-struct Sealed {
-    job: usize,
-    position: usize,
-    out: Out,
-    content: [u8; 32],
-    len: u64,
-    sha256: [u8; 32],
-    stamp: Option<Stamp>,
-}
+use std::sync::Arc;
+use std::thread::Scope;
 
 /// Builds every output of every job in `folder`, then gives all of them their
 /// names at once and brings `SHA256SUMS` up to date. Reports come in the order
@@ -248,70 +229,45 @@ fn open_outputs(folder: &Folder, rest: &Rest, settings: &Settings) -> Result<Vec
 }
 
 /// The node being written.
-struct Current {
+struct Current<'scope> {
     job: usize,
-    outs: Vec<Out>,
+    writers: Vec<Writer<'scope>>,
     content: Content,
 }
 
-impl Current {
-    fn open(folder: &Folder, jobs: &[Rest], job: usize, settings: &Settings) -> Result<Option<Self>, Error> {
-        let Some(next) = jobs.get(job) else { return Ok(None) };
-        Ok(Some(Self { job, outs: open_outputs(folder, next, settings)?, content: Content::default() }))
-    }
-
+impl<'scope> Current<'scope> {
     fn write(
         &mut self,
         share: &Share,
         source: &Source,
-        mut piece: Piece,
+        piece: Piece,
         stopped: &dyn Fn() -> bool,
+        budget: &'scope Budget,
     ) -> Result<(), Error> {
-        self.content.add(piece.index, &piece.digest);
-        for (method, form) in &std::mem::take(&mut piece.forms) {
-            let taken = share.take(*method, piece.digest, self.job, stopped);
-            let (packed, shared) = match (taken, form) {
-                (Ok(Some(taken)), _) => (taken.packed, taken.shared),
-                (_, Form::Made(packed)) => (packed.clone(), false),
-                (Ok(None), Form::Shared) => return Err(Error::Interrupted),
-                (Err(e), Form::Shared) => return Err(self.outs[0].sink.file().error(e)),
-            };
-            if matches!(*packed, Packed::Incompressible) && piece.bytes.is_none() {
-                piece.bytes = Some(source.read(piece.index)?);
-            }
-            let bytes = piece.bytes.as_deref().unwrap_or_default();
-            for out in self.outs.iter_mut().filter(|out| out.method == Some(*method)) {
-                let cluster = Cluster { index: piece.index, bytes, packed: &packed };
-                let place = out.sink.cluster(&cluster)?;
-                out.clusters += 1;
-                out.shared += u64::from(shared);
-                if let Some(offset) = place {
-                    share.stored(*method, piece.digest, StoredAt { file: out.sink.file().shared(), offset });
-                }
+        let Piece { index, digest, bytes, forms, .. } = piece;
+        self.content.add(index, &digest);
+        let mut bytes = bytes.map(Arc::new);
+        for (method, form) in forms {
+            for writer in self.writers.iter().filter(|writer| writer.method == Some(method)) {
+                let taken = match (share.take(method, digest, self.job, stopped), &form) {
+                    (Some(taken), _) => taken,
+                    (None, Form::Made(packed)) => Taken { form: dedup::Form::Made(packed.clone()), shared: false },
+                    (None, Form::Shared) => return Err(Error::Interrupted),
+                };
+                let own = match (taken.is_incompressible(), &bytes) {
+                    (false, _) => None,
+                    (true, Some(bytes)) => Some(bytes.clone()),
+                    (true, None) => Some(bytes.insert(Arc::new(source.read(index)?)).clone()),
+                };
+                writer.write(Item { index, digest, bytes: own, taken: Some(taken) }, budget)?;
             }
         }
-        for out in self.outs.iter_mut().filter(|out| out.method.is_none()) {
-            let bytes = piece.bytes.as_deref().unwrap_or_default();
-            out.sink.cluster(&Cluster { index: piece.index, bytes, packed: &Packed::Incompressible })?;
-            out.clusters += 1;
-        }
-        Ok(())
-    }
-
-    /// Ends the node's files and sends them to be sealed.
-    fn finish(self, sealers: &mpsc::Sender<ToSeal>) -> Result<(), Error> {
-        let content = self.content.finish();
-        for (position, mut out) in self.outs.into_iter().enumerate() {
-            out.sink.finish(content)?;
-            // Without a receiver a sealer has failed, and its error is waiting.
-            let _ = sealers.send((self.job, position, out, content));
+        for writer in self.writers.iter().filter(|writer| writer.method.is_none()) {
+            writer.write(Item { index, digest, bytes: bytes.clone(), taken: None }, budget)?;
         }
         Ok(())
     }
 }
-
-/// Job, position among its outputs, the output, digest of the disk's content.
-type ToSeal = (usize, usize, Out, [u8; 32]);
 
 /// Writes and seals all outputs; returns them in the order of the jobs.
 fn write_all(
@@ -324,60 +280,74 @@ fn write_all(
     monitor: &dyn Monitor,
 ) -> Result<(Vec<Sealed>, u64), Error> {
     let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
-    let sealed: Mutex<Vec<Result<Sealed, Error>>> = Mutex::default();
-    let compressed = std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel::<ToSeal>();
-        let receiver = Arc::new(Mutex::new(receiver));
-        let outputs: usize = jobs.iter().map(|rest| rest.job.outputs.len()).sum();
-        for _ in 0..settings.jobs.get().min(outputs) {
-            let receiver = receiver.clone();
-            let sealed = &sealed;
-            scope.spawn(move || {
-                loop {
-                    let next = receiver.lock().ignore_poison().recv();
-                    let Ok((job, position, mut out, content)) = next else { return };
-                    let seal = out.sink.seal();
-                    let stamp = out.sink.file().stamp();
-                    let result = seal.map(|(len, sha256)| Sealed { job, position, out, content, len, sha256, stamp });
-                    sealed.lock().ignore_poison().push(result);
-                }
-            });
-        }
-        drop(receiver);
-
-        let mut current = Current::open(folder, jobs, 0, settings)?;
+    let budget = &Budget::new();
+    std::thread::scope(|scope| {
+        let mut nodes = Nodes { scope, folder, jobs, settings, share, writers: Writers::default(), current: None };
         let mut done = 0;
-        let compressed = pipeline::run(sources, share, known, settings.jobs, |piece, stopped| {
+        let result = pipeline::run(sources, share, known, settings.jobs, |piece, stopped| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
             done += CLUSTER as u64;
             let Some(piece) = piece else { return Ok(()) };
             let source = piece.source;
-            while let Some(node) = current.take_if(|node| node.job < piece.source) {
-                let next = node.job + 1;
-                node.finish(&sender)?;
-                current = Current::open(folder, jobs, next, settings)?;
-            }
-            if let Some(node) = current.as_mut() {
-                node.write(share, &sources[source], piece, stopped)?;
+            if let Some(node) = nodes.reach(source)? {
+                node.write(share, &sources[source], piece, stopped, budget)?;
             }
             monitor.progress(&jobs[source].job.node.name, done, total);
             Ok(())
-        })?;
-        while let Some(node) = current {
-            let next = node.job + 1;
-            node.finish(&sender)?;
-            current = Current::open(folder, jobs, next, settings)?;
+        });
+        let result = result.and_then(|compressed| {
+            // Nodes without data have files, too.
+            nodes.reach(jobs.len().saturating_sub(1))?;
+            nodes.end();
+            if total > 0 {
+                // Only the digests of the files are left to compute.
+                monitor.progress("checksums", total, total);
+            }
+            Ok(compressed)
+        });
+        let open = nodes.current.map(|node| node.writers);
+        match result {
+            Ok(compressed) => Ok((nodes.writers.join(open, None)?, compressed)),
+            Err(e) => nodes.writers.join(open, Some(e)).map(|sealed| (sealed, 0)),
         }
-        if total > 0 {
-            // Only the digests of the files are left to compute.
-            monitor.progress("checksums", total, total);
+    })
+}
+
+/// The nodes on their way to their files.
+struct Nodes<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    folder: &'scope Folder,
+    jobs: &'scope [Rest],
+    settings: &'scope Settings,
+    share: &'scope Share,
+    writers: Writers<'scope>,
+    current: Option<Current<'scope>>,
+}
+
+impl<'scope> Nodes<'scope, '_> {
+    /// Goes on to a node, and begins its files, and those of the nodes before it
+    /// that have no data.
+    fn reach(&mut self, job: usize) -> Result<Option<&mut Current<'scope>>, Error> {
+        loop {
+            let next = match &self.current {
+                Some(node) if node.job >= job => return Ok(self.current.as_mut()),
+                Some(node) => node.job + 1,
+                None => 0,
+            };
+            self.end();
+            let Some(rest) = self.jobs.get(next) else { return Ok(None) };
+            let outs = open_outputs(self.folder, rest, self.settings)?;
+            let writers = self.writers.start(self.scope, next, outs, self.share)?;
+            self.current = Some(Current { job: next, writers, content: Content::default() });
         }
-        Ok::<_, Error>(compressed)
-    })?;
-    let sealed = sealed.into_inner().ignore_poison();
-    let mut sealed = sealed.into_iter().collect::<Result<Vec<_>, _>>()?;
-    sealed.sort_by_key(|s| (s.job, s.position));
-    Ok((sealed, compressed))
+    }
+
+    /// Ends the files of the node.
+    fn end(&mut self) {
+        if let Some(node) = self.current.take() {
+            self.writers.end(node.writers, node.content.finish());
+        }
+    }
 }
