@@ -3,7 +3,9 @@
 //!
 //! `doc/nbd.md` has what is spoken. [`Export`] is a disk, [`format`](mod@format) has the numbers of the
 //! protocol, `option` the haggling at the beginning, [`Session`] one client from beginning to end,
-//! and [`Server`] all of them. It knows nothing of labs, and may ask `read_at`.
+//! and [`Server`] all of them. It knows nothing of labs.
+//!
+//! It asks no other folder.
 
 mod export;
 pub mod format;

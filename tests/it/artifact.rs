@@ -6,7 +6,7 @@ use p9img::lab::{Controller, Format, PcFirmware};
 use p9img::{Extent, ReadAt};
 use p9img_test::disks::{Scattered, bytes, identity, noise};
 use p9img_test::skip::skipped;
-use p9img_test::tools::{run, tool};
+use p9img_test::tools::{have, run, tool};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -337,13 +337,27 @@ fn reads_what_qemu_img_writes() {
         p9img_test::disks::same(&*opened, &*disk);
         std::fs::remove_file(&target).unwrap();
     }
+    // Over the disk beside it, and over that one again; the second has a cluster of its own.
+    let dir_of = Some(dir.path());
+    run("qemu-img", &["create", "-f", "qcow2", "-b", "n.img", "-F", "raw", "first"], dir_of);
+    run("qemu-img", &["create", "-f", "qcow2", "-b", "first", "-F", "qcow2", "other"], dir_of);
+    p9img_test::disks::same(&*artifact::open(&target).unwrap(), &*disk);
+    if have("reads_what_qemu_img_writes", &["qemu-io"]) {
+        run("qemu-io", &["-c", "write -P 7 70000 1000", "other"], dir_of);
+        let opened = artifact::open(&target).unwrap();
+        let (mut found, mut expected) = (vec![0; 100_000], vec![0; 100_000]);
+        opened.read_at(0, &mut found).unwrap();
+        disk.read_at(0, &mut expected).unwrap();
+        expected[70_000..71_000].fill(7);
+        assert!(found == expected);
+    }
     for (args, expect) in [
-        (&["-b", "n.img", "-F", "raw"][..], "backing file"),
+        (&["-b", "../n.img", "-F", "raw", "-u"][..], "not beside it"),
+        (&["-b", "json:{}", "-F", "raw", "-u"][..], "not beside it"),
         (&["-o", "extended_l2=on"][..], "extended L2"),
         (&["-o", "data_file=data.raw"], "external data file"),
     ] {
-        let size: &[&str] = if args[0] == "-b" { &[] } else { &["1M"] };
-        let command = [&["create", "-f", "qcow2"], args, &["other"], size].concat();
+        let command = [&["create", "-f", "qcow2"], args, &["other", "1M"]].concat();
         run("qemu-img", &command, Some(dir.path()));
         let err = artifact::open(&target).err().unwrap();
         let cause = std::error::Error::source(&err).unwrap().to_string();

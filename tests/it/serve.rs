@@ -20,6 +20,8 @@ fn small() -> Lab {
 struct Serving {
     lab: Lab,
     server: Child,
+    /// Open, so that the server can print.
+    _stdout: BufReader<std::process::ChildStdout>,
     /// Address of the first node that was named.
     address: String,
 }
@@ -35,10 +37,11 @@ impl Serving {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut stdout = BufReader::new(server.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
         let address = line.split_whitespace().last().map(str::to_owned);
         let said = fs::read_to_string(lab.path("said")).unwrap();
-        Self { address: address.unwrap_or_else(|| panic!("no address: {said}")), lab, server }
+        Self { address: address.unwrap_or_else(|| panic!("no address: {said}")), lab, server, _stdout: stdout }
     }
 
     fn said(&self) -> String {
