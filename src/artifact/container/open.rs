@@ -10,7 +10,7 @@ use crate::foreign;
 use crate::read_at::{HostFile, ReadAt};
 use crate::visible::visible;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Images that may lie over each other.
@@ -38,12 +38,19 @@ pub fn open(path: &Path) -> Result<Arc<dyn ReadAt>, Error> {
 /// name that leads anywhere else is not followed, so that an image from somewhere else
 /// gives nobody's files away.
 pub fn beside(image: &Path) -> impl Fn(&str) -> io::Result<Arc<dyn ReadAt>> + use<> {
-    beside_within(image, CHAIN)
+    let beside = Beside { folder: image.parent().map(Path::to_owned).unwrap_or_default(), left: CHAIN };
+    move |name| beside.open(name)
 }
 
-fn beside_within(image: &Path, left: usize) -> impl Fn(&str) -> io::Result<Arc<dyn ReadAt>> + use<> {
-    let folder = image.parent().map(Path::to_owned).unwrap_or_default();
-    move |name| {
+/// The files beside an image.
+struct Beside {
+    folder: PathBuf,
+    /// Images that may still lie under each other.
+    left: usize,
+}
+
+impl Beside {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn ReadAt>> {
         let refused = |why: String| io::Error::new(io::ErrorKind::Unsupported, why);
         if name.is_empty() || name.contains('/') || name.contains(':') || name == "." || name == ".." {
             return Err(refused(format!(
@@ -51,14 +58,14 @@ fn beside_within(image: &Path, left: usize) -> impl Fn(&str) -> io::Result<Arc<d
                 visible(name)
             )));
         }
-        if left == 0 {
+        if self.left == 0 {
             return Err(refused(format!("Unsupported chain of more than {CHAIN} images, each over another")));
         }
-        let path = folder.join(name);
+        let path = self.folder.join(name);
         let failed = |e: io::Error| io::Error::new(e.kind(), format!("The image under it, {}: {e}", path.display()));
         let file = std::fs::File::open(&path).and_then(HostFile::new).map_err(failed)?;
-        let below: Box<dyn Fn(&str) -> io::Result<Arc<dyn ReadAt>>> = Box::new(beside_within(&path, left - 1));
-        bare(Arc::new(file), &below).map(|layers| layers.disk).map_err(failed)
+        let next = Self { folder: self.folder.clone(), left: self.left - 1 };
+        bare(Arc::new(file), &|name| next.open(name)).map(|layers| layers.disk).map_err(failed)
     }
 }
 

@@ -294,7 +294,7 @@ impl Overlay {
 
     /// Makes clusters of the disk lead to clusters of the file.
     fn lead(&self, state: &mut State, cluster: u64, at: u64, n: u64) -> io::Result<()> {
-        let entries: Vec<u8> = (at..at + n).flat_map(|at| (COPIED | at * SIZE).to_be_bytes()).collect();
+        let entries: Vec<u8> = (at..at + n).flat_map(|at| (COPIED | (at * SIZE)).to_be_bytes()).collect();
         let (index, within) = (cluster / ENTRIES, (cluster % ENTRIES * 8) as usize);
         let table = self.l1(state, index)?;
         if table != 0 {
@@ -306,7 +306,7 @@ impl Overlay {
         self.file.write_all_at(&new, at * SIZE)?;
         self.count(at, 1, state.end)?;
         state.end = at + 1;
-        let entry = COPIED | at * SIZE;
+        let entry = COPIED | (at * SIZE);
         self.file.write_all_at(&entry.to_be_bytes(), self.l1_offset + index * 8)?;
         state.l1[index as usize] = entry;
         Ok(())
