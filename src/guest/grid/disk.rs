@@ -15,11 +15,9 @@ use crate::guest::runner::short;
 use crate::nbd::{Export, Exports, Server, WriteAt};
 use crate::read_at::ReadAt;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,18 +41,7 @@ pub fn start(program: &Path, dir: &Path) -> Result<(), GridError> {
     drop(open(dir).map_err(failed)?);
     folder::remove(&dir.join(SOCKET)).map_err(failed)?;
     let listener = short(dir, SOCKET, |path| UnixListener::bind(path)).map_err(failed)?;
-    Command::new(program)
-        .arg(DISK)
-        .arg(running::real(dir))
-        .stdin(OwnedFd::from(listener))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .current_dir("/")
-        // Ctrl-C at the terminal is meant for p9img alone.
-        .process_group(0)
-        .spawn()
-        .map_err(|source| FolderError::Use { path: program.to_owned(), source })?;
-    Ok(())
+    running::start(program, DISK, &[dir], listener)
 }
 
 /// Ends the processes of a run that serve disks to nobody.

@@ -5,13 +5,17 @@
 //! runner says, the switch and what serves a disk after their own names.
 
 use super::GridError;
+use crate::guest::folder::FolderError;
 use crate::guest::runner::RUNNERS;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest time until a process ends after a request.
@@ -106,6 +110,26 @@ pub fn alive(pid: i32) -> bool {
 
 fn id(pid: i32) -> Option<rustix::process::Pid> {
     (pid > 1).then(|| rustix::process::Pid::from_raw(pid)).flatten()
+}
+
+/// Starts a part of a run as a process that goes on when p9img has ended: `program` with a word
+/// and the paths as its arguments, and a listening socket as its standard input.
+///
+/// # Errors
+/// Fails when the program cannot be started.
+pub fn start(program: &Path, word: &str, paths: &[&Path], listener: UnixListener) -> Result<(), GridError> {
+    Command::new(program)
+        .arg(word)
+        .args(paths.iter().map(|path| real(path)))
+        .stdin(OwnedFd::from(listener))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        // Ctrl-C at the terminal is meant for p9img alone.
+        .process_group(0)
+        .spawn()
+        .map_err(|source| FolderError::Use { path: program.to_owned(), source })?;
+    Ok(())
 }
 
 /// Asks a process to end; `force` does not ask.

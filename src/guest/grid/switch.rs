@@ -14,11 +14,9 @@ use crate::guest::runner::short;
 use crate::poison::IgnorePoison as _;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -55,18 +53,7 @@ pub fn start(program: &Path, run: &Path, lab: &Path) -> Result<(), GridError> {
     let failed = |source| FolderError::Use { path: path.clone(), source };
     folder::remove(&path).map_err(failed)?;
     let listener = short(run, SOCKET, |path| UnixListener::bind(path)).map_err(failed)?;
-    Command::new(program)
-        .arg(SWITCH)
-        .args([running::real(run), running::real(lab)])
-        .stdin(OwnedFd::from(listener))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .current_dir("/")
-        // Ctrl-C at the terminal is meant for p9img alone.
-        .process_group(0)
-        .spawn()
-        .map_err(|source| FolderError::Use { path: program.to_owned(), source })?;
-    Ok(())
+    running::start(program, SWITCH, &[run, lab], listener)
 }
 
 /// Whether the switch of a run runs and can be reached.
