@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Names of files that may have another name elsewhere: the images under nodes' disks, which are
 /// only read.
-pub const SHARED: [&str; 2] = ["base.qcow2", "base.img"];
+pub const SHARED: [&str; 3] = ["base.qcow2", "base.img", "base.partial"];
 
 /// Reason why a folder of a run, or a file in it, cannot be used.
 #[derive(Debug, thiserror::Error)]

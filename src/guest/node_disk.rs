@@ -20,7 +20,7 @@ use crate::stamp::{Moment, Stamp};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,6 +95,8 @@ pub fn share_again(dir: &Path, image: &Path, format: DiskFormat) -> Result<(), F
     let (base, partial) = (dir.join(name), dir.join("base.partial"));
     let failed = |source| FolderError::Use { path: base.clone(), source };
     folder::remove(&partial).map_err(failed)?;
+    // Renaming one name of a file to another of the same does nothing.
+    folder::remove(&base).map_err(failed)?;
     share(image, &partial).and_then(|()| fs::rename(&partial, &base)).map_err(failed)
 }
 
@@ -120,7 +122,9 @@ fn share(from: &Path, to: &Path) -> io::Result<()> {
         }
         folder::remove(to)?;
     }
-    if fs::hard_link(from, to).is_ok() {
+    // Only of a file of one's own: the folder of a run takes no others.
+    let own = fs::symlink_metadata(from)?.uid() == rustix::process::geteuid().as_raw();
+    if own && fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
     // The system copies with as little work as it can.
@@ -201,7 +205,6 @@ pub fn open_for_writing(dir: &Path) -> io::Result<(Overlay, Held)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt as _;
 
     #[test]
     fn a_disk_is_made_over_the_image_and_keeps_it() {

@@ -61,7 +61,6 @@ pub mod transmission {
     pub const HAS_FLAGS: u16 = 1;
     pub const READ_ONLY: u16 = 1 << 1;
     pub const SEND_FLUSH: u16 = 1 << 2;
-    pub const SEND_FUA: u16 = 1 << 3;
     pub const SEND_DF: u16 = 1 << 7;
     pub const CAN_MULTI_CONN: u16 = 1 << 8;
 }
@@ -75,10 +74,8 @@ pub mod cmd {
     pub const BLOCK_STATUS: u16 = 7;
 }
 
-/// Flags of a command: on the platter before the reply; in one chunk; of the
-/// first extent alone.
+/// Flags of a command: in one chunk; of the first extent alone.
 pub mod flag {
-    pub const FUA: u16 = 1;
     pub const DF: u16 = 1 << 2;
     pub const REQ_ONE: u16 = 1 << 3;
 }

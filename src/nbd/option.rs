@@ -123,11 +123,10 @@ impl<S: Read + Write> Haggler<'_, S> {
 
     fn flags(&self, export: &dyn Export) -> u16 {
         let mut flags = transmission::HAS_FLAGS | transmission::SEND_FLUSH;
-        flags |= match export.writable() {
-            // A second client would see what the first has written, but who has two for writing is mistaken.
-            Some(_) => transmission::SEND_FUA,
-            None => transmission::READ_ONLY | transmission::CAN_MULTI_CONN,
-        };
+        // FUA is not offered: QEMU before 10.0 would ask for it with every write, whatever it was told.
+        if export.writable().is_none() {
+            flags |= transmission::READ_ONLY | transmission::CAN_MULTI_CONN;
+        }
         if self.structured { flags | transmission::SEND_DF } else { flags }
     }
 

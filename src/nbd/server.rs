@@ -58,10 +58,11 @@ impl<'a> Server<'a> {
                             Err(e) => break Err(e),
                         };
                         scope.spawn(move || {
+                            // Also after a panic, the client is told that it is over.
+                            let _gone = Gone(&self.clients, client);
                             if let Err(e) = self.serve(&stream) {
                                 failed(e);
                             }
-                            self.clients.lock().ignore_poison().remove(&client);
                         });
                     }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOK),
@@ -84,6 +85,18 @@ impl<'a> Server<'a> {
     /// As [`Session::run`].
     pub fn serve(&self, stream: &UnixStream) -> io::Result<()> {
         Session::new(Buffered::new(stream), self.exports).run()
+    }
+}
+
+/// Takes a client off the list when it goes.
+struct Gone<'a>(&'a Mutex<BTreeMap<usize, UnixStream>>, usize);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0.lock().ignore_poison().remove(&self.1) {
+            // One that has gone already needs no end.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 

@@ -157,13 +157,10 @@ impl<S: Read + Write> Client<S> {
         let Some(disk) = self.agreed.export.writable() else {
             return self.fail(request, err::EPERM, "The disk is only read");
         };
-        if request.flags & !flag::FUA != 0 || !self.is_inside(request) {
+        if request.flags != 0 || !self.is_inside(request) {
             return self.fail(request, err::EINVAL, "The write passes the end of the disk, or has an unknown flag");
         }
-        let mut result = disk.write_at(request.offset, &self.buf);
-        if request.flags & flag::FUA != 0 {
-            result = result.and_then(|()| disk.flush());
-        }
+        let result = disk.write_at(request.offset, &self.buf);
         self.simple(request, result.map_or_else(|e| code(&e), |()| 0), false)
     }
 

@@ -177,7 +177,7 @@ fn an_old_client_reads_by_name() {
         assert_eq!(c.u64(), LEN);
         let flags = c.u16();
         assert_eq!(c.bytes(124), [0; 124]);
-        assert_eq!(flags & (transmission::READ_ONLY | transmission::SEND_FUA), transmission::READ_ONLY);
+        assert_eq!(flags & (transmission::READ_ONLY | 1 << 3), transmission::READ_ONLY, "no FUA");
         assert_ne!(flags & transmission::CAN_MULTI_CONN, 0);
         for (offset, len) in [(0, 10), ((1 << 20) - 5, 10), (LEN - 3, 3), (7, 0)] {
             c.request(0, cmd::READ, offset, len);
@@ -295,9 +295,12 @@ fn what_is_written_is_read_and_no_room_is_said() {
         c.request(0, cmd::WRITE, 1000, 4);
         c.send(&[b"here"]);
         assert_eq!(c.simple(), 0);
-        c.request(flag::FUA, cmd::WRITE, (1 << 20) - 4, 4);
+        c.request(0, cmd::WRITE, (1 << 20) - 4, 4);
         c.send(&[b"last"]);
         assert_eq!(c.simple(), 0);
+        c.request(1, cmd::WRITE, 0, 4);
+        c.send(&[b"flag"]);
+        assert_eq!(c.simple(), err::EINVAL, "FUA was not offered");
         c.request(0, cmd::WRITE, (1 << 20) - 3, 4);
         c.send(&[b"over"]);
         assert_eq!(c.simple(), err::EINVAL);

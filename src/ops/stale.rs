@@ -9,8 +9,9 @@ use crate::artifact;
 use crate::auth::{DesKey, KeyFile, Nvram};
 use crate::disk::{DiskImage, PartInfo, open_disk};
 use crate::fs::{self, FileSystem};
+use crate::guest::node_disk::regular;
 use crate::lab::Secrets;
-use crate::read_at::{ReadAt as _, SECTOR};
+use crate::read_at::{HostFile, ReadAt, SECTOR};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,9 +52,15 @@ pub fn notes<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets:
     notes
 }
 
+/// The disk in an image of the output folder, which is a file, and over no other.
+fn alone(image: &Path) -> Option<Arc<dyn ReadAt>> {
+    let file = regular(image).and_then(HostFile::new).ok()?;
+    artifact::from(Arc::new(file)).ok()
+}
+
 /// The disk in an image, and its nvram; none if either cannot be read.
 fn nvram(image: &Path) -> Option<(DiskImage, Nvram)> {
-    let disk = open_disk(artifact::open(image).ok()?).ok()?;
+    let disk = open_disk(alone(image)?).ok()?;
     let nvram = disk.partition("nvram").ok()?;
     let mut sector = vec![0; SECTOR as usize];
     nvram.read_at(0, &mut sector).ok()?;

@@ -31,7 +31,8 @@ fn sync(sh: &mut Shell, fs: &str) {
         }
         // It says nothing of a sync, but answers the command after it.
         "cwfs64x" => ("{echo sync; echo cfs main}", "cwfs", "current"),
-        _ => ("echo sync", "gefs", "synced"),
+        // It says "synced" when it was asked; the process that does it answers what is asked after it.
+        _ => ("{echo sync; echo snap -d none}", "gefs", "exist"),
     };
     good(sh.run(
         &format!(

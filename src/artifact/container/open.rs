@@ -63,10 +63,19 @@ impl Beside {
         }
         let path = self.folder.join(name);
         let failed = |e: io::Error| io::Error::new(e.kind(), format!("The image under it, {}: {e}", path.display()));
-        let file = std::fs::File::open(&path).and_then(HostFile::new).map_err(failed)?;
+        let file = regular(&path).and_then(HostFile::new).map_err(failed)?;
         let next = Self { folder: self.folder.clone(), left: self.left - 1 };
         bare(Arc::new(file), &|name| next.open(name)).map(|layers| layers.disk).map_err(failed)
     }
+}
+
+/// Opens a file that is one: no link, which might lead elsewhere, and no pipe, which might wait.
+fn regular(path: &Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if !path.symlink_metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    std::fs::OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
 /// As [`open`], for bytes from anywhere.
@@ -176,6 +185,9 @@ mod tests {
             over("wrong", wrong);
             assert!(said("wrong").contains("not beside it") && !said("wrong").contains('\u{1b}'), "{}", said("wrong"));
         }
+        std::os::unix::fs::symlink(dir.path().join("secret"), path("link")).unwrap();
+        over("wrong", "link");
+        assert!(said("wrong").contains("no regular file"), "{}", said("wrong"));
         over("wrong", "none");
         assert!(said("wrong").contains("The image under it, ") && said("wrong").contains("none"), "{}", said("wrong"));
         // Itself.

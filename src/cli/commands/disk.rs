@@ -12,7 +12,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    serve_disk_on_stdin(&args.folder)
-        .context("Standard input is not a socket of p9img: `p9img up` starts this command itself")?;
+    serve_disk_on_stdin(&args.folder).context(
+        "The disk cannot be served; `p9img up` starts this command itself, with a socket as its standard input",
+    )?;
     Ok(Outcome::Good)
 }

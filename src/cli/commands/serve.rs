@@ -10,7 +10,7 @@ use crate::ops::{self, LabRequest};
 use anyhow::{Context as _, bail};
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,12 +57,15 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// A socket that is there while this is.
-struct Socket<'a>(&'a Path);
+/// A socket that is there while this is: its path, device and inode.
+struct Socket<'a>(&'a Path, (u64, u64));
 
 impl Drop for Socket<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.0);
+        // Another server may have taken its place.
+        if id(self.0).is_ok_and(|id| id == self.1) {
+            let _ = fs::remove_file(self.0);
+        }
     }
 }
 
@@ -76,7 +79,8 @@ fn listen(path: &Path) -> anyhow::Result<(UnixListener, Socket<'_>)> {
         if !meta.file_type().is_socket() {
             bail!("{} is there and is no socket: name another path with --socket", path.display());
         }
-        if short(folder, name, |path| UnixStream::connect(path)).is_ok() {
+        let nobody = |e: &io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
+        if !short(folder, name, |path| UnixStream::connect(path)).is_err_and(|e| nobody(&e)) {
             bail!("{} is in use by another server: end that one, or name another path with --socket", path.display());
         }
     }
@@ -85,8 +89,14 @@ fn listen(path: &Path) -> anyhow::Result<(UnixListener, Socket<'_>)> {
     let made = own.path().join("s");
     let listener = short(own.path(), "s", |path| UnixListener::bind(path)).with_context(failed)?;
     fs::set_permissions(&made, Permissions::from_mode(0o600)).with_context(failed)?;
+    let id = id(&made).with_context(failed)?;
     fs::rename(&made, path).with_context(failed)?;
-    Ok((listener, Socket(path)))
+    Ok((listener, Socket(path, id)))
+}
+
+/// Device and inode of a file.
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// A path in a URI.

@@ -53,6 +53,7 @@ use super::runner::{Picture, RUNNERS, Runner, RunnerError};
 use crate::artifact::output::digest;
 use crate::lab::PcFirmware;
 use crate::lock::{self, Held, Taken};
+use crate::stop;
 use process::is_up;
 use room::enough;
 use std::collections::BTreeMap;
@@ -230,6 +231,13 @@ impl Grid {
         self.runner.check(&machines)?;
         for node in &start {
             self.make_disk(node, settings.fresh, &state, watch)?;
+        }
+        // When all are there, as a tick of the clock must have gone by.
+        for node in &start {
+            let dir = self.dir.join(&node.name);
+            if let Some(record) = Record::load(&dir).filter(Record::lacks_base) {
+                record.with_base_of(&dir).save(&dir)?;
+            }
         }
         watch.disks_are_ready();
         state.save(&self.dir)?;
@@ -458,7 +466,7 @@ impl Grid {
         let unusable = |source| GridError::Image { node: node.name.clone(), path: node.image.clone(), source };
         let len = node_disk::image(&node.image, node.format).map_err(unusable)?.len();
         node_disk::make(&dir, &node.image, node.format, self.runner.disk_len(node.board, len))?;
-        Record::new(node, state.accel, BTreeMap::new()).with_base_of(&dir).save(&dir)
+        Record::new(node, state.accel, BTreeMap::new()).save(&dir)
     }
 
     /// Makes sure that the image under a node's disk is still the one that it was: its other
@@ -470,19 +478,21 @@ impl Grid {
             return Ok(());
         }
         let there = node_disk::base(&dir);
-        let is_whole = there.is_some_and(|path| {
-            node_disk::regular(&path).and_then(digest::of).is_ok_and(|sha256| sha256 == node.sha256)
-        });
+        let found = there.map(|path| node_disk::regular(&path).and_then(digest::of));
+        if stop::asked() {
+            return Err(GridError::Interrupted);
+        }
+        let is_whole = found.is_some_and(|found| found.is_ok_and(|sha256| sha256 == node.sha256));
         if !is_whole {
             node_disk::share_again(&dir, &node.image, node.format)?;
             watch.note(&format!(
-                "the image under the disk of {} had changed since it was built, and was put back: what the node wrote \
-                 is as it was",
+                "the image under the disk of {} had changed since the node was started from it, and was put back: do not \
+                 start other machines from it",
                 node.name
             ));
         }
         match record {
-            Some(record) => record.with_base_of(&dir).save(&dir),
+            Some(record) => record.without_base().save(&dir),
             None => Ok(()),
         }
     }

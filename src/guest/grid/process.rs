@@ -55,6 +55,8 @@ impl Process {
     pub fn start(&self, machine: &Machine, program: &Path) -> Result<(), GridError> {
         self.start_with(|runner, folder| {
             if machine.disks.iter().any(|disk| disk.format == DiskFormat::Nbd) {
+                // One of a start that was killed before its machine came waits in vain.
+                self.end_disk(Duration::ZERO)?;
                 disk::start(program, &folder.dir)?;
             }
             Ok(runner.start(machine, folder)?)
@@ -81,6 +83,7 @@ impl Process {
         if result.is_err() {
             // The process that gave up may still be on its way out, and would be
             // taken for one that runs.
+            let _ = self.end_disk(Duration::ZERO);
             let _ = self.quit(SIGNAL);
         }
         result
@@ -138,18 +141,19 @@ impl Process {
                 self.signal(pid)?;
             }
         }
-        self.end_disk()?;
+        self.end_disk(SIGNAL)?;
         // The files that are left name nothing any more.
         let _ = self.sweep();
         Ok(())
     }
 
-    /// Waits for the end of the process that serves the disk: it ends with the machine.
-    fn end_disk(&self) -> Result<(), GridError> {
+    /// Waits for the end of the process that serves the disk, which ends with the machine, and then
+    /// ends it.
+    fn end_disk(&self, patience: Duration) -> Result<(), GridError> {
         let here = self.dir().parent().map(running::real);
         let part = Part::Disk(self.name().to_owned());
         for found in running::all() {
-            if found.part == part && Some(&found.run) == here.as_ref() && !ends(found.pid, SIGNAL) {
+            if found.part == part && Some(&found.run) == here.as_ref() && !ends(found.pid, patience) {
                 self.signal(found.pid)?;
             }
         }

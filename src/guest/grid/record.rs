@@ -53,6 +53,15 @@ impl Record {
         Self { base: node_disk::base_stamp(dir), ..self }
     }
 
+    /// The record, if nothing is known of the image under the disk.
+    pub(super) fn without_base(self) -> Self {
+        Self { base: None, ..self }
+    }
+
+    pub(super) fn lacks_base(&self) -> bool {
+        self.base.is_none()
+    }
+
     /// Reads the record of the node in `dir`; none when there is none that can
     /// be understood.
     pub fn load(dir: &Path) -> Option<Self> {

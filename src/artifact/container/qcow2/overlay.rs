@@ -46,11 +46,16 @@ pub struct Overlay {
     file: File,
     base: Arc<dyn ReadAt>,
     size: u64,
+    /// First cluster of the file after the header and the tables that were there from the beginning.
+    first: u64,
     refcount_offset: u64,
     /// Entries of the refcount table.
     blocks: u64,
     l1_offset: u64,
     state: Mutex<State>,
+    /// Writes to the file until they fail.
+    #[cfg(test)]
+    left: std::sync::atomic::AtomicUsize,
 }
 
 /// What changes.
@@ -164,10 +169,13 @@ impl Overlay {
             file,
             base,
             size: header.size,
+            first: tables.clusters(),
             refcount_offset: header.refcount_offset,
             blocks: tables.refcounts * ENTRIES,
             l1_offset: header.l1_offset,
-            state: Mutex::new(State { l1, end: len.div_ceil(SIZE) }),
+            state: Mutex::new(State { l1, end: len.div_ceil(SIZE).max(tables.clusters()) }),
+            #[cfg(test)]
+            left: std::sync::atomic::AtomicUsize::new(usize::MAX),
         })
     }
 
@@ -198,6 +206,20 @@ impl Overlay {
         self.file.sync_data()
     }
 
+    /// Writes to the file; all writes after the first go through here.
+    fn put(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            use std::sync::atomic::Ordering::Relaxed;
+            let left = self.left.load(Relaxed);
+            if left == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.left.store(left - 1, Relaxed);
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
     /// Writes bytes that one L2 table leads to.
     fn write_piece(&self, state: &mut State, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let first = offset / SIZE;
@@ -206,12 +228,12 @@ impl Overlay {
         let mut i = 0;
         while i < entries.len() {
             // A run of clusters that are all in the file, one after another, or all not.
-            let run = entries[i..].iter().zip(0..).take_while(|(entry, n)| follows(entries[i], **entry, *n)).count();
+            let run = run(&entries[i..], state.end);
             let from = (first + i as u64) * SIZE;
             let (start, end) = (from.max(offset), (from + run as u64 * SIZE).min(offset + bytes.len() as u64));
             let piece = &bytes[(start - offset) as usize..(end - offset) as usize];
-            match place(entries[i], state.end)? {
-                Place::Own(at) => self.file.write_all_at(piece, at + (start - from))?,
+            match self.place(entries[i], state.end)? {
+                Place::Own(at) => self.put(piece, at + (start - from))?,
                 place => {
                     let is_zeros = matches!(place, Place::Zeros);
                     self.write_new(state, first + i as u64, run as u64, is_zeros, (start - from) as usize, piece)?;
@@ -244,7 +266,7 @@ impl Overlay {
         while !rest.is_empty() {
             let (at, clusters) = self.room(state, rest.len() as u64 / SIZE)?;
             let (now, after) = rest.split_at((clusters * SIZE) as usize);
-            self.file.write_all_at(now, at * SIZE)?;
+            self.put(now, at * SIZE)?;
             self.count(at, clusters, state.end)?;
             // From here on they are taken, whatever happens.
             state.end = at + clusters;
@@ -268,9 +290,9 @@ impl Overlay {
             let at = state.end;
             let mut counts = vec![0; SIZE as usize];
             counts[(at % COUNTS * 2) as usize + 1] = 1;
-            self.file.write_all_at(&counts, at * SIZE)?;
+            self.put(&counts, at * SIZE)?;
             state.end += 1;
-            self.file.write_all_at(&(at * SIZE).to_be_bytes(), self.refcount_offset + block * 8)?;
+            self.put(&(at * SIZE).to_be_bytes(), self.refcount_offset + block * 8)?;
         }
     }
 
@@ -289,7 +311,7 @@ impl Overlay {
     /// Counts `n` clusters as used once, which one block of a file of `end` clusters counts.
     fn count(&self, at: u64, n: u64, end: u64) -> io::Result<()> {
         let counts: Vec<u8> = (0..n).flat_map(|_| 1_u16.to_be_bytes()).collect();
-        self.file.write_all_at(&counts, self.block(at / COUNTS, end)? + at % COUNTS * 2)
+        self.put(&counts, self.block(at / COUNTS, end)? + at % COUNTS * 2)
     }
 
     /// Makes clusters of the disk lead to clusters of the file.
@@ -298,16 +320,16 @@ impl Overlay {
         let (index, within) = (cluster / ENTRIES, (cluster % ENTRIES * 8) as usize);
         let table = self.l1(state, index)?;
         if table != 0 {
-            return self.file.write_all_at(&entries, table + within as u64);
+            return self.put(&entries, table + within as u64);
         }
         let (at, _) = self.room(state, 1)?;
         let mut new = vec![0; SIZE as usize];
         new[within..within + entries.len()].copy_from_slice(&entries);
-        self.file.write_all_at(&new, at * SIZE)?;
+        self.put(&new, at * SIZE)?;
         self.count(at, 1, state.end)?;
         state.end = at + 1;
         let entry = COPIED | (at * SIZE);
-        self.file.write_all_at(&entry.to_be_bytes(), self.l1_offset + index * 8)?;
+        self.put(&entry.to_be_bytes(), self.l1_offset + index * 8)?;
         state.l1[index as usize] = entry;
         Ok(())
     }
@@ -316,7 +338,28 @@ impl Overlay {
     fn l1(&self, state: &State, index: u64) -> io::Result<u64> {
         let at = state.l1[index as usize] & OFFSET_MASK;
         inside(at, state.end)
+            .filter(|at| *at == 0 || *at / SIZE >= self.first)
             .ok_or_else(|| bad(format!("qcow2 L1 entry {index} points to {at:#x}, which is not a cluster of the file")))
+    }
+
+    /// The place that an L2 entry says, in a file of `end` clusters.
+    fn place(&self, entry: u64, end: u64) -> io::Result<Place> {
+        let at = entry & OFFSET_MASK;
+        match () {
+            () if entry & COMPRESSED != 0 => {
+                Err(unsupported("qcow2 image with compressed clusters over another".into()))
+            }
+            () if entry & !(COPIED | OFFSET_MASK | ZERO) != 0 => {
+                Err(bad(format!("qcow2 L2 entry {entry:#x} has unknown bits")))
+            }
+            () if entry & ZERO != 0 => Ok(Place::Zeros),
+            () if at == 0 => Ok(Place::Below),
+            () if inside(at, end).is_none_or(|at| at / SIZE < self.first) => {
+                Err(bad(format!("qcow2 cluster at {at:#x} is none of data")))
+            }
+            () if entry & COPIED == 0 => Err(unsupported("qcow2 image whose clusters are used twice".into())),
+            () => Ok(Place::Own(at)),
+        }
     }
 
     /// The L2 entries of clusters that one table leads to.
@@ -341,23 +384,20 @@ fn inside(at: u64, end: u64) -> Option<u64> {
     (at.is_multiple_of(SIZE) && at / SIZE < end).then_some(at)
 }
 
-/// The place that an L2 entry says, in a file of `end` clusters.
-fn place(entry: u64, end: u64) -> io::Result<Place> {
-    let at = entry & OFFSET_MASK;
-    match () {
-        () if entry & COMPRESSED != 0 => Err(unsupported("qcow2 image with compressed clusters over another".into())),
-        () if entry & ZERO != 0 => Ok(Place::Zeros),
-        () if at == 0 => Ok(Place::Below),
-        () if inside(at, end).is_none() => Err(bad(format!("qcow2 cluster at {at:#x} is not one of the file"))),
-        () if entry & COPIED == 0 => Err(unsupported("qcow2 image whose clusters are used twice".into())),
-        () => Ok(Place::Own(at)),
-    }
-}
-
 /// Whether an entry `n` after `first` can be read or written with it in one step.
 const fn follows(first: u64, entry: u64, n: u64) -> bool {
     let at = first & OFFSET_MASK;
     if first & !OFFSET_MASK == COPIED && at != 0 { entry == first + n * SIZE } else { entry == first }
+}
+
+/// How many entries can be read or written in one step, in a file of `end` clusters.
+fn run(entries: &[u64], end: u64) -> usize {
+    let first = entries[0];
+    let run = entries.iter().zip(0..).take_while(|(entry, n)| follows(first, **entry, *n)).count();
+    match (first & OFFSET_MASK) / SIZE {
+        0 => run,
+        at => run.min(end.saturating_sub(at).max(1) as usize),
+    }
 }
 
 /// Words of a table in the file.
@@ -385,14 +425,13 @@ impl ReadAt for Overlay {
             };
             let mut i = 0;
             while i < entries.len() {
-                let run =
-                    entries[i..].iter().zip(0..).take_while(|(entry, n)| follows(entries[i], **entry, *n)).count();
+                let run = run(&entries[i..], end);
                 let from = (first + i as u64) * SIZE;
                 let start = from.max(offset);
                 let len = (from + run as u64 * SIZE - start).min(piece.len() as u64) as usize;
                 let (now, later) = std::mem::take(&mut piece).split_at_mut(len);
                 piece = later;
-                match place(entries[i], end)? {
+                match self.place(entries[i], end)? {
                     Place::Below => read_or_zeros(&*self.base, start, now)?,
                     Place::Zeros => now.fill(0),
                     Place::Own(at) => self.file.read_exact_at(now, at + (start - from))?,
@@ -499,11 +538,61 @@ mod tests {
         }
     }
 
-    /// A file whose writes end after some of them, as those of a killed process do.
+    /// A process that is killed has done some of its writes to the file, and not the next: each
+    /// of them in turn.
     #[test]
-    fn a_process_that_is_killed_leaves_a_sound_image_with_all_that_was_written() {
-        // Each state of the file after one of its writes, as strace would show them, cannot be had
-        // here; but what a kill leaves is a file that was cut off between two writes of one call.
+    fn whatever_write_is_the_last_the_image_is_sound_and_has_what_was_acknowledged() {
+        const LEN: u64 = 12 << 20;
+        let bytes = base(1 << 20);
+        // Within a cluster, over several, over the end of a table, again, and over a refcount block's end.
+        let mut writes = vec![(700, 100), (5000, 20_000), ((2 << 20) - 3000, 9000), (6000, 3000), ((4 << 20) + 1, 2)];
+        writes.extend((0..3).map(|i| ((5 << 20) + i * (1 << 20), 1 << 20)));
+        for last in 0.. {
+            let (file, overlay) = overlay(LEN, bytes.clone());
+            // Nearly all that the first refcount block counts is used.
+            if last % 2 == 1 {
+                file.as_file().set_len((COUNTS - 7) * SIZE).unwrap();
+            }
+            let overlay = match last % 2 {
+                1 => Overlay::open(file.reopen().unwrap(), Arc::new(bytes.clone())).unwrap(),
+                _ => overlay,
+            };
+            overlay.left.store(last / 2, std::sync::atomic::Ordering::Relaxed);
+            let mut expected = bytes.clone();
+            expected.resize(LEN as usize, 0);
+            let mut cut = None;
+            for (i, (offset, len)) in writes.iter().enumerate() {
+                let (from, to) = (*offset as usize, *offset as usize + *len as usize);
+                if overlay.write_at(*offset, &vec![i as u8 + 101; *len as usize]).is_err() {
+                    cut = Some((from, to, i as u8 + 101));
+                    break;
+                }
+                expected[from..to].fill(i as u8 + 101);
+            }
+            drop(overlay);
+            let lost = |f: &Finding| f.kind == "qcow2-lost";
+            let found = findings(&file, &bytes);
+            assert!(found.iter().all(lost), "{last}: {found:?}");
+            let overlay = Overlay::open(file.reopen().unwrap(), Arc::new(bytes.clone())).unwrap();
+            let mut there = read(&overlay);
+            if let Some((from, to, byte)) = cut {
+                // Of this one, some has come, or nothing.
+                let pairs = there[from..to].iter().zip(&expected[from..to]);
+                assert!(pairs.into_iter().all(|(now, before)| now == before || *now == byte), "{last}");
+                there[from..to].copy_from_slice(&expected[from..to]);
+            }
+            assert!(there == expected, "{last}");
+            overlay.write_at(0, &[9; 10_000]).unwrap();
+            assert!(findings(&file, &bytes).iter().all(lost), "{last}");
+            if cut.is_none() && last % 2 == 1 {
+                assert!(last > 40, "{last} writes");
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_never_led_to_is_used_by_nobody() {
         let bytes = base(1 << 20);
         let (file, overlay) = overlay(64 << 20, bytes.clone());
         let mut expected = bytes.clone();

@@ -61,7 +61,13 @@ impl Offer {
             let said = output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned());
             Ok(said.filter(|s| !s.trim().is_empty()))
         };
-        Ok(Self { machines: ask("-machine")?, devices: ask("-device")? })
+        // Most of the time of each is that of loading it.
+        let (machines, devices) = std::thread::scope(|scope| {
+            let machines = scope.spawn(|| ask("-machine"));
+            let devices = ask("-device");
+            (machines.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), devices)
+        });
+        Ok(Self { machines: machines?, devices: devices? })
     }
 
     /// The first that is not there of a machine and devices, with what it is.
