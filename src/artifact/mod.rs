@@ -34,7 +34,7 @@ pub use build::{build, build_from};
 pub use cluster::CLUSTER;
 pub use codec::{Method, Packed, Packer, libraries, probe};
 pub use container::check::read_disk;
-pub use container::open::{Layers, beside, from, layers, layers_over, open};
+pub use container::open::{Layers, beside, from, layers, layers_over, open, regular};
 pub use container::unpacked::unpack_in;
 pub use container::{ova, ovf, qcow2, reader, vmdk, zip};
 pub use error::Error;

@@ -13,6 +13,7 @@
 
 use super::folder::{self, FolderError};
 use super::machine::{Disk, DiskFormat};
+use crate::artifact;
 use crate::artifact::qcow2::{Overlay, Qcow2};
 use crate::lock::{self, Held, Taken};
 use crate::read_at::{HostFile, ReadAt};
@@ -36,8 +37,15 @@ pub const SOCKET: &str = "disk.sock";
 /// Disk of the node in `dir` for its machine: the socket at which it is served, or the whole
 /// copy where that is what there is.
 pub fn of(dir: &Path) -> Disk {
-    let (path, format) = if is_copy(dir) { (COPY, DiskFormat::Raw) } else { (SOCKET, DiskFormat::Nbd) };
-    Disk { keep_writes: true, ..Disk::new(path, format) }
+    match is_copy(dir) {
+        true => Disk { keep_writes: true, ..Disk::new(COPY, DiskFormat::Raw) },
+        false => served(),
+    }
+}
+
+/// Disk of a node for its machine, served at the socket.
+pub fn served() -> Disk {
+    Disk { keep_writes: true, ..Disk::new(SOCKET, DiskFormat::Nbd) }
 }
 
 /// Whether the node in `dir` has a whole copy of its image.
@@ -131,18 +139,15 @@ fn share(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(drop)
 }
 
-/// Opens a file that is one: no link, device or pipe.
+/// Opens a file of the output folder that is one: no link, device or pipe.
 ///
 /// # Errors
 /// Fails when it is something else, or cannot be opened.
 pub fn regular(path: &Path) -> io::Result<File> {
-    let meta = path.symlink_metadata()?;
-    if !meta.is_file() {
+    artifact::regular(path, |meta| {
         let what = if meta.is_symlink() { "a symbolic link" } else { "no regular file" };
-        let why = format!("it is {what}, but an image is a regular file in the output folder: build it again");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
-    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
+        format!("it is {what}, but an image is a regular file in the output folder: build it again")
+    })
 }
 
 /// Opens an image of a format as the disk that it is, which refers to no other file.

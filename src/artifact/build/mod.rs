@@ -1,9 +1,10 @@
 //! The build: many disks in, many artifacts out, in one pass.
 //!
 //! Workers read and compress, one thread hands out in order (`pipeline`), and each
-//! file has a thread that writes it (`writers`). Four places say that something is there already: `unchanged` artifacts of an
-//! earlier build, clusters that an earlier build computed (`reuse`, out of its
-//! `memory`), and clusters that this build compressed (`dedup`).
+//! file has a thread that writes it (`writers`). Four places say that something is
+//! there already: `unchanged` artifacts of an earlier build, clusters that an earlier
+//! build computed (`reuse`, out of its `memory`), and clusters that this build
+//! compressed (`dedup`).
 
 mod dedup;
 pub mod memory;

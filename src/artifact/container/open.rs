@@ -9,7 +9,10 @@ use crate::count;
 use crate::foreign;
 use crate::read_at::{HostFile, ReadAt};
 use crate::visible::visible;
+use rustix::fs::OFlags;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ const CHAIN: usize = 8;
 /// [`Error::Read`] with the file's name; its source says what is wrong.
 pub fn open(path: &Path) -> Result<Arc<dyn ReadAt>, Error> {
     let error = |source| Error::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(error)?;
+    let file = File::open(path).map_err(error)?;
     if file.metadata().map_err(error)?.is_dir() {
         return Err(error(io::Error::new(io::ErrorKind::IsADirectory, "Is a directory")));
     }
@@ -63,19 +66,24 @@ impl Beside {
         }
         let path = self.folder.join(name);
         let failed = |e: io::Error| io::Error::new(e.kind(), format!("The image under it, {}: {e}", path.display()));
-        let file = regular(&path).and_then(HostFile::new).map_err(failed)?;
+        let file = regular(&path, |_| "it is no regular file".to_owned());
+        let file = file.and_then(HostFile::new).map_err(failed)?;
         let next = Self { folder: self.folder.clone(), left: self.left - 1 };
         bare(Arc::new(file), &|name| next.open(name)).map(|layers| layers.disk).map_err(failed)
     }
 }
 
-/// Opens a file that is one: no link, which might lead elsewhere, and no pipe, which might wait.
-fn regular(path: &Path) -> io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    if !path.symlink_metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+/// Opens a file that is one: no link, which might lead elsewhere, and no pipe or device, which
+/// might wait. `why` is what is said of anything else.
+///
+/// # Errors
+/// `InvalidInput` for anything else; error of the operating system.
+pub fn regular(path: &Path, why: impl FnOnce(&Metadata) -> String) -> io::Result<File> {
+    let meta = path.symlink_metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why(&meta)));
     }
-    std::fs::OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path)
+    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
 /// As [`open`], for bytes from anywhere.

@@ -47,7 +47,7 @@ pub use watch::{NodeState, Silent, Watch};
 
 use super::folder::{self, FolderError};
 use super::gateway::Gateway;
-use super::machine::{Accel, Disk, DiskFormat};
+use super::machine::{Accel, Disk};
 use super::node_disk;
 use super::runner::{Picture, RUNNERS, Runner, RunnerError};
 use crate::artifact::output::digest;
@@ -445,7 +445,7 @@ impl Grid {
     /// The disk that a node is started with, which is not made yet.
     fn disk(&self, node: &NodeSpec, settings: &UpSettings) -> Disk {
         match settings.fresh {
-            true => Disk { keep_writes: true, ..Disk::new(node_disk::SOCKET, DiskFormat::Nbd) },
+            true => node_disk::served(),
             false => node_disk::of(&self.dir.join(&node.name)),
         }
     }
@@ -526,6 +526,7 @@ impl Grid {
 mod tests {
     use super::spec::tests::spec;
     use super::*;
+    use crate::guest::machine::DiskFormat;
     use crate::guest::runner::PID;
     use crate::guest::runner::stub::{PAUSED, Stub};
     use crate::hex::hex;

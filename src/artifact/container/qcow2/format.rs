@@ -14,7 +14,9 @@ pub const HEADER_LEN_V2: usize = 72;
 const HEADER_LEN_V3: usize = 104;
 
 /// Bytes of the longest name of a backing file.
-const MOST_NAME: u32 = 1023;
+pub const MOST_NAME: u32 = 1023;
+/// Bytes of the largest L1 table that QEMU takes.
+pub const MOST_L1: u64 = 32 << 20;
 
 /// Bit of `incompatible_features`: refcounts may be wrong; reading does not care.
 pub const DIRTY: u64 = 1 << 0;
@@ -173,6 +175,16 @@ pub fn backing_format(format: &str) -> Vec<u8> {
     out.extend(format.as_bytes());
     out.resize(out.len().next_multiple_of(8) + 8, 0);
     out
+}
+
+/// Bytes of a table.
+pub fn be64(entries: &[u64]) -> Vec<u8> {
+    entries.iter().flat_map(|e| e.to_be_bytes()).collect()
+}
+
+/// Entries of a table in these bytes.
+pub fn words(bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks_exact(8).map(|b| u64::from_be_bytes(b.try_into().unwrap_or_default())).collect()
 }
 
 /// L2 entry of `len` compressed bytes at `offset`. The entry counts the

@@ -17,10 +17,11 @@
 //! first free cluster of those that it counts.
 
 use super::format::{
-    COMPRESSED, COPIED, Compression, HEADER_LEN, Header, OFFSET_MASK, ZERO, backing_format, bad, unsupported,
+    COMPRESSED, COPIED, Compression, HEADER_LEN, Header, MOST_L1, MOST_NAME, OFFSET_MASK, ZERO, backing_format, bad,
+    be64, unsupported, words,
 };
 use super::read::{read_or_zeros, union};
-use crate::artifact::container::mapped::Extents;
+use crate::artifact::container::mapped::{Extents, read_units};
 use crate::count;
 use crate::poison::IgnorePoison as _;
 use crate::read_at::{Extent, ReadAt, check_range};
@@ -36,8 +37,6 @@ const SIZE: u64 = 1 << BITS;
 const ENTRIES: u64 = SIZE / 8;
 /// Counts of 16 bits in a refcount block.
 const COUNTS: u64 = SIZE / 2;
-/// QEMU refuses L1 tables of more than 32 MiB.
-const MOST_L1: u64 = 32 << 20;
 /// Bytes of the header that are looked at when an image is opened.
 const START: usize = 104;
 
@@ -67,6 +66,8 @@ struct State {
 
 /// Sizes of the tables of an image, in clusters.
 struct Tables {
+    /// Entries of the L1 table.
+    entries: u64,
     l1: u64,
     refcounts: u64,
     /// Refcount blocks for the clusters before the first of data.
@@ -76,19 +77,19 @@ struct Tables {
 impl Tables {
     /// Tables of a disk of `size` bytes; none if it is too large for them.
     fn of(size: u64) -> Option<Self> {
-        let tables = size.div_ceil(SIZE * ENTRIES);
-        if tables * 8 > MOST_L1 {
+        let entries = size.div_ceil(SIZE * ENTRIES).max(1);
+        if entries * 8 > MOST_L1 {
             return None;
         }
-        let l1 = tables.div_ceil(ENTRIES).max(1);
+        let l1 = entries.div_ceil(ENTRIES);
         // Twice what the whole disk takes: a process that is killed leaves clusters unused.
-        let most = 2 * (size.div_ceil(SIZE) + tables + l1);
+        let most = 2 * (size.div_ceil(SIZE) + entries + l1);
         let refcounts = (most / COUNTS + 2).div_ceil(ENTRIES);
         let mut blocks = 1;
         while blocks * COUNTS < 1 + l1 + refcounts + blocks {
             blocks += 1;
         }
-        Some(Self { l1, refcounts, blocks })
+        Some(Self { entries, l1, refcounts, blocks })
     }
 
     /// Clusters of all of them, and of the header.
@@ -116,7 +117,7 @@ impl Overlay {
             version: 3,
             cluster_bits: BITS,
             size,
-            l1_size: size.div_ceil(SIZE * ENTRIES).max(1) as u32,
+            l1_size: tables.entries as u32,
             l1_offset,
             refcount_offset,
             refcount_clusters: tables.refcounts as u32,
@@ -124,10 +125,10 @@ impl Overlay {
             backing: Some((name_at as u64, backing.len() as u32)),
         };
         let first = [&header.encode()[..], &extension, backing.as_bytes()].concat();
-        if first.len() as u64 > SIZE || backing.len() > 1023 {
+        if first.len() as u64 > SIZE || backing.len() > MOST_NAME as usize {
             return Err(refused(format!("The name of the disk below has {}", count::of(backing.len(), "byte"))));
         }
-        let blocks: Vec<u8> = (0..tables.blocks).flat_map(|i| (first_block + i * SIZE).to_be_bytes()).collect();
+        let blocks = be64(&(0..tables.blocks).map(|i| first_block + i * SIZE).collect::<Vec<_>>());
         let counts: Vec<u8> = (0..tables.clusters()).flat_map(|_| 1_u16.to_be_bytes()).collect();
         file.set_len(SIZE * tables.clusters())?;
         file.write_all_at(&blocks, refcount_offset)?;
@@ -156,15 +157,14 @@ impl Overlay {
                 "qcow2 image with snapshots, which p9img would damage; delete them with `qemu-img snapshot -d`".into(),
             ));
         }
-        let l1_size = header.size.div_ceil(SIZE * ENTRIES).max(1);
-        if u64::from(header.l1_size) < l1_size || u64::from(header.refcount_clusters) < tables.refcounts {
+        if u64::from(header.l1_size) < tables.entries || u64::from(header.refcount_clusters) < tables.refcounts {
             return Err(bad("qcow2 tables are smaller than the disk needs".into()));
         }
         let outside = |e: io::Error| bad(e.to_string());
-        check_range("qcow2 L1 table", header.l1_offset, (l1_size * 8) as usize, len).map_err(outside)?;
+        check_range("qcow2 L1 table", header.l1_offset, (tables.entries * 8) as usize, len).map_err(outside)?;
         let refcounts = tables.refcounts * SIZE;
         check_range("qcow2 refcount table", header.refcount_offset, refcounts as usize, len).map_err(outside)?;
-        let l1 = words(&file, header.l1_offset, l1_size)?;
+        let l1 = table(&file, header.l1_offset, tables.entries)?;
         Ok(Self {
             file,
             base,
@@ -218,6 +218,31 @@ impl Overlay {
             self.left.store(left - 1, Relaxed);
         }
         self.file.write_all_at(bytes, offset)
+    }
+
+    /// Reads bytes that one L2 table leads to.
+    fn read_piece(&self, offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+        let (first, last) = (offset / SIZE, (offset + buf.len() as u64 - 1) / SIZE);
+        let (entries, end) = {
+            let state = self.state.lock().ignore_poison();
+            (self.entries(&state, first, last - first + 1)?, state.end)
+        };
+        let mut i = 0;
+        while i < entries.len() {
+            let run = run(&entries[i..], end);
+            let from = (first + i as u64) * SIZE;
+            let start = from.max(offset);
+            let len = (from + run as u64 * SIZE - start).min(buf.len() as u64) as usize;
+            let (now, later) = std::mem::take(&mut buf).split_at_mut(len);
+            buf = later;
+            match self.place(entries[i], end)? {
+                Place::Below => read_or_zeros(&*self.base, start, now)?,
+                Place::Zeros => now.fill(0),
+                Place::Own(at) => self.file.read_exact_at(now, at + (start - from))?,
+            }
+            i += run;
+        }
+        Ok(())
     }
 
     /// Writes bytes that one L2 table leads to.
@@ -302,7 +327,7 @@ impl Overlay {
             let why = "The overlay has no room for more: its refcount table is full";
             return Err(io::Error::new(io::ErrorKind::StorageFull, why));
         }
-        let at = words(&self.file, self.refcount_offset + index * 8, 1)?[0] & OFFSET_MASK;
+        let at = table(&self.file, self.refcount_offset + index * 8, 1)?[0] & OFFSET_MASK;
         inside(at, end).ok_or_else(|| {
             bad(format!("qcow2 refcount block {index} is at {at:#x}, which is not a cluster of the file"))
         })
@@ -316,7 +341,7 @@ impl Overlay {
 
     /// Makes clusters of the disk lead to clusters of the file.
     fn lead(&self, state: &mut State, cluster: u64, at: u64, n: u64) -> io::Result<()> {
-        let entries: Vec<u8> = (at..at + n).flat_map(|at| (COPIED | (at * SIZE)).to_be_bytes()).collect();
+        let entries = be64(&(at..at + n).map(|at| COPIED | (at * SIZE)).collect::<Vec<_>>());
         let (index, within) = (cluster / ENTRIES, (cluster % ENTRIES * 8) as usize);
         let table = self.l1(state, index)?;
         if table != 0 {
@@ -366,7 +391,7 @@ impl Overlay {
     fn entries(&self, state: &State, first: u64, n: u64) -> io::Result<Vec<u64>> {
         match self.l1(state, first / ENTRIES)? {
             0 => Ok(vec![0; n as usize]),
-            table => words(&self.file, table + first % ENTRIES * 8, n),
+            at => table(&self.file, at + first % ENTRIES * 8, n),
         }
     }
 }
@@ -400,11 +425,11 @@ fn run(entries: &[u64], end: u64) -> usize {
     }
 }
 
-/// Words of a table in the file.
-fn words(file: &File, offset: u64, n: u64) -> io::Result<Vec<u64>> {
+/// Entries of a table in the file.
+fn table(file: &File, offset: u64, n: u64) -> io::Result<Vec<u64>> {
     let mut bytes = vec![0; (n * 8) as usize];
     file.read_exact_at(&mut bytes, offset)?;
-    Ok(bytes.as_chunks::<8>().0.iter().map(|b| u64::from_be_bytes(*b)).collect())
+    Ok(words(&bytes))
 }
 
 impl ReadAt for Overlay {
@@ -412,35 +437,10 @@ impl ReadAt for Overlay {
         self.size
     }
 
-    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range("qcow2 disk", offset, buf.len(), self.size)?;
-        while !buf.is_empty() {
-            let rest = (SIZE * ENTRIES - offset % (SIZE * ENTRIES)).min(buf.len() as u64) as usize;
-            let (mut piece, after) = std::mem::take(&mut buf).split_at_mut(rest);
-            buf = after;
-            let (first, last) = (offset / SIZE, (offset + rest as u64 - 1) / SIZE);
-            let (entries, end) = {
-                let state = self.state.lock().ignore_poison();
-                (self.entries(&state, first, last - first + 1)?, state.end)
-            };
-            let mut i = 0;
-            while i < entries.len() {
-                let run = run(&entries[i..], end);
-                let from = (first + i as u64) * SIZE;
-                let start = from.max(offset);
-                let len = (from + run as u64 * SIZE - start).min(piece.len() as u64) as usize;
-                let (now, later) = std::mem::take(&mut piece).split_at_mut(len);
-                piece = later;
-                match self.place(entries[i], end)? {
-                    Place::Below => read_or_zeros(&*self.base, start, now)?,
-                    Place::Zeros => now.fill(0),
-                    Place::Own(at) => self.file.read_exact_at(now, at + (start - from))?,
-                }
-                i += run;
-            }
-            offset += rest as u64;
-        }
-        Ok(())
+        let covered = SIZE * ENTRIES;
+        read_units(covered, offset, buf, |table, within, piece| self.read_piece(table * covered + within as u64, piece))
     }
 
     /// Extents of the disk below, and of the clusters in the file. A table that cannot be

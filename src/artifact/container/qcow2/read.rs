@@ -6,7 +6,7 @@
 //! them.
 
 use super::format::{
-    COMPRESSED, Compression, HEADER_LEN, Header, MAGIC, OFFSET_MASK, ZERO, bad, compressed_place, unsupported,
+    COMPRESSED, Compression, HEADER_LEN, Header, MAGIC, OFFSET_MASK, ZERO, bad, compressed_place, unsupported, words,
 };
 use crate::artifact::container::cache::Cache;
 use crate::artifact::container::mapped::{Extents, read_units};
@@ -255,8 +255,4 @@ pub(super) fn union(a: Vec<Extent>, b: Vec<Extent>, len: u64) -> Vec<Extent> {
         end = end.max(extent.end());
     }
     extents.finish()
-}
-
-fn words(bytes: &[u8]) -> Vec<u64> {
-    bytes.chunks_exact(8).map(|b| u64::from_be_bytes(b.try_into().unwrap_or_default())).collect()
 }

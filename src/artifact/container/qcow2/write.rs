@@ -10,7 +10,7 @@
 //! cluster of the file; the room skipped to reach the next boundary goes into a
 //! short list of gaps, which later streams fill.
 
-use super::format::{COPIED, Compression, HEADER_LEN, Header, compressed_entry};
+use super::format::{COPIED, Compression, HEADER_LEN, Header, MOST_L1, be64, compressed_entry};
 use crate::artifact::cluster::{CLUSTER, round_up};
 use crate::artifact::codec::{Method, Packed};
 use crate::artifact::container::sink::{Cluster, Sink};
@@ -27,8 +27,6 @@ const L2_ENTRIES: u64 = SIZE / 8;
 const REFCOUNTS: u64 = SIZE / 2;
 /// Gaps remembered for later streams.
 const GAPS: usize = 16;
-/// QEMU refuses L1 tables of more than 32 MiB.
-const MOST_L1: u64 = 32 * 1024 * 1024 / 8;
 /// Lowest file offset that an entry for a compressed cluster cannot hold.
 const MOST_FILE: u64 = 1 << (62 - (BITS - 8));
 
@@ -68,8 +66,8 @@ impl Qcow2Sink {
     /// A writer for a disk of `size` bytes.
     pub fn new(output: Output, size: u64, compression: Compression) -> Result<Self, Error> {
         let l1 = size.div_ceil(SIZE * L2_ENTRIES);
-        if l1 > MOST_L1 {
-            let limit = MOST_L1 * L2_ENTRIES * SIZE;
+        if l1 > MOST_L1 / 8 {
+            let limit = MOST_L1 / 8 * L2_ENTRIES * SIZE;
             return Err(Error::TooLarge { path: output.target().to_owned(), format: "qcow2", found: size, limit });
         }
         let mut sink = Self {
@@ -225,8 +223,4 @@ impl Sink for Qcow2Sink {
     fn data_bytes(&self) -> u64 {
         self.data
     }
-}
-
-fn be64(entries: &[u64]) -> Vec<u8> {
-    entries.iter().flat_map(|e| e.to_be_bytes()).collect()
 }
