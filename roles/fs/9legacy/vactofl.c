@@ -12,6 +12,9 @@
  *   magic number. Fossil reads such blocks, but dies when it has to change one.
  *
  * Only the blocks of directories are written anew; those of files stay.
+ *
+ * Venti keeps no zeros at the end of a block (venti-zero(2)), so a
+ * block may end within its last entry: when that entry's score ends in 00.
  */
 #include <u.h>
 #include <libc.h>
@@ -74,7 +77,8 @@ nowhere(uchar *score)
 /*
  * Shows the leaves of a stream, with their numbers, to leaf, which says whether
  * it has changed one. What has changed is written, and so is what points to it:
- * score is the name of the whole afterwards.
+ * score is the name of the whole afterwards. A leaf has zeros behind its n bytes,
+ * up to VtMaxLumpSize.
  */
 void
 walk(uchar *score, int type, int psize, uvlong first, Leaf *leaf, void *arg)
@@ -103,6 +107,8 @@ walk(uchar *score, int type, int psize, uvlong first, Leaf *leaf, void *arg)
 		}
 	}
 	if(dirty){
+		if((type & VtTypeDepthMask) == 0)
+			n = vtzerotruncate(type, buf, VtMaxLumpSize);
 		if(vtwrite(z, score, type, buf, n) < 0)
 			sysfatal("write: %r");
 		changed++;
@@ -132,17 +138,17 @@ names(uchar *b, int n, uvlong, void *arg)
 
 	if(n == 0)
 		return 0;
-	if(n < Header || U32(b) != Vacmagic && U32(b) != Flmagic)
+	if(U32(b) != Vacmagic && U32(b) != Flmagic)
 		sysfatal("this is no block of names");
 	ni = U16(b+10);
-	if(Header + ni*Slot > n)
+	if(Header + ni*Slot > VtMaxLumpSize)
 		sysfatal("a block of names says that it has %d", ni);
 	d = arg;
 	for(i = 0; i < ni; i++){
 		p = b + Header + i*Slot;
 		o = U16(p);
 		len = U16(p+2);
-		if(o+len > n || len < 12 || U32(b+o) != Dirmagic || 8 + U16(b+o+6) + 4 > len)
+		if(o+len > VtMaxLumpSize || len < 12 || U32(b+o) != Dirmagic || 8 + U16(b+o+6) + 4 > len)
 			sysfatal("an entry of a block of names is damaged");
 		if(d != nil){
 			d->pair = vtrealloc(d->pair, (d->npair+1) * sizeof(Pair));
@@ -167,6 +173,13 @@ names(uchar *b, int n, uvlong, void *arg)
 	return 1;
 }
 
+/* entries in a block of n bytes, the last of which may lack zeros */
+int
+entries(int n)
+{
+	return (n + VtEntrySize-1) / VtEntrySize;
+}
+
 /* a block of entries, into memory */
 int
 load(uchar *b, int n, uvlong first, void *arg)
@@ -175,13 +188,14 @@ load(uchar *b, int n, uvlong first, void *arg)
 	uvlong i, end;
 
 	d = arg;
-	end = first*d->epb + n/VtEntrySize;
+	n = entries(n);
+	end = first*d->epb + n;
 	if(end > d->ne){
 		d->e = vtrealloc(d->e, end*sizeof(VtEntry));
 		memset(d->e + d->ne, 0, (end - d->ne)*sizeof(VtEntry));
 		d->ne = end;
 	}
-	for(i = 0; i < n/VtEntrySize; i++)
+	for(i = 0; i < n; i++)
 		if(vtentryunpack(d->e + first*d->epb + i, b, i) < 0)
 			memset(d->e + first*d->epb + i, 0, sizeof(VtEntry));
 	return 0;
@@ -197,7 +211,8 @@ store(uchar *b, int n, uvlong first, void *arg)
 
 	d = arg;
 	dirty = 0;
-	for(i = 0; i < n/VtEntrySize; i++){
+	n = entries(n);
+	for(i = 0; i < n; i++){
 		if(vtentryunpack(&was, b, i) < 0 || !(was.flags & VtEntryActive))
 			continue;
 		e = d->e + first*d->epb + i;
