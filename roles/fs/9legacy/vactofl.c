@@ -14,7 +14,7 @@
  * Only the blocks of directories are written anew; those of files stay.
  *
  * Venti keeps no zeros at the end of a block (venti-zero(2)), so a
- * block may end within its last entry: when that entry's score ends in 00.
+ * block may end within its last entry: when the score in it ends in 00.
  */
 #include <u.h>
 #include <libc.h>
