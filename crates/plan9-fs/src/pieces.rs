@@ -28,6 +28,12 @@ impl Source {
             Self::Volume(v) => v.read_at(offset, buf),
         }
     }
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        match self {
+            Self::Content(c) => c.origin(offset, len),
+            Self::Volume(v) => v.origin(offset, len),
+        }
+    }
     fn extents(&self) -> Vec<Extent> {
         match self {
             Self::Content(c) => vec![Extent { offset: 0, len: c.len() }],
@@ -101,8 +107,8 @@ impl ReadAt for Pieces {
     fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
         let at = self.pieces.partition_point(|(o, s)| o + s.len() <= offset);
         match self.pieces.get(at)? {
-            (start, Source::Volume(v)) if *start <= offset && offset + len <= start + v.len() => {
-                v.origin(offset - start, len)
+            (start, source) if *start <= offset && offset + len <= start + source.len() => {
+                source.origin(offset - start, len)
             }
             _ => None,
         }

@@ -11,7 +11,7 @@ use super::sizes::boot_sector;
 use crate::ErrorKind;
 use crate::count;
 use crate::pieces::Pieces;
-use crate::read_at::{Extent, ReadAt};
+use crate::read_at::{Extent, Origin, ReadAt};
 use crate::tree::Content;
 use std::io;
 use thiserror::Error;
@@ -223,6 +223,9 @@ impl ReadAt for Fat {
     }
     fn extents(&self) -> Vec<Extent> {
         self.pieces.extents()
+    }
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        self.pieces.origin(offset, len)
     }
 }
 

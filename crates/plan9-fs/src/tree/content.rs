@@ -1,7 +1,7 @@
 //! A reference to a file's bytes.
 
 use crate::count;
-use crate::read_at::{ReadAt, check_range};
+use crate::read_at::{Origin, ReadAt, check_range};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -36,6 +36,14 @@ impl Content {
     /// Bytes held in memory.
     pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
         Self::Bytes(bytes.into())
+    }
+
+    /// Origin of the `len` bytes at `offset`, if they are a part of something that knows.
+    pub fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        match self {
+            Self::Part { source, offset: start, .. } => source.origin(start + offset, len),
+            Self::Bytes(_) | Self::Host { .. } => None,
+        }
     }
 
     /// Length in bytes.
