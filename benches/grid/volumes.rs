@@ -1,7 +1,7 @@
 //! One tree on each file system, from the laying out to a compressed image.
 
 use super::{Bench, Table, ratio};
-use p9img::artifact::{Folder, Job, Machine, Quiet, Settings, Wait, build};
+use p9img::artifact::{Folder, Job, Layer, Machine, Quiet, Settings, Wait, build};
 use p9img::fs::{cwfs, fossil, gefs, hjfs};
 use p9img::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
 use p9img::media::{Medium, Selection};
@@ -88,7 +88,7 @@ fn job(n: usize, disk: Arc<dyn ReadAt>) -> Job {
         firmware: PcFirmware::Bios,
         network: "bench".into(),
     };
-    Job { node, disk, outputs: vec![(Format::Qcow2, format!("volume{n}.qcow2"))], key: None }
+    Job { node, disk, outputs: vec![(Format::Qcow2, format!("volume{n}.qcow2"))], key: None, layer: Layer::Whole }
 }
 
 fn fossil(tree: &Arc<Tree>) -> Volumes {

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use p9img::artifact::qcow2::Qcow2;
 use p9img::artifact::vmdk::Vmdk;
-use p9img::artifact::{Folder, Job, Machine, Quiet, Settings, Wait, build, layers, ova};
+use p9img::artifact::{Folder, Job, Layer, Machine, Quiet, Settings, Wait, build, layers, ova};
 use p9img::lab::{Arch, Controller, Format, Mac, Nic, PcFirmware};
 use p9img::read_at::{HostFile, ReadAt};
 use p9img_fuzz::{EPOCH, Image, Scratch, Wounded};
@@ -38,7 +38,7 @@ static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {
     };
     let outputs = FORMATS.map(|(format, name)| (format, name.to_owned())).to_vec();
     let settings = Settings { epoch: EPOCH, ..Settings::default() };
-    build(&folder, &[Job { node, disk: Arc::new(disk), outputs, key: None }], &settings, &Quiet)
+    build(&folder, &[Job { node, disk: Arc::new(disk), outputs, key: None, layer: Layer::Whole }], &settings, &Quiet)
         .expect("room for small images");
     let open = |name| File::open(scratch.path().join(name)).and_then(HostFile::new).expect("a file just made");
     FORMATS.iter().map(|(_, name)| Image::new(&open(name))).collect()

@@ -1,8 +1,9 @@
 //! Jobs and settings of a build, and its reports.
 
+use crate::artifact::layer::{Layer, Over};
 use crate::artifact::machine::Machine;
 use crate::lab::Format;
-use crate::read_at::ReadAt;
+use crate::read_at::{Extent, ReadAt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -23,6 +24,18 @@ pub struct Job {
     /// For the marks of a disk that holds secrets: something that only their
     /// owner knows.
     pub key: Option<[u8; 32]>,
+    /// Part of the disk that the artifacts have.
+    pub layer: Layer,
+}
+
+impl Job {
+    /// Extents of the disk that the artifacts have.
+    pub(super) fn extents(&self) -> Vec<Extent> {
+        match &self.layer {
+            Layer::Whole => self.disk.extents(),
+            Layer::Base(extents) | Layer::Over(Over { extents, .. }) => extents.clone(),
+        }
+    }
 }
 
 /// Settings of all artifacts of a build.
@@ -102,6 +115,12 @@ pub struct ArtifactReport {
     /// The disk image in a compressed file.
     #[serde(default)]
     pub image: Option<Image>,
+    /// Name of the file in the same folder that has the rest of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The file is such a base, and no node's own: `node` is then its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_base: bool,
 }
 
 /// The one file in a compressed artifact.

@@ -26,6 +26,7 @@ mod codec;
 pub mod container;
 mod error;
 mod job;
+mod layer;
 mod machine;
 pub mod output;
 
@@ -39,6 +40,7 @@ pub use container::unpacked::unpack_in;
 pub use container::{ova, ovf, qcow2, reader, vmdk, zip};
 pub use error::Error;
 pub use job::{ArtifactReport, Image, Job, Monitor, Quiet, Recorded, Settings};
+pub use layer::{BASE_NAME, Layer, Over, Shared, is_base_name};
 pub use machine::Machine;
 pub use output::folder::{Folder, Wait};
 pub use output::{folder, imager, manifest, sums};

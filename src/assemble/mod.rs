@@ -17,6 +17,7 @@ mod venti;
 pub use error::AssembleError;
 pub use report::{NodePlan, Plan};
 
+use crate::digest::FieldHasher;
 use crate::disk::Disk;
 use crate::hex::hex;
 use crate::lab::identity::{node_uuid, venti_seed};
@@ -24,10 +25,12 @@ use crate::lab::{Arch, Format, Lab, Node, Secrets};
 use crate::media::firmware::Firmware;
 use crate::media::{Medium, Selection};
 use crate::partition::{self, Layout, Part, PartitionRequest, Request};
-use crate::render::{self, Catalog, Rendered, Scenes, Systems};
-use crate::root::{Bases, LaidOut, RootError, RootJob};
+use crate::pieces::{Pieces, Source};
+use crate::read_at::SECTOR;
+use crate::render::{self, BootFiles, Catalog, Kernel, Rendered, Scenes, Systems};
+use crate::root::{Bases, Fs, LaidOut, RootError, RootJob};
 use crate::stop;
-use crate::tree::{Meta, Mode, Tree};
+use crate::tree::{Addition, Content, Meta, Mode, Tree, What};
 use boot::{BootJob, BootKind};
 use report::FilePlan;
 use sha2::{Digest as _, Sha256};
@@ -42,7 +45,23 @@ pub struct Assembled {
     pub disk: Arc<Disk>,
     /// Whether the disk holds passwords or keys.
     pub secret: bool,
+    /// The disk that nodes like this one have in common, in a lab whose layout needs it.
+    pub common: Option<Arc<CommonDisk>>,
 }
+
+/// A disk with the root of a medium alone, and its kernel: what nodes with the same root at the same
+/// place have in common.
+pub struct CommonDisk {
+    pub disk: Arc<Pieces>,
+    pub fs: Fs,
+    /// Number of the medium among those of the assembler.
+    pub medium: usize,
+    /// All else that the disk depends on.
+    pub depends: String,
+}
+
+/// File with the numbers of users, from which those of owners come.
+const USERS: &[u8] = b"adm/users";
 
 /// A medium by its number among the lab's, and an architecture: nodes with the
 /// same have a tree in common.
@@ -214,14 +233,7 @@ impl<'a> Assembler<'a> {
         let boots = boot::of(node);
         let layout = partitions(node, &rendered, &boots)?;
         let root = self.root(medium, &tree, &layout, &rendered, node)?;
-        let job = BootJob {
-            node,
-            rendered: &rendered,
-            medium: self.medium(node),
-            catalog: self.catalog,
-            firmware: self.firmware.as_ref(),
-            epoch: self.lab.epoch,
-        };
+        let job = self.boot_job(node, &rendered);
         let mut volumes = venti::volumes(&layout, &venti_seed(&self.lab.name, &node.name), &node.name)?;
         volumes.extend(root.volumes);
         volumes.extend(disk::boot_volumes(&boots, &job, &layout)?);
@@ -249,7 +261,80 @@ impl<'a> Assembler<'a> {
             files: rendered.changed(&self.medium(node).tree).map(FilePlan::of).collect(),
         };
         let secret = !rendered.nvram.is_empty() || rendered.files.iter().any(|f| f.secret);
-        Ok(Assembled { plan, disk: Arc::new(disk), secret })
+        let layered = !self.lab.layout.is_whole() && formats.iter().any(|format| format.spec().layers);
+        let common = layered.then(|| self.common(medium, &tree, &plan.layout, &rendered, node));
+        Ok(Assembled { plan, disk: Arc::new(disk), secret, common: common.transpose()? })
+    }
+
+    /// The disk that this node and others like it have in common.
+    fn common(
+        &self,
+        medium: &Arc<Tree>,
+        tree: &Arc<Tree>,
+        layout: &Layout,
+        rendered: &Rendered,
+        node: &Node,
+    ) -> Result<Arc<CommonDisk>, AssembleError> {
+        // File systems number the owners of files by this file.
+        let users = tree.find(USERS).map(|id| tree.entry(id));
+        let users = users.and_then(|entry| Some((entry.meta.clone(), entry.content()?.read_all().ok()?)));
+        let digest = hex(&Sha256::digest(users.as_ref().map_or(&[][..], |(_, text)| text)));
+        let boots = boot::of(node);
+        let names = rendered.fs.kind().partitions.names().chain(boots.iter().map(|boot| boot.name));
+        let parts: Vec<_> = names.filter_map(|name| Some((name, layout.place(name)?))).collect();
+        // What differs between nodes of one kind of machine is left out, and the kernel is that of
+        // most.
+        let machine = node.kernel_name();
+        let distribution = self.medium(node).distribution.name();
+        let kernel = self.catalog.kernel_file(distribution, Kernel::Cpu, machine).ok().flatten();
+        let kernel = kernel.filter(|path| self.medium(node).tree.find(path.as_bytes()).is_some());
+        let rendered = &Rendered {
+            plan9_ini: String::new(),
+            boot_script: rendered.boot_script.as_ref().map(|_| String::new()),
+            boot: BootFiles { kernel: kernel.map(str::to_owned), ..rendered.boot.clone() },
+            ..rendered.clone()
+        };
+        let depends = format!("{machine} {} {parts:?} {:?} {digest}", node.disk, rendered.boot);
+        let number = number(self.lab, self.media, node)?;
+        self.bases.once(medium, &format!("disk {} {depends}", rendered.fs.kind().word), || {
+            let file = |(meta, text): (Meta, Vec<u8>)| What::File(meta, Content::bytes(text));
+            let users = users.map(|users| Addition { path: USERS.to_vec(), what: file(users) });
+            let parent = Meta::new(Mode::dir(0o775), "sys", "sys", self.lab.epoch);
+            let tree = Arc::new(Tree::overlay(medium, users.as_slice(), &parent));
+            let root = self.root(medium, &tree, layout, rendered, node)?;
+            let job = self.boot_job(node, rendered);
+            // Where they do not fit, each node has its own.
+            let boot = disk::boot_volumes(&boots, &job, layout).unwrap_or_default();
+            let mut disk = Pieces::new(node.disk);
+            for (name, volume) in root.volumes.into_iter().chain(boot) {
+                if let Some((start, _)) = layout.place(name) {
+                    disk.put(start * SECTOR, Source::Volume(volume));
+                }
+            }
+            let mut hash = FieldHasher::new();
+            hash.field(&depends);
+            // The patterns of a lab may leave files out that nodes start from all the same.
+            let boot = &rendered.boot;
+            for path in [Some(&boot.loader), boot.efi.as_ref(), boot.kernel.as_ref()].into_iter().flatten() {
+                if let Ok((_, content)) = job.content(path) {
+                    hash.field(job.read(path, &content)?);
+                }
+            }
+            let depends = hash.finish().to_string();
+            Ok(CommonDisk { disk: Arc::new(disk), fs: rendered.fs, medium: number, depends })
+        })
+    }
+
+    fn boot_job<'b>(&'b self, node: &'b Node, rendered: &'b Rendered) -> BootJob<'b> {
+        BootJob {
+            node,
+            rendered,
+            medium: self.medium(node),
+            catalog: self.catalog,
+            firmware: self.firmware.as_ref(),
+            bases: &self.bases,
+            epoch: self.lab.epoch,
+        }
     }
 
     /// Medium that a node of the lab is built from.

@@ -63,7 +63,13 @@ pub fn is_usage(error: &(dyn Error + 'static)) -> bool {
     error.is::<Usage>()
         || matches!(
             error.downcast_ref(),
-            Some(LabError::Medium(_) | LabError::Format(_) | LabError::Epoch(_) | LabError::NoNode { .. })
+            Some(
+                LabError::Medium(_)
+                    | LabError::Format(_)
+                    | LabError::Layout(_)
+                    | LabError::Epoch(_)
+                    | LabError::NoNode { .. }
+            )
         )
         || matches!(error.downcast_ref(), Some(MediaError::Unknown { .. }))
         || matches!(error.downcast_ref(), Some(BuildError::NoFormat | BuildError::NoneFits))
@@ -133,6 +139,7 @@ fn lab(e: &LabError) -> Option<String> {
     match e {
         LabError::Medium(_) => Some(format!("--media: {e}")),
         LabError::Format(_) => Some(format!("--format: {e}")),
+        LabError::Layout(_) => Some(format!("--layout: {e}")),
         _ => None,
     }
 }
@@ -301,6 +308,12 @@ pub fn note(note: &Note) -> String {
             own.join(", "),
             given.join(",")
         ),
+        Note::LayoutAsBefore { used, own } => {
+            format!("the layout is {used}, as in the last `--layout`; `--layout {own}` returns to lab.toml's")
+        }
+        Note::LayoutForgotten { given, own } => {
+            format!("lab.toml has the layout {own} now: the last `--layout {given}` is forgotten")
+        }
         Note::EpochReplaced { from, epoch, own } => format!(
             "{from} is {epoch} ({}): it replaces the lab's epoch, {own} ({})",
             time::time(*epoch),

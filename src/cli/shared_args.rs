@@ -62,6 +62,10 @@ pub struct Overrides {
     pub media: Option<String>,
     #[arg(long, value_name = "LIST", value_delimiter = ',', help = formats())]
     pub format: Vec<String>,
+    /// Files for disks in qcow2: a whole one for each, or one for what nodes have in common and a
+    /// small one over it for each
+    #[arg(long, value_name = "whole|overlay")]
+    pub layout: Option<String>,
     /// Folder for the artifacts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -70,8 +74,14 @@ pub struct Overrides {
 impl Overrides {
     /// The lab with these options.
     pub fn request(&self, cli: &GlobalArgs) -> LabRequest {
-        let Self { media, format, out } = self;
-        LabRequest { file: cli.lab.clone(), medium: media.clone(), formats: format.clone(), out: out.clone() }
+        let Self { media, format, layout, out } = self;
+        LabRequest {
+            file: cli.lab.clone(),
+            medium: media.clone(),
+            formats: format.clone(),
+            layout: layout.clone(),
+            out: out.clone(),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! The folder of a run is its owner's alone, and nothing in it leads
 //! elsewhere: a lab folder that somebody else made may bring links along.
 
+use crate::artifact::is_base_name;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Names of files that may have another name elsewhere: the images under nodes' disks, which are
-/// only read.
+/// only read. So may those with names that [`is_base_name`] knows.
 pub const SHARED: [&str; 3] = ["base.qcow2", "base.img", "base.partial"];
 
 /// Reason why a folder of a run, or a file in it, cannot be used.
@@ -41,8 +42,9 @@ pub fn make(dir: &Path) -> Result<(), FolderError> {
     for entry in sorted(dir).map_err(failed)? {
         let meta = fs::symlink_metadata(&entry).map_err(failed)?;
         // The artifact under a node's disk is only read.
-        let shared = SHARED.iter().any(|name| entry.file_name().is_some_and(|n| n == *name))
-            && meta.uid() == rustix::process::geteuid().as_raw();
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let shared =
+            (SHARED.contains(&name) || is_base_name(name)) && meta.uid() == rustix::process::geteuid().as_raw();
         if meta.is_symlink() || meta.is_file() && meta.nlink() > 1 && !shared {
             return Err(FolderError::NotOwn { path: entry, what: kind(&meta) });
         }

@@ -4,6 +4,7 @@
 //! ```text
 //! OUT/run/NODE/disk.qcow2    what the node wrote: a qcow2 over the image
 //! OUT/run/NODE/base.qcow2    the image (base.img if it is raw): another name of the artifact
+//! OUT/run/NODE/base-….qcow2  the file that the artifact is over, if it has a part of the disk
 //! OUT/run/NODE/disk.img      instead of both: a whole copy, as p9img made them until 2026
 //! ```
 //!
@@ -13,8 +14,8 @@
 
 use super::folder::{self, FolderError};
 use super::machine::{Disk, DiskFormat};
-use crate::artifact;
-use crate::artifact::qcow2::{Overlay, Qcow2};
+use crate::artifact::qcow2::{Overlay, Qcow2, alone, backing_name};
+use crate::artifact::{self, is_base_name};
 use crate::lock::{self, Held, Taken};
 use crate::read_at::{HostFile, ReadAt};
 use crate::stamp::{Moment, Stamp};
@@ -83,9 +84,16 @@ pub fn make(dir: &Path, image: &Path, format: DiskFormat, size: u64) -> Result<(
         let path = dir.join(name);
         folder::remove(&path).map_err(|e| failed(&path, e))?;
     }
+    for path in folder::sorted(dir).map_err(|e| failed(dir, e))?.iter().filter(|path| is_base(path)) {
+        folder::remove(path).map_err(|e| failed(path, e))?;
+    }
     let (name, _) = BASES.iter().find(|(_, of)| *of == format).unwrap_or(&BASES[0]);
     let base = dir.join(name);
     share(image, &base).map_err(|e| failed(&base, e))?;
+    if let Some(below) = below(image) {
+        let shared = dir.join(below.file_name().unwrap_or_default());
+        share(&below, &shared).map_err(|e| failed(&shared, e))?;
+    }
     let path = dir.join(OVERLAY);
     let partial = path.with_extension("partial");
     let file = folder::create(&partial)?;
@@ -94,23 +102,39 @@ pub fn make(dir: &Path, image: &Path, format: DiskFormat, size: u64) -> Result<(
         .map_err(|e| failed(&path, e))
 }
 
-/// Puts the image under the disk of the node in `dir` again.
+/// Whether a file has the name of one that artifacts are over.
+fn is_base(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(is_base_name)
+}
+
+/// The file that an image is over, which is beside it; none if the image has a whole disk, or
+/// cannot be read.
+pub fn below(image: &Path) -> Option<PathBuf> {
+    let name = backing_name(&HostFile::new(regular(image).ok()?).ok()?).ok()??;
+    is_base_name(&name).then(|| image.with_file_name(name))
+}
+
+/// Puts the image under the disk of the node in `dir` again, and what it is over.
 ///
 /// # Errors
 /// Fails when the file system refuses.
 pub fn share_again(dir: &Path, image: &Path, format: DiskFormat) -> Result<(), FolderError> {
     let (name, _) = BASES.iter().find(|(_, of)| *of == format).unwrap_or(&BASES[0]);
-    let (base, partial) = (dir.join(name), dir.join("base.partial"));
-    let failed = |source| FolderError::Use { path: base.clone(), source };
-    folder::remove(&partial).map_err(failed)?;
-    // Renaming one name of a file to another of the same does nothing.
-    folder::remove(&base).map_err(failed)?;
-    share(image, &partial).and_then(|()| fs::rename(&partial, &base)).map_err(failed)
+    let below = below(image).and_then(|path| Some((dir.join(path.file_name()?), path)));
+    let partial = dir.join("base.partial");
+    for (to, from) in [(dir.join(name), image.to_owned())].into_iter().chain(below) {
+        let failed = |source| FolderError::Use { path: to.clone(), source };
+        folder::remove(&partial).map_err(failed)?;
+        // Renaming one name of a file to another of the same does nothing.
+        folder::remove(&to).map_err(failed)?;
+        share(&from, &partial).and_then(|()| fs::rename(&partial, &to)).map_err(failed)?;
+    }
+    Ok(())
 }
 
-/// Stamp of the image under the disk of the node in `dir`, if a later write to it would show.
-pub fn base_stamp(dir: &Path) -> Option<Stamp> {
-    let stamp = || base(dir)?.symlink_metadata().ok().map(|meta| Stamp::of(&meta));
+/// Stamp of the file at `path`, if a later write to it would show.
+pub fn settled_stamp(path: &Path) -> Option<Stamp> {
+    let stamp = || path.symlink_metadata().ok().map(|meta| Stamp::of(&meta));
     // A tick of the clock is the time in which a write might not show.
     stamp()?.wait(Moment::now()).into_iter().for_each(std::thread::sleep);
     let taken = Moment::now();
@@ -150,7 +174,8 @@ pub fn regular(path: &Path) -> io::Result<File> {
     })
 }
 
-/// Opens an image of a format as the disk that it is, which refers to no other file.
+/// Opens an image of a format as the disk that it is. It refers to no other file but one that p9img
+/// makes for images to be over, which is beside it.
 ///
 /// # Errors
 /// Fails when it is no file, not of its format, or refers to another file.
@@ -158,7 +183,13 @@ pub fn image(path: &Path, format: DiskFormat) -> io::Result<Arc<dyn ReadAt>> {
     let file = Arc::new(HostFile::new(regular(path)?)?);
     match format {
         DiskFormat::Raw => Ok(file),
-        DiskFormat::Qcow2 => Ok(Arc::new(Qcow2::open(file)?)),
+        DiskFormat::Qcow2 => Ok(Arc::new(Qcow2::open_over(file, &|name| match is_base_name(name) {
+            true => {
+                let file = HostFile::new(regular(&path.with_file_name(name))?)?;
+                Ok(Arc::new(Qcow2::open(Arc::new(file))?))
+            }
+            false => alone(name),
+        })?)),
         DiskFormat::Vmdk | DiskFormat::Nbd => {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("a node cannot start from {}", format.name())))
         }

@@ -3,6 +3,7 @@
 
 use super::board::{Board, Boot, SizeKey};
 use super::draft::{Draft, NodeDraft, PORTS_MIN};
+use super::format::Format;
 use super::mistakes::{Kind, Notes, Problem, capital, choice, quote};
 use super::model::*;
 use super::needs::Need;
@@ -10,6 +11,7 @@ use super::once::Once;
 use super::resolve::{MEMORY, disk_of};
 use super::roles::{ESP, RoleFacts};
 use super::value::At;
+use super::words::Word as _;
 use super::{SAMPLE, addresses, local_ports, names, releases};
 use crate::count;
 use crate::root::{Fs, ROOTS};
@@ -22,6 +24,7 @@ pub(crate) fn check(draft: &Draft, facts: &[RoleFacts], notes: &Notes<'_>) {
     check_names(draft, notes);
     addresses::check(draft, notes);
     check_media(draft, notes);
+    check_layout(draft, notes);
     for node in &draft.nodes {
         check_roles(node, facts, notes);
         check_board(node, facts, notes);
@@ -56,6 +59,19 @@ fn check_names(draft: &Draft, notes: &Notes<'_>) {
                 Problem::bad(format!("User `{}` is always a member of the group with the same name", name.value));
             notes.note(&group.span, problem.help("take it out"));
         }
+    }
+}
+
+/// Finds a layout that no format has.
+fn check_layout(draft: &Draft, notes: &Notes<'_>) {
+    let layered = Format::layered();
+    let formats = draft.formats.as_ref().filter(|f| !f.iter().any(|at| layered.contains(&at.value)));
+    if let (Some(layout), Some(_)) = (draft.layout.as_ref().filter(|at| !at.value.is_whole()), formats) {
+        let words: Vec<&str> = layered.iter().map(|format| format.word()).collect();
+        let problem =
+            Problem::new(Kind::Conflict, "`layout` is for files that can be over others, and no format has such files");
+        let help = "add one of them to `formats`, or take `layout` out";
+        notes.note(&layout.span, problem.expected(choice(&words)).help(help));
     }
 }
 

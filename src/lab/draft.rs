@@ -7,7 +7,7 @@
 
 use super::board::Board;
 use super::format::Format;
-use super::model::{Arch, Controller, Mac, Medium, Nic, Origin, PcFirmware, Said};
+use super::model::{Arch, Controller, Layout, Mac, Medium, Nic, Origin, PcFirmware, Said};
 use super::roles::RoleFacts;
 use super::value::{At, Section, Value};
 use super::words::Word as _;
@@ -46,6 +46,7 @@ pub(crate) struct Draft {
     pub timezone: Option<At<String>>,
     pub url: Option<At<String>>,
     pub formats: Option<Vec<At<Format>>>,
+    pub layout: Option<At<Layout>>,
     pub controllers: Vec<(Format, Controller)>,
     pub out: Option<At<String>>,
     pub users: Vec<UserDraft>,
@@ -157,6 +158,7 @@ fn read_lab(lab: &Section<'_, '_>, draft: &mut Draft) {
     draft.timezone = lab.get("timezone").and_then(|v| v.parse(text, names::timezone));
     draft.url = lab.get("url").and_then(|v| v.parse("an address in quotes", names::folder_url));
     draft.out = lab.get("out").and_then(|v| v.parse(text, |t| names::path("`out`", t)));
+    draft.layout = lab.get("layout").and_then(|v| v.parse("a layout such as `\"overlay\"`", words::parse));
     let Some(value) = lab.get("formats") else { return };
     draft.formats = value.strings(&format!("formats such as `\"{}\"`", Format::DEFAULT[0].word()), words::parse);
     if value.is_empty_list() {

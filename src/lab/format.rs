@@ -39,6 +39,8 @@ pub struct FormatSpec {
     /// Rank among the formats that a card is flashed from, lowest first: those that
     /// need no unpacking, then by the speed of that. None where nothing is.
     pub flash: Option<u8>,
+    /// Whether a file of it can be over another, which has the rest of the disk.
+    pub layers: bool,
     /// Remark about a node on virtio whose machine in this format has its disk
     /// on IDE instead.
     pub no_virtio: Option<&'static str>,
@@ -88,7 +90,7 @@ pub struct Run {
 }
 
 const fn row(format: Format, word: &'static str, extension: &'static str, holds: Holds) -> FormatSpec {
-    FormatSpec { format, word, extension, others: &[], holds, run: None, flash: None, no_virtio: None }
+    FormatSpec { format, word, extension, others: &[], holds, run: None, flash: None, layers: false, no_virtio: None }
 }
 
 const fn run(rank: u8, driver: Driver) -> Option<Run> {
@@ -103,10 +105,16 @@ pub const FORMATS: &[FormatSpec] = &[
         flash: Some(0),
         ..row(Format::Raw, "raw", "img", Holds::Disk)
     },
-    FormatSpec { run: run(0, Driver::Qcow2), flash: Some(1), ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk) },
+    FormatSpec {
+        run: run(0, Driver::Qcow2),
+        flash: Some(1),
+        layers: true,
+        ..row(Format::Qcow2, "qcow2", "qcow2", Holds::Disk)
+    },
     FormatSpec {
         run: run(1, Driver::Qcow2),
         flash: Some(2),
+        layers: true,
         ..row(Format::Qcow2Zlib, "qcow2-zlib", "zlib.qcow2", Holds::Disk)
     },
     FormatSpec {
@@ -159,6 +167,11 @@ impl Format {
     /// Whether only boards that start from a card have it.
     pub fn is_card(self) -> bool {
         self.spec().holds == Holds::Card
+    }
+
+    /// Formats whose files can be over others, in the order of the table.
+    pub fn layered() -> Vec<Self> {
+        FORMATS.iter().filter(|spec| spec.layers).map(|spec| spec.format).collect()
     }
 
     /// Formats of machines that other programs import, in the order of the table.

@@ -26,6 +26,24 @@ impl Arch {
     }
 }
 
+/// Files that hold a disk in formats that can be over others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// One, which is complete.
+    #[default]
+    Whole,
+    /// One for what nodes have in common, and one over it for each node.
+    Overlay,
+}
+
+impl Layout {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub(crate) const fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
+}
+
 /// Firmware of a PC that starts its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

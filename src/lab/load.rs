@@ -2,7 +2,7 @@
 
 use super::format::Format;
 use super::mistakes::{Kind, Mistakes, Notes, Problem, Remedy};
-use super::model::{Lab, Medium};
+use super::model::{Lab, Layout, Medium};
 use super::roles::RoleFacts;
 use super::value::{Section, Toml, read_toml};
 use super::{SAMPLE, check, draft, names, releases, resolve};
@@ -72,6 +72,12 @@ impl Lab {
                 self.formats.push(*format);
             }
         }
+        self
+    }
+
+    /// The lab with another layout.
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::board::{Board, Boot, Fixed};
 use super::format::Format;
-pub use super::hardware::{Arch, Controller, Mac, Nic, PcFirmware};
+pub use super::hardware::{Arch, Controller, Layout, Mac, Nic, PcFirmware};
 use crate::digest::Digest;
 use crate::root::Fs;
 use serde::Serialize;
@@ -33,6 +33,9 @@ pub struct Lab {
     pub timezone: String,
     pub network: Network,
     pub formats: Vec<Format>,
+    /// Files that hold a disk.
+    #[serde(skip_serializing_if = "Layout::is_whole")]
+    pub layout: Layout,
     /// Controllers that formats have instead of their nodes'.
     pub controllers: BTreeMap<Format, Controller>,
     /// Folder for artifacts, resolved against the lab file's folder.

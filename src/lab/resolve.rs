@@ -85,6 +85,7 @@ pub(super) fn lab(draft: Draft, dir: &Path) -> Lab {
         epoch_from: None,
         timezone: text(draft.timezone, "GMT"),
         formats: formats.unwrap_or_else(|| Format::DEFAULT.to_vec()),
+        layout: draft.layout.map_or(Layout::default(), |at| at.value),
         controllers: draft.controllers.into_iter().collect(),
         out: dir.join(text(draft.out, "output")),
         url: draft.url.map(|at| at.value),

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 /// The sections of a lab file, as their header is written, with their keys.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("the lab file", &["lab", "user", "network", "defaults", "format", "node", "media", "tree", "run"]),
-    ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "out", "url"]),
+    ("[lab]", &["name", "medium", "authdom", "hostowner", "epoch", "timezone", "formats", "layout", "out", "url"]),
     ("[[user]]", &["name", "groups"]),
     ("[network]", &["name", "subnet", "gateway", "dns", "domain"]),
     ("[defaults]", &["medium", "arch", "cpus", "memory", "disk", "card", "firmware", "fs", "controller", "nic"]),

@@ -1,7 +1,7 @@
 //! The words that a lab file chooses from: architectures, controllers, cards. Boards
 //! and formats have theirs in their tables.
 
-use super::hardware::{Arch, Controller, Nic, PcFirmware};
+use super::hardware::{Arch, Controller, Layout, Nic, PcFirmware};
 use super::mistakes::{Kind, Problem, choice, quote};
 use crate::root::{Fs, ROOTS};
 use crate::suggest::nearest;
@@ -45,6 +45,11 @@ impl Word for Fs {
 impl Word for PcFirmware {
     const NOUN: &'static str = "firmware";
     const WORDS: &'static [(&'static str, Self)] = &[("bios", Self::Bios), ("uefi", Self::Uefi), ("both", Self::Both)];
+}
+
+impl Word for Layout {
+    const NOUN: &'static str = "layout";
+    const WORDS: &'static [(&'static str, Self)] = &[("whole", Self::Whole), ("overlay", Self::Overlay)];
 }
 
 impl Word for Nic {
@@ -134,4 +139,4 @@ macro_rules! from_str {
 
 pub(in crate::lab) use from_str;
 
-from_str!(Arch, Controller, Fs, Nic, PcFirmware);
+from_str!(Arch, Controller, Fs, Layout, Nic, PcFirmware);

@@ -1,5 +1,5 @@
-//! Choices of requests that shaped the images of an output folder, its medium
-//! and formats, so that the next build makes the same again.
+//! Choices of requests that shaped the images of an output folder, its medium,
+//! formats and layout, so that the next build makes the same again.
 //!
 //! They count as long as `lab.toml` says what it said when they were made, and no
 //! request says otherwise. They are in a file next to the artifacts and not in the
@@ -8,7 +8,7 @@
 use super::{BuildError, LabError, LabRequest, Note, Reporter, lab};
 use crate::artifact::Folder;
 use crate::artifact::manifest::Manifest;
-use crate::lab::{Format, Lab, Node, SAMPLE, Word as _};
+use crate::lab::{Format, Lab, Layout, Node, SAMPLE, Word as _, words};
 use crate::render::Catalog;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub struct Choices {
     media: Option<Choice<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Choice<Vec<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layout: Option<Choice<String>>,
     /// Name of the medium that the images of each node are made from.
     #[serde(default)]
     nodes: BTreeMap<String, String>,
@@ -84,12 +86,26 @@ pub fn lab(request: &LabRequest, catalog: &Catalog, reporter: &dyn Reporter) -> 
         }
         None => None,
     };
+    let layout = own.layout.word().to_owned();
+    let layout = match (&request.layout, old.layout) {
+        (Some(given), _) => (*given != layout).then(|| Choice { given: given.clone(), instead_of: layout }),
+        (None, Some(old)) if old.instead_of == layout => {
+            reporter.note(&Note::LayoutAsBefore { used: old.given.clone(), own: layout });
+            used.layout = Some(old.given.clone());
+            Some(old)
+        }
+        (None, Some(old)) => {
+            reporter.note(&Note::LayoutForgotten { given: old.given, own: layout });
+            None
+        }
+        (None, None) => None,
+    };
     let (name, epoch) = (own.name.clone(), own.epoch);
     let lab = used.change(own)?;
     if let Some(from) = lab.epoch_from {
         reporter.note(&Note::EpochReplaced { from, epoch: lab.epoch, own: epoch });
     }
-    Ok((lab, Choices { lab: name, media, format, nodes: old.nodes }))
+    Ok((lab, Choices { lab: name, media, format, layout, nodes: old.nodes }))
 }
 
 /// Name or path of a medium that is valid in other working directories, too.
@@ -154,7 +170,8 @@ impl Choices {
         for node in nodes {
             new.nodes.insert(node.name.clone(), lab.medium_of(node).to_owned());
         }
-        let plain = new.media.is_none() && new.format.is_none() && new.nodes.values().all(|medium| medium == SAMPLE);
+        let as_lab = new.media.is_none() && new.format.is_none() && new.layout.is_none();
+        let plain = as_lab && new.nodes.values().all(|medium| medium == SAMPLE);
         let mut text = serde_json::to_vec_pretty(&new).map_err(io::Error::from)?;
         text.push(b'\n');
         match (&old, plain) {
@@ -181,6 +198,12 @@ fn medium_then(manifest: &Manifest, node: &str) -> Option<String> {
     let lab = manifest.inputs.get("lab")?;
     let own = lab["nodes"].as_array()?.iter().find(|n| n["name"] == node)?["medium"].as_str();
     own.or_else(|| lab["medium"].as_str()).map(str::to_owned)
+}
+
+/// Layout of a manifest's lab.
+pub fn layout_then(manifest: &Manifest) -> Layout {
+    let word = manifest.inputs.get("lab").and_then(|lab| lab["layout"].as_str());
+    word.and_then(|word| words::parse(word).ok()).unwrap_or_default()
 }
 
 /// Formats of a manifest's lab.

@@ -6,12 +6,13 @@ use crate::artifact::manifest::Manifest;
 use crate::artifact::memory::Memory;
 use crate::artifact::output::digest;
 use crate::artifact::{self, Folder, Wait};
-use crate::guest::grid::{Grid, GridSpec, NodeSpec};
+use crate::guest::grid::{BaseSpec, Grid, GridSpec, NodeSpec};
 use crate::guest::node_disk::regular;
 use crate::lab::format::Driver;
 use crate::lab::{Format, Lab, Node, SAMPLE, Secrets};
 use crate::render::{Catalog, Kernel, RenderError, Systems};
 use crate::stop::{self, INTERRUPTED};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -131,18 +132,23 @@ pub fn node_spec(
     let found = manifest.and_then(|m| m.artifact_of(&node.name, &Format::to_run()));
     let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
     let found = found.and_then(|(format, name, artifact)| Some((format, format.spec().run?, name, artifact)));
-    let (controller, driver, name, sha256) = match found {
+    let (controller, driver, name, sha256, base) = match found {
         Some((format, run, name, artifact)) => {
-            (lab.controller(node, format), run.driver, name.to_owned(), artifact.sha256.clone())
+            let base = artifact.base.clone().map(|base| BaseSpec {
+                sha256: manifest.and_then(|m| m.bases.get(&base)).map_or_else(String::new, |b| b.sha256.clone()),
+                path: lab.out.join(base),
+            });
+            (lab.controller(node, format), run.driver, name.to_owned(), artifact.sha256.clone(), base)
         }
         // Reported when somebody wants to start it.
-        None => (node.controller, Driver::default(), String::new(), String::new()),
+        None => (node.controller, Driver::default(), String::new(), String::new(), None),
     };
     Ok(NodeSpec {
         name: node.name.clone(),
         image: lab.out.join(name),
         format: driver,
         sha256,
+        base,
         board: node.board,
         controller,
         firmware: node.firmware,
@@ -194,7 +200,8 @@ impl Runnable {
     /// still whole. Without it, the next build would read them again.
     pub fn remember_started(&self, names: &[String]) {
         let nodes = self.spec.nodes.iter().filter(|n| names.contains(&n.name));
-        let files: Vec<_> = nodes.filter_map(|n| Some(n.image.file_name()?.to_str()?.to_owned())).collect();
+        let images = nodes.flat_map(|n| std::iter::once(&n.image).chain(n.base.as_ref().map(|base| &base.path)));
+        let files: Vec<_> = images.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
         // A build that runs now takes no note of it, and reads them.
         let Ok(folder) = Folder::lock(&self.lab.out, Wait::No) else { return };
         let mut memory = self.memory();
@@ -211,20 +218,28 @@ impl Runnable {
     pub fn verify(&self, names: &[String]) -> Result<(), ImagesError> {
         lab::nodes(&self.lab, names)?;
         let memory = self.memory();
+        // Many nodes may be over one base.
+        let mut whole = BTreeSet::new();
         for node in names.iter().filter_map(|name| self.spec.nodes.iter().find(|n| n.name == *name)) {
             let name = &node.name;
             if node.sha256.is_empty() {
                 return Err(ImagesError::NoImage { node: name.clone() });
             }
-            let file = node.image.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if memory.is_whole(&self.lab.out, file, &node.sha256) {
-                continue;
+            let base = node.base.as_ref().map(|base| (&base.path, &base.sha256));
+            for (path, sha256) in std::iter::once((&node.image, &node.sha256)).chain(base) {
+                if whole.contains(path) {
+                    continue;
+                }
+                let file = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+                if !memory.is_whole(&self.lab.out, file, sha256) {
+                    let found = match regular(path).and_then(digest::of) {
+                        Err(_) if stop::asked() => return Err(ImagesError::Interrupted),
+                        other => other.map_err(|source| ImagesError::Image { node: name.clone(), source })?,
+                    };
+                    same_digest(path, found, sha256, name)?;
+                }
+                whole.insert(path.clone());
             }
-            let found = match regular(&node.image).and_then(digest::of) {
-                Err(_) if stop::asked() => return Err(ImagesError::Interrupted),
-                other => other.map_err(|source| ImagesError::Image { node: name.clone(), source })?,
-            };
-            same_digest(&node.image, found, &node.sha256, name)?;
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ pub struct LabRequest {
     pub medium: Option<String>,
     /// Words of formats; those of the lab if it is empty.
     pub formats: Vec<String>,
+    /// Word of a layout.
+    pub layout: Option<String>,
     /// Folder of the artifacts.
     pub out: Option<PathBuf>,
 }
@@ -23,7 +25,7 @@ pub struct LabRequest {
 impl LabRequest {
     /// The lab in `file` as it is.
     pub fn new(file: impl Into<PathBuf>) -> Self {
-        Self { file: file.into(), medium: None, formats: Vec::new(), out: None }
+        Self { file: file.into(), medium: None, formats: Vec::new(), layout: None, out: None }
     }
 
     /// Reads the lab with all that replaces its own choices.
@@ -50,6 +52,9 @@ impl LabRequest {
         if !formats.is_empty() {
             lab = lab.with_formats(&formats);
         }
+        if let Some(layout) = &self.layout {
+            lab = lab.with_layout(lab::words::parse(layout).map_err(LabError::Layout)?);
+        }
         if let Some(out) = &self.out {
             lab = lab.with_out(out);
         }
@@ -70,6 +75,9 @@ pub enum LabError {
     /// A format of the request.
     #[error("{0}")]
     Format(Problem),
+    /// The layout of the request.
+    #[error("{0}")]
+    Layout(Problem),
     #[error("SOURCE_DATE_EPOCH: {0}")]
     Epoch(Problem),
     #[error("The lab has no node {name:?}: it has {}", known.join(", "))]

@@ -42,6 +42,14 @@ pub enum Note {
         given: Vec<String>,
         own: Vec<String>,
     },
+    LayoutAsBefore {
+        used: String,
+        own: String,
+    },
+    LayoutForgotten {
+        given: String,
+        own: String,
+    },
     /// The variable `from` of the environment replaces the lab's own epoch.
     EpochReplaced {
         from: &'static str,
@@ -146,6 +154,12 @@ impl fmt::Display for Note {
             Self::FormatsForgotten { given, own } => {
                 let (given, own) = (given.join(", "), own.join(", "));
                 write!(f, "lab.toml has the formats {own} now: the last build's, {given}, are forgotten")
+            }
+            Self::LayoutAsBefore { used, own } => {
+                write!(f, "the layout is {used}, as in the last build, and not the lab's, {own}")
+            }
+            Self::LayoutForgotten { given, own } => {
+                write!(f, "lab.toml has the layout {own} now: the last build's, {given}, is forgotten")
             }
             Self::EpochReplaced { from, epoch, own } => {
                 write!(f, "{from} is {epoch}: it replaces the lab's epoch, {own}")

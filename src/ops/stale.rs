@@ -9,7 +9,8 @@ use crate::artifact;
 use crate::auth::{DesKey, KeyFile, Nvram};
 use crate::disk::{DiskImage, PartInfo, open_disk};
 use crate::fs::{self, FileSystem};
-use crate::guest::node_disk::regular;
+use crate::guest::DiskFormat;
+use crate::guest::node_disk::{self, regular};
 use crate::lab::Secrets;
 use crate::read_at::{HostFile, ReadAt, SECTOR};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,8 +53,12 @@ pub fn notes<'a>(images: impl IntoIterator<Item = (&'a str, &'a Path)>, secrets:
     notes
 }
 
-/// The disk in an image of the output folder, which is a file, and over no other.
+/// The disk in an image of the output folder, which is a file, and over no other but one of
+/// p9img's own.
 fn alone(image: &Path) -> Option<Arc<dyn ReadAt>> {
+    if node_disk::below(image).is_some() {
+        return node_disk::image(image, DiskFormat::Qcow2).ok();
+    }
     let file = regular(image).and_then(HostFile::new).ok()?;
     artifact::from(Arc::new(file)).ok()
 }

@@ -13,6 +13,7 @@ mod view;
 
 use crate::artifact::Folder;
 use crate::artifact::manifest::{Artifact, MEDIA, MEDIUM, Manifest};
+use crate::count;
 use crate::guest::runner::qemu::pi;
 use crate::lab::{Boot, Controller, Format, Lab, Nic, Node, PcFirmware, SAMPLE};
 use crate::partition::Part;
@@ -110,7 +111,7 @@ struct PartView {
 struct ArtifactView<'a> {
     file: &'a str,
     #[serde(flatten)]
-    artifact: &'a Artifact,
+    artifact: Artifact,
     size: String,
 }
 
@@ -162,11 +163,14 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
     let media = manifest.inputs.get(MEDIA).and_then(Value::as_object).into_iter().flatten();
     let media: Vec<_> = media.map(|(_, medium)| medium).collect();
     let sample = media.iter().chain([&medium]).any(|m| m["distribution"] == SAMPLE);
-    let artifacts = manifest.artifacts.iter().filter(|(_, a)| !a.stale).map(|(file, a)| ArtifactView {
-        file,
-        artifact: a,
-        size: size::short(a.len),
-    });
+    let over = |base: &str| {
+        let all = manifest.artifacts.values().filter(|a| !a.stale && a.base.as_deref() == Some(base));
+        format!("base of {}", count::of(all.count(), "image"))
+    };
+    let artifacts = manifest.artifacts.iter().map(|(file, a)| (file, a.clone()));
+    let bases = manifest.bases.iter().map(|(file, a)| (file, Artifact { node: over(file), ..a.clone() }));
+    let artifacts = artifacts.chain(bases).filter(|(_, a)| !a.stale);
+    let artifacts = artifacts.map(|(file, a)| ArtifactView { file, size: size::short(a.len), artifact: a });
     let drawn = |kind, columns| Drawn { kind, picture: Picture::draw(&nodes, &bundles, columns) };
     let narrow = (lab.nodes.len() > 2).then(|| drawn("narrow", 2));
     let pictures = std::iter::once(drawn("wide", 4)).chain(narrow).collect();

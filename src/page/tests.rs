@@ -1,6 +1,6 @@
 use super::*;
 use crate::artifact::manifest::Tools;
-use crate::lab::{Arch, Board, Mac, Network, PcFirmware, TreeRules, User};
+use crate::lab::{Arch, Board, Layout, Mac, Network, PcFirmware, TreeRules, User};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -47,6 +47,7 @@ fn lab(nodes: usize) -> Lab {
         },
         controllers: BTreeMap::new(),
         formats: vec![Format::Qcow2],
+        layout: Layout::Whole,
         out: PathBuf::from("/somewhere/secret/output"),
         media: BTreeMap::new(),
         tree: TreeRules::default(),
@@ -66,6 +67,7 @@ fn manifest(lab: &Lab) -> Manifest {
         inputs: BTreeMap::new(),
         nodes: BTreeMap::new(),
         artifacts: BTreeMap::new(),
+        bases: BTreeMap::new(),
     };
     manifest.inputs.insert("medium".into(), json!({"name": "sample", "distribution": "sample", "sha256": "5a"}));
     for node in &lab.nodes {
@@ -82,6 +84,7 @@ fn manifest(lab: &Lab) -> Manifest {
                 sha256: format!("{ext}-digest-of-{}", node.name),
                 mark: "hush".into(),
                 image: None,
+                base: None,
                 stale: false,
             };
             manifest.artifacts.insert(format!("{}.{ext}", node.name), artifact);

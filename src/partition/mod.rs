@@ -104,6 +104,15 @@ impl Layout {
     pub fn part(&self, name: &str) -> Option<&Part> {
         self.parts.iter().find(|p| p.name == name)
     }
+    /// First sector on the disk, and number of sectors, of the partition of this name, also if it
+    /// is before Plan 9's.
+    pub fn place(&self, name: &str) -> Option<(u64, u64)> {
+        match self.fat.as_ref().filter(|part| part.name == name) {
+            Some(part) => Some((part.start, part.end - part.start)),
+            None => self.part(name).map(|part| (self.lba(part), part.end - part.start)),
+        }
+    }
+
     /// Absolute sector of a partition's start.
     pub fn lba(&self, part: &Part) -> u64 {
         self.plan9_start + part.start

@@ -1,8 +1,11 @@
 //! Artifacts against `qemu-img`, `tar`, `sha256sum` and `xmllint`, and their
 //! readers against damage.
 
-use p9img::artifact::{self, ArtifactReport, CLUSTER, Error, Folder, Job, Monitor, Quiet, Settings, Wait, build};
+use p9img::artifact::{
+    self, ArtifactReport, CLUSTER, Error, Folder, Job, Layer, Monitor, Quiet, Settings, Shared, Wait, build,
+};
 use p9img::lab::{Controller, Format, PcFirmware};
+use p9img::read_at::Origin;
 use p9img::{Extent, ReadAt};
 use p9img_test::disks::{Scattered, bytes, identity, noise};
 use p9img_test::skip::skipped;
@@ -16,7 +19,7 @@ const ALL: [(Format, &str); 4] =
 
 fn job(name: &str, disk: Arc<dyn ReadAt>, formats: &[(Format, &str)]) -> Job {
     let outputs = formats.iter().map(|(f, ext)| (*f, format!("{name}.{ext}"))).collect();
-    Job { node: identity(name), disk, outputs, key: None }
+    Job { node: identity(name), disk, outputs, key: None, layer: Layer::Whole }
 }
 
 fn settings(jobs: usize) -> Settings {
@@ -157,6 +160,77 @@ fn nodes_share_clusters() {
     for report in reports.iter().filter(|r| r.format != Format::Raw) {
         let expected = if report.node == "node0" { 0 } else { report.clusters - 1 };
         assert_eq!(report.shared_clusters, expected, "{report:?}");
+    }
+}
+
+/// A disk whose clusters of the medium, as far as `own` has no bytes there, say so.
+struct OfMedium {
+    disk: Scattered,
+    medium: std::ops::Range<u64>,
+    own: Vec<u64>,
+}
+impl ReadAt for OfMedium {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.disk.read_at(offset, buf)
+    }
+    fn extents(&self) -> Vec<Extent> {
+        self.disk.extents()
+    }
+    fn origin(&self, offset: u64, len: u64) -> Option<Origin> {
+        let (first, last) = (offset / CLUSTER as u64, (offset + len - 1) / CLUSTER as u64);
+        let whole = first == last && self.medium.contains(&first) && !self.own.contains(&first);
+        whole.then_some(Origin { base: 77, offset })
+    }
+}
+
+#[test]
+fn a_base_and_the_image_over_it_are_the_disk() {
+    let c = CLUSTER as u64;
+    // The second L2 table, which covers 512 MiB, begins in the medium's part.
+    let medium = 8190..8196;
+    let noise: Vec<_> = medium.clone().map(|n| (n, noise(n, CLUSTER))).collect();
+    let disk = |own: &[(u64, Option<u8>)]| {
+        let mut pieces: Vec<_> = noise.iter().map(|(n, bytes)| (n * c, bytes.clone())).collect();
+        for (n, byte) in own {
+            pieces.retain(|(at, _)| *at != n * c);
+            pieces.extend(byte.map(|byte| (n * c, vec![byte; 5000])));
+        }
+        pieces.sort();
+        let own = own.iter().map(|(n, _)| *n).collect();
+        Arc::new(OfMedium { disk: Scattered::of(600 << 20, pieces), medium: medium.clone(), own })
+    };
+    let common = disk(&[]);
+    let shared = Shared::of(&*common);
+    // Nothing of its own; changed, emptied and new clusters; all of the medium emptied.
+    let all: Vec<_> = medium.clone().map(|n| (n, None)).collect();
+    let nodes = [vec![], vec![(1, Some(1)), (8191, Some(2)), (8192, None), (9000, Some(3))], all];
+    for (format, end) in [(Format::Qcow2, "qcow2"), (Format::Qcow2Zlib, "zlib.qcow2")] {
+        let dir = tempfile::tempdir().unwrap();
+        let base = format!("base-test.{end}");
+        let mut jobs = vec![Job { layer: shared.layer(), ..job("base-test", common.clone(), &[(format, end)]) }];
+        for (n, own) in nodes.iter().enumerate() {
+            let disk = disk(own);
+            jobs.push(Job { layer: shared.over(&base, &*disk), ..job(&format!("n{n}"), disk, &[(format, end)]) });
+        }
+        let reports = build_in(dir.path(), &jobs, 2);
+        assert_eq!(reports.iter().map(|r| r.is_base).collect::<Vec<_>>(), [true, false, false, false]);
+        for (report, job) in reports.iter().zip(&jobs) {
+            assert_eq!(report.base.as_deref(), (!report.is_base).then_some(&*base));
+            p9img_test::disks::same(&*artifact::open(&report.path).unwrap(), &*job.disk);
+        }
+        assert_eq!(reports.iter().map(|r| r.clusters).collect::<Vec<_>>(), [6, 0, 3, 0]);
+        assert!(reports[1..].iter().all(|r| r.len < 8 * c), "{reports:?}");
+        for (n, job) in jobs.iter().enumerate().skip(1) {
+            let image = &reports[n].path;
+            let Some(check) = tool("qemu-img", &["check", image.to_str().unwrap()]) else { return };
+            assert!(check.contains("No errors were found"), "{check}");
+            let raw = dir.path().join("whole.img");
+            p9img_test::sparse::write(&*job.disk, &raw);
+            tool("qemu-img", &["compare", "-f", "raw", "-F", "qcow2", raw.to_str().unwrap(), image.to_str().unwrap()]);
+        }
     }
 }
 

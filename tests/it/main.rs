@@ -15,6 +15,7 @@ mod image_medium;
 mod incremental;
 mod init;
 mod interrupt;
+mod layout;
 mod media;
 mod media_show;
 mod mixed;

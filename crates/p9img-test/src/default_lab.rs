@@ -1,7 +1,7 @@
 //! The default lab, as `lab.toml` describes it, for tests of what comes after
 //! the lab file.
 
-use p9img::lab::{Arch, Controller, Lab, Mac, Network, Nic, Node, Secrets, TreeRules, User};
+use p9img::lab::{Arch, Controller, Lab, Layout, Mac, Network, Nic, Node, Secrets, TreeRules, User};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -59,6 +59,7 @@ pub fn lab() -> Lab {
         },
         controllers: BTreeMap::new(),
         formats: vec![],
+        layout: Layout::Whole,
         out: PathBuf::from("output"),
         media: BTreeMap::new(),
         tree: TreeRules::default(),

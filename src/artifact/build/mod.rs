@@ -24,6 +24,7 @@ use crate::artifact::codec::{Method, probe};
 use crate::artifact::container;
 use crate::artifact::error::Error;
 use crate::artifact::job::{ArtifactReport, Job, Monitor, Recorded, Settings};
+use crate::artifact::layer::Layer;
 use crate::artifact::output::file::Output;
 use crate::artifact::output::folder::Folder;
 use crate::artifact::output::sums;
@@ -93,7 +94,7 @@ pub(super) fn build_counted(
             }
         }
         let plain = job.outputs.iter().any(|(format, _)| container::writer(*format).method.is_none());
-        sources.push(Source { plain, ..Source::new(&job.node.name, job.disk.clone(), methods)? });
+        sources.push(Source { plain, ..Source::of(job, methods)? });
     }
     // A disk whose artifacts all stay is not read again.
     for (source, _) in sources.iter_mut().zip(&rest).filter(|(_, rest)| rest.job.outputs.is_empty()) {
@@ -179,6 +180,8 @@ fn report(folder: &Folder, job: &Job, format: Format, name: &str) -> ArtifactRep
         stored_bytes: 0,
         note: format.note(job.node.controller).map(str::to_owned),
         image: None,
+        base: job.layer.base().map(str::to_owned),
+        is_base: matches!(job.layer, Layer::Base(_)),
     }
 }
 

@@ -9,9 +9,10 @@
 use crate::artifact::build::dedup::{Claim, Digest, Share};
 use crate::artifact::build::memory::Tag;
 use crate::artifact::build::reuse::{Known, Of};
-use crate::artifact::cluster::{CLUSTER, is_zero};
+use crate::artifact::cluster::{CLUSTER, Walk, is_zero};
 use crate::artifact::codec::{Method, Packed, Packer};
 use crate::artifact::error::Error;
+use crate::artifact::job::Job;
 use crate::poison::IgnorePoison as _;
 use crate::read_at::{Extent, ReadAt, normalize};
 use sha2::{Digest as _, Sha256};
@@ -36,9 +37,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// Takes the disk's extents and checks that they lie on it.
-    pub fn new(name: &str, disk: Arc<dyn ReadAt>, methods: Vec<Method>) -> Result<Self, Error> {
-        let extents = normalize(disk.extents());
+    /// The disk of a job, as far as its outputs have it.
+    pub fn of(job: &Job, methods: Vec<Method>) -> Result<Self, Error> {
+        Self::new(&job.node.name, job.disk.clone(), job.extents(), methods)
+    }
+
+    /// Checks that the extents lie on the disk.
+    fn new(name: &str, disk: Arc<dyn ReadAt>, extents: Vec<Extent>, methods: Vec<Method>) -> Result<Self, Error> {
+        let extents = normalize(extents);
         let len = disk.len();
         if let Some(last) = extents.last()
             && last.offset.checked_add(last.len).is_none_or(|end| end > len)
@@ -88,30 +94,6 @@ pub enum Form {
     Made(Arc<Packed>),
     /// Another made it: take it from the [`Share`].
     Shared,
-}
-
-/// Progress through the clusters of a list of extents.
-#[derive(Default)]
-struct Walk {
-    extent: usize,
-    /// First cluster not handed out yet.
-    next: u64,
-}
-
-impl Walk {
-    /// The next `start..end` of clusters that an extent touches.
-    fn next_run(&mut self, extents: &[Extent]) -> Option<(u64, u64)> {
-        loop {
-            let e = extents.get(self.extent)?;
-            let start = self.next.max(e.offset / CLUSTER as u64);
-            let end = e.end().div_ceil(CLUSTER as u64);
-            self.extent += 1;
-            if start < end {
-                self.next = end;
-                return Some((start, end));
-            }
-        }
-    }
 }
 
 /// Hands out clusters one at a time, source after source.
@@ -340,14 +322,19 @@ mod tests {
         }
     }
 
+    fn of(name: &str, disk: Sparse) -> Result<Source, Error> {
+        let extents = disk.extents();
+        Source::new(name, Arc::new(disk), extents, vec![])
+    }
+
     #[test]
     fn clusters_touched_by_two_extents_come_once() {
         let c = CLUSTER as u64;
         let disk = Sparse(vec![e(10, 5), e(100, 5), e(c - 1, 2), e(5 * c, c)], 7 * c);
-        let source = Source::new("n", Arc::new(disk), vec![]).unwrap();
+        let source = of("n", disk).unwrap();
         assert_eq!(source.clusters(), 3);
         let mut cursor = Cursor::default();
-        let sources = [source, Source::new("m", Arc::new(Sparse(vec![e(3 * c, 1)], 4 * c)), vec![]).unwrap()];
+        let sources = [source, of("m", Sparse(vec![e(3 * c, 1)], 4 * c)).unwrap()];
         let mut seen = Vec::new();
         while let Some(next) = cursor.next(&sources) {
             seen.push(next);
@@ -357,7 +344,7 @@ mod tests {
 
     #[test]
     fn extents_behind_the_end_are_refused() {
-        let err = Source::new("n", Arc::new(Sparse(vec![e(u64::MAX - 1, 5)], 512)), vec![]).err().unwrap();
+        let err = of("n", Sparse(vec![e(u64::MAX - 1, 5)], 512)).err().unwrap();
         assert!(matches!(err, Error::Extent { .. }));
     }
 }

@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use crate::artifact::build::{build, build_counted};
     use crate::artifact::job::{Job, Quiet, Settings};
+    use crate::artifact::layer::Layer;
     use crate::artifact::machine::Machine;
     use crate::artifact::output::folder::{Folder, Wait};
     use crate::lab::Format;
@@ -209,7 +210,7 @@ mod tests {
 
     fn job(name: &str, disk: &Arc<Disk>, formats: &[Format]) -> Job {
         let outputs = formats.iter().map(|f| (*f, format!("{name}.{f:?}"))).collect();
-        Job { node: Machine::sample(name), disk: disk.clone(), outputs, key: None }
+        Job { node: Machine::sample(name), disk: disk.clone(), outputs, key: None, layer: Layer::Whole }
     }
 
     /// A folder that is built into again and again.

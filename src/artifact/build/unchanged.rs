@@ -76,6 +76,9 @@ pub(super) fn mark(job: &Job, format: Format, settings: &Settings, content: &[u8
     for part in (container::writer(format).parts)(job, settings) {
         add(&part);
     }
+    for part in job.layer.parts() {
+        add(&part);
+    }
     add(key);
     hash.finish().to_string()
 }
@@ -164,8 +167,7 @@ pub(super) fn find(
 
 /// The content of each job's disk.
 fn digest(jobs: &[&Job], settings: &Settings, known: &Known, monitor: &dyn Monitor) -> Result<Vec<Content>, Error> {
-    let sources: Vec<Source> =
-        jobs.iter().map(|job| Source::new(&job.node.name, job.disk.clone(), Vec::new())).collect::<Result<_, _>>()?;
+    let sources: Vec<Source> = jobs.iter().map(|job| Source::of(job, Vec::new())).collect::<Result<_, _>>()?;
     let mut contents: Vec<Content> = jobs.iter().map(|_| Content::default()).collect();
     let total: u64 = sources.iter().map(Source::clusters).sum::<u64>() * CLUSTER as u64;
     let mut done = 0;
@@ -204,6 +206,7 @@ mod tests {
     use super::*;
     use crate::artifact::build::build;
     use crate::artifact::job::Quiet;
+    use crate::artifact::layer::{Layer, Over};
     use crate::artifact::machine::Machine;
     use crate::artifact::output::folder::Wait;
     use std::sync::Arc;
@@ -225,7 +228,7 @@ mod tests {
             disk[at..at + 5000].iter_mut().zip(0u32..).for_each(|(b, i)| *b = (i * i / 7) as u8);
         }
         let outputs = FORMATS.map(|(format, name)| (format, name.to_owned())).to_vec();
-        Job { node, disk: Arc::new(disk), outputs, key: None }
+        Job { node, disk: Arc::new(disk), outputs, key: None, layer: Layer::Whole }
     }
 
     /// If this test fails, equal disks give other artifacts than before: raise
@@ -258,6 +261,12 @@ mod tests {
         all.push(of(&plain, Format::Raw, &settings, 2));
         all.push(of(&Job { key: Some([0; 32]), ..plain.clone() }, Format::Raw, &settings, 1));
         all.push(of(&Job { key: Some([7; 32]), ..plain.clone() }, Format::Raw, &settings, 1));
+        let over = |base: &str, replaced: &[u64]| {
+            Layer::Over(Over { base: base.into(), extents: plain.disk.extents(), replaced: replaced.into() })
+        };
+        for layer in [over("a", &[]), over("b", &[]), over("a", &[0])] {
+            all.push(of(&Job { layer, ..plain.clone() }, Format::Raw, &settings, 1));
+        }
         all.push(of(&Job { disk: Arc::new(vec![0u8; CLUSTER]), ..plain.clone() }, Format::Raw, &settings, 1));
         all.push(of(&plain, Format::Ova, &Settings { epoch: 9, ..Settings::default() }, 1));
         all.push(of(&plain, Format::Ova, &Settings { ovf_template: "x".into(), ..Settings::default() }, 1));

@@ -70,6 +70,7 @@ mod tests {
     use crate::artifact::build::build;
     use crate::artifact::container::ova;
     use crate::artifact::job::{Job, Quiet, Settings};
+    use crate::artifact::layer::Layer;
     use crate::artifact::machine::Machine;
     use crate::artifact::output::folder::{Folder, Wait};
     use crate::artifact::qcow2::format::compressed_place;
@@ -90,7 +91,7 @@ mod tests {
         });
         let names = [(Format::Qcow2, "n.qcow2"), (Format::Ova, "n.ova")];
         let outputs = names.map(|(format, name)| (format, name.to_owned())).to_vec();
-        let job = Job { node: Machine::sample("n"), disk: Arc::new(disk), outputs, key: None };
+        let job = Job { node: Machine::sample("n"), disk: Arc::new(disk), outputs, key: None, layer: Layer::Whole };
         let folder = Folder::lock(dir.path(), Wait::No).unwrap();
         build(&folder, &[job], &Settings::default(), &Quiet).unwrap();
         names.map(|(_, name)| std::fs::read(dir.path().join(name)).unwrap())

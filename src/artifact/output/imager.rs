@@ -112,6 +112,7 @@ mod tests {
             sha256: "aa".into(),
             mark: String::new(),
             image,
+            base: None,
             stale: false,
         };
         let image = || Some(Image { len: 9, sha256: "bb".into() });

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub nodes: BTreeMap<String, serde_json::Value>,
     /// Artifacts by file name.
     pub artifacts: BTreeMap<String, Artifact>,
+    /// Files that artifacts are over, by file name; `node` is the name without the extension.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bases: BTreeMap<String, Artifact>,
 }
 
 /// Versions of tools that bytes depend on besides the inputs.
@@ -70,6 +73,9 @@ pub struct Artifact {
     /// The disk image in a compressed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// Name of the file that has the rest of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// Left by an earlier build: the last one of this node made others, or the node
     /// is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -98,6 +104,7 @@ impl Manifest {
             inputs: BTreeMap::new(),
             nodes: BTreeMap::new(),
             artifacts: BTreeMap::new(),
+            bases: BTreeMap::new(),
         }
     }
 
@@ -135,9 +142,10 @@ impl Manifest {
                 sha256: report.sha256.clone(),
                 mark: report.mark.clone(),
                 image: report.image.clone(),
+                base: report.base.clone(),
                 stale: false,
             };
-            self.artifacts.insert(name, artifact);
+            if report.is_base { &mut self.bases } else { &mut self.artifacts }.insert(name, artifact);
         }
     }
 
@@ -178,7 +186,7 @@ impl Manifest {
             return Err(error(std::io::Error::new(std::io::ErrorKind::InvalidData, message)));
         }
         // Each is looked for in the folder, and nowhere else.
-        if let Some(name) = manifest.artifacts.keys().find(|name| !is_file_name(name)) {
+        if let Some(name) = manifest.artifacts.keys().chain(manifest.bases.keys()).find(|name| !is_file_name(name)) {
             let message = format!(
                 "The artifact {name:?} is not the name of a file in the folder: build again with no such entry"
             );
@@ -234,6 +242,8 @@ mod tests {
             stored_bytes: 0,
             note: None,
             image: Some(Image { len: 9, sha256: "02".into() }),
+            base: None,
+            is_base: false,
         }]);
         manifest.save(&folder).unwrap();
         assert_eq!(Manifest::load(dir.path()).unwrap(), Some(manifest));

@@ -6,8 +6,13 @@ use crate::lab::words::Word as _;
 use crate::lab::{Arch, Node};
 use crate::media::Medium;
 use crate::media::firmware::Firmware;
+use crate::read_at::{Origin, ReadAt};
 use crate::render::{Catalog, Rendered};
+use crate::root::Bases;
 use crate::tree::Content;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
 
 /// A way to start from a disk.
 pub(in crate::assemble) struct BootKind {
@@ -49,6 +54,24 @@ impl Sectors {
     }
 }
 
+/// A file of the medium, which all nodes that start from it have.
+struct OfMedium {
+    content: Content,
+    number: u64,
+}
+
+impl ReadAt for OfMedium {
+    fn len(&self) -> u64 {
+        self.content.len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.content.read_at(offset, buf)
+    }
+    fn origin(&self, offset: u64, _len: u64) -> Option<Origin> {
+        Some(Origin { base: self.number, offset })
+    }
+}
+
 /// One node that is to start.
 pub(in crate::assemble) struct BootJob<'a> {
     pub node: &'a Node,
@@ -59,6 +82,8 @@ pub(in crate::assemble) struct BootJob<'a> {
     pub catalog: &'a Catalog,
     /// Firmware for the lab's Pis.
     pub firmware: Option<&'a Firmware>,
+    /// Numbers of the files of the medium.
+    pub bases: &'a Bases,
     /// Time of the files that p9img makes, in seconds since 1970.
     pub epoch: u32,
 }
@@ -87,6 +112,10 @@ impl BootJob<'_> {
     pub fn file(&self, path: &str) -> Result<FatFile, AssembleError> {
         let (mtime, content) = self.content(path)?;
         let last = path.rsplit('/').next().unwrap_or(path);
+        let Ok(number) =
+            self.bases.once(&self.medium.tree, &format!("file {path}"), || Ok::<_, Infallible>(Origin::unique().base));
+        let len = content.len();
+        let content = Content::Part { source: Arc::new(OfMedium { content, number: *number }), offset: 0, len };
         Ok(FatFile::new(last, content, mtime))
     }
 

@@ -35,11 +35,19 @@ fn errors<T: Error + 'static>(samples: Vec<T>, number: impl Fn(&T) -> Option<usi
 }
 
 fn of_labs() -> Vec<String> {
-    errors(vec![LabError::Medium(Problem::bad("x")), LabError::Format(Problem::bad("x"))], |e| match e {
-        LabError::Medium(_) => Some(0),
-        LabError::Format(_) => Some(1),
-        LabError::Catalog(_) | LabError::Mistakes(_) | LabError::Epoch(_) | LabError::NoNode { .. } => None,
-    })
+    errors(
+        vec![
+            LabError::Medium(Problem::bad("x")),
+            LabError::Format(Problem::bad("x")),
+            LabError::Layout(Problem::bad("x")),
+        ],
+        |e| match e {
+            LabError::Medium(_) => Some(0),
+            LabError::Format(_) => Some(1),
+            LabError::Layout(_) => Some(2),
+            LabError::Catalog(_) | LabError::Mistakes(_) | LabError::Epoch(_) | LabError::NoNode { .. } => None,
+        },
+    )
 }
 
 fn of_remedies() -> Vec<String> {
@@ -276,6 +284,8 @@ fn of_notes() -> Vec<String> {
         Note::LeftoverRuns { path: "x.img".into(), node: node() },
         Note::OtherOwner { owner: "bootes".into(), nodes: vec![node()] },
         Note::OtherUsers { users: vec!["glenda".into()], nodes: vec![node()] },
+        Note::LayoutAsBefore { used: "overlay".into(), own: "whole".into() },
+        Note::LayoutForgotten { given: "overlay".into(), own: "whole".into() },
     ];
     let number = |note: &Note| match note {
         Note::MediumAsBefore { .. } => Some(0),
@@ -287,6 +297,8 @@ fn of_notes() -> Vec<String> {
         Note::LeftoverRuns { .. } => Some(6),
         Note::OtherOwner { .. } => Some(7),
         Note::OtherUsers { .. } => Some(8),
+        Note::LayoutAsBefore { .. } => Some(9),
+        Note::LayoutForgotten { .. } => Some(10),
         Note::Noticed(_)
         | Note::ExposedSecrets { .. }
         | Note::LinkedSecrets { .. }

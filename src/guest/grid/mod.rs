@@ -40,7 +40,7 @@ pub use error::{GridError, Wish};
 pub use paused::Paused;
 pub use process::Process;
 pub use record::Record;
-pub use spec::{GridSpec, NodeSpec, UpSettings};
+pub use spec::{BaseSpec, GridSpec, NodeSpec, UpSettings};
 pub use state::State;
 pub use switch::serve_stdin;
 pub use watch::{NodeState, Silent, Watch};
@@ -473,16 +473,22 @@ impl Grid {
     /// name is the artifact, which somebody may have written to.
     fn base_is_whole(&self, node: &NodeSpec, record: Option<Record>, watch: &dyn Watch) -> Result<(), GridError> {
         let dir = self.dir.join(&node.name);
-        let known = record.as_ref().and_then(|r| r.base.clone());
-        if node_disk::is_copy(&dir) || known.is_some() && known == node_disk::base_stamp(&dir) {
+        if node_disk::is_copy(&dir) || record.as_ref().is_some_and(|record| record.knows_base_of(&dir)) {
             return Ok(());
         }
-        let there = node_disk::base(&dir);
-        let found = there.map(|path| node_disk::regular(&path).and_then(digest::of));
+        let is = |path: Option<PathBuf>, sha256: &str| {
+            let found = path.and_then(|path| node_disk::regular(&path).and_then(digest::of).ok());
+            found.is_some_and(|found| found == sha256)
+        };
+        let base = node_disk::base(&dir);
+        let below = |base: Option<&Path>| match &node.base {
+            Some(of) => is(base.and_then(node_disk::below), &of.sha256),
+            None => true,
+        };
+        let is_whole = is(base.clone(), &node.sha256) && below(base.as_deref());
         if stop::asked() {
             return Err(GridError::Interrupted);
         }
-        let is_whole = found.is_some_and(|found| found.is_ok_and(|sha256| sha256 == node.sha256));
         if !is_whole {
             node_disk::share_again(&dir, &node.image, node.format)?;
             watch.note(&format!(

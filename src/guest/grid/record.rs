@@ -9,7 +9,7 @@ use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILE: &str = "node.json";
 /// Number of this layout; another is not understood.
@@ -32,6 +32,9 @@ pub struct Record {
     /// Stamp of the image under the disk, when that was last known to be whole.
     #[serde(default)]
     pub(super) base: Option<Stamp>,
+    /// The same of the file that the image is over, if there is one.
+    #[serde(default)]
+    pub(super) below: Option<Stamp>,
 }
 
 impl Record {
@@ -45,17 +48,27 @@ impl Record {
             accel,
             ports,
             base: None,
+            below: None,
         }
     }
 
     /// The record with the image under the disk of the node in `dir`, which is whole.
     pub(super) fn with_base_of(self, dir: &Path) -> Self {
-        Self { base: node_disk::base_stamp(dir), ..self }
+        let base = node_disk::base(dir);
+        let stamp = |path: Option<PathBuf>| node_disk::settled_stamp(&path?);
+        Self { below: stamp(base.as_deref().and_then(node_disk::below)), base: stamp(base), ..self }
+    }
+
+    /// Whether the image under the disk of the node in `dir`, and what that is over, are as they
+    /// were when they were last known to be whole.
+    pub(super) fn knows_base_of(&self, dir: &Path) -> bool {
+        let now = self.clone().with_base_of(dir);
+        self.base.is_some() && (&self.base, &self.below) == (&now.base, &now.below)
     }
 
     /// The record, if nothing is known of the image under the disk.
     pub(super) fn without_base(self) -> Self {
-        Self { base: None, ..self }
+        Self { base: None, below: None, ..self }
     }
 
     pub(super) fn lacks_base(&self) -> bool {

@@ -23,6 +23,14 @@ pub struct GridSpec {
     pub nodes: Vec<NodeSpec>,
 }
 
+/// A file that artifacts are over.
+#[derive(Clone, Debug)]
+pub struct BaseSpec {
+    pub path: PathBuf,
+    /// In hexadecimal.
+    pub sha256: String,
+}
+
 /// One node of it.
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
@@ -31,6 +39,8 @@ pub struct NodeSpec {
     pub image: PathBuf,
     pub format: DiskFormat,
     pub sha256: String,
+    /// The file that the artifact is over, if it has only a part of the disk.
+    pub base: Option<BaseSpec>,
     pub board: Board,
     pub controller: Controller,
     /// Firmware that can start it.
@@ -110,6 +120,7 @@ pub mod tests {
             image: format!("n{i}.qcow2").into(),
             format: DiskFormat::Qcow2,
             sha256: format!("{i:064}"),
+            base: None,
             board: Board::Pc,
             controller: Controller::Ide,
             firmware: PcFirmware::Bios,

@@ -120,6 +120,7 @@ fn as_built(lab: Lab, request: &LabRequest, there: Option<&Manifest>, reporter: 
         Some(formats) => lab.with_formats(&formats),
         None => lab,
     };
+    let lab = if request.layout.is_none() { lab.with_layout(choices::layout_then(there)) } else { lab };
     match &there.epoch_from {
         Some(from) if lab.epoch_from.is_none() && lab.epoch != there.epoch => {
             reporter.note(&Note::EpochAsBuilt { from: from.clone(), epoch: there.epoch });

@@ -17,7 +17,9 @@ use std::path::Path;
 /// File names of the leftovers that are there.
 fn names(out: &Path, manifest: &Manifest) -> Vec<String> {
     let there = |name: &str| out.join(name).symlink_metadata().is_ok_and(|m| m.is_file());
-    let all = manifest.artifacts.iter().filter(|(name, a)| a.stale && is_plain(name) && there(name));
+    // What others are over comes after them.
+    let all = manifest.artifacts.iter().chain(&manifest.bases);
+    let all = all.filter(|(name, a)| a.stale && is_plain(name) && there(name));
     all.map(|(name, _)| name.clone()).collect()
 }
 
@@ -47,7 +49,11 @@ pub fn prune(
     let mut removed = Vec::new();
     for name in names(out, manifest) {
         let path = out.join(&name);
-        let Some(artifact) = manifest.artifacts.get(&name) else { continue };
+        let Some(artifact) = manifest.artifacts.get(&name).or_else(|| manifest.bases.get(&name)) else { continue };
+        if manifest.artifacts.values().any(|over| over.base.as_ref() == Some(&name)) {
+            // An image that stays needs it.
+            continue;
+        }
         if grid.node(&artifact.node).is_running() {
             reporter.note(&Note::LeftoverRuns { path, node: artifact.node.clone() });
             continue;
@@ -61,6 +67,7 @@ pub fn prune(
         sums::forget(folder, &BTreeSet::from([name.as_str()]))?;
         std::fs::remove_file(&path).map_err(|source| BuildError::Remove { path: path.clone(), source })?;
         manifest.artifacts.remove(&name);
+        manifest.bases.remove(&name);
         memory.artifacts.remove(&name);
         removed.push(path);
     }

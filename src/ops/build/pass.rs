@@ -2,20 +2,26 @@
 
 use super::inputs::{Inputs, Purpose, load};
 use super::{BuildError, leftovers};
-use crate::artifact::manifest::{MEDIA, MEDIUM, Manifest};
-use crate::artifact::{self, ArtifactReport, Folder, Job, Machine, Memory, Recorded, Settings};
-use crate::assemble::{Assembled, Assembler};
-use crate::lab::{Format, Lab, Node, Secrets};
+use crate::artifact::manifest::{self, MEDIA, MEDIUM, Manifest};
+use crate::artifact::{
+    self, ArtifactReport, BASE_NAME, Folder, Job, Layer, Machine, Memory, Recorded, Settings, Shared,
+};
+use crate::assemble::{Assembled, Assembler, CommonDisk};
+use crate::digest::FieldHasher;
+use crate::lab::{Format, Lab, Node, Secrets, Word as _};
 use crate::media::Medium;
 use crate::media::firmware::Firmware;
 use crate::ops::{Reporter, Watched};
 use crate::page;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Digits of a digest in the name of a base.
+const DIGITS: usize = 12;
 
 /// Nodes with their disks. Nothing is written yet.
 pub struct Assembly<'a> {
@@ -61,10 +67,26 @@ impl<'a> Assembly<'a> {
         self.nodes.iter().any(|node| node.secret)
     }
 
-    fn jobs(&self, lab: &Lab) -> Vec<Job> {
+    /// The jobs of the nodes, after those of the bases that they are over; `digests` are those of
+    /// the media, if they could be computed.
+    fn jobs(&self, lab: &Lab, digests: Option<&[String]>) -> Vec<Job> {
         let key = self.assembler.key();
-        let nodes = self.variants.iter().zip(&self.nodes);
-        nodes.map(|((node, formats), assembled)| job(lab, node, formats, assembled, key)).collect()
+        let (mut bases, mut jobs) = (Bases::default(), Vec::new());
+        for ((node, formats), assembled) in self.variants.iter().zip(&self.nodes) {
+            let common = assembled.common.as_ref().filter(|_| !lab.layout.is_whole()).zip(digests);
+            let (layered, whole): (Vec<Format>, Vec<Format>) =
+                formats.iter().partition(|format| common.is_some() && format.spec().layers);
+            for format in layered {
+                let Some((common, digests)) = common else { continue };
+                let made = job(lab, node, &[format], assembled, key);
+                let layer = bases.layer(common, format, &digests[common.medium], &made);
+                jobs.push(Job { layer, ..made });
+            }
+            if !whole.is_empty() || formats.is_empty() {
+                jobs.push(job(lab, node, &whole, assembled, key));
+            }
+        }
+        bases.jobs.into_iter().chain(jobs).collect()
     }
 }
 
@@ -115,7 +137,13 @@ impl<'a> Pass<'a> {
         if settings.stop.load(Ordering::Relaxed) {
             return Err(artifact::Error::Interrupted.into());
         }
-        Ok(Self { inputs, assembly, folder, memory, jobs: assembly.jobs(lab), settings, media })
+        let media = match media {
+            // Their names are made of the digests.
+            Err(source) if !lab.layout.is_whole() => return Err(BuildError::Digests { source }),
+            media => media,
+        };
+        let jobs = assembly.jobs(lab, media.as_deref().ok());
+        Ok(Self { inputs, assembly, folder, memory, jobs, settings, media })
     }
 
     /// Writes the artifacts.
@@ -146,8 +174,39 @@ impl<'a> Pass<'a> {
 /// read, there are none: then every artifact is written.
 fn recorded(lab: &Lab, folder: &Folder) -> BTreeMap<String, Recorded> {
     let manifest = load(lab, folder.path());
-    let artifacts = manifest.into_iter().flat_map(|m| m.artifacts);
+    let artifacts = manifest.into_iter().flat_map(|m| m.artifacts.into_iter().chain(m.bases));
     artifacts.map(|(name, a)| (name, Recorded { len: a.len, sha256: a.sha256, mark: a.mark, image: a.image })).collect()
+}
+
+/// The files that nodes' images are over.
+#[derive(Default)]
+struct Bases {
+    jobs: Vec<Job>,
+    /// What each has, by its name.
+    shared: BTreeMap<String, Shared>,
+}
+
+impl Bases {
+    /// The layer of a node's job in a format over the base of what it has in common with others;
+    /// `medium` is the medium's digest.
+    fn layer(&mut self, common: &CommonDisk, format: Format, medium: &str, of: &Job) -> Layer {
+        let mut hash = FieldHasher::new();
+        let tools = serde_json::to_string(&(manifest::Tools::default(), format)).unwrap_or_default();
+        for part in [medium, &common.depends, common.fs.word(), &tools] {
+            hash.field(part);
+        }
+        let digest = hash.finish().to_string();
+        let stem = format!("{BASE_NAME}{}-{}", common.fs.word(), &digest[..DIGITS]);
+        let name = format!("{stem}.{}", format.spec().extension);
+        let shared = self.shared.entry(name.clone()).or_insert_with(|| {
+            let shared = Shared::of(&*common.disk);
+            let node = Machine { name: stem, ..of.node.clone() };
+            let outputs = vec![(format, name.clone())];
+            self.jobs.push(Job { node, disk: common.disk.clone(), outputs, key: None, layer: shared.layer() });
+            shared
+        });
+        shared.over(&name, &*of.disk)
+    }
 }
 
 fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled, key: [u8; 32]) -> Job {
@@ -165,7 +224,13 @@ fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled, key: [
         network: lab.network.name.clone(),
     };
     let outputs = formats.iter().map(|f| (*f, format!("{}.{}", node.name, f.spec().extension))).collect();
-    Job { node: identity, disk: assembled.disk.clone(), outputs, key: assembled.secret.then_some(key) }
+    Job {
+        node: identity,
+        disk: assembled.disk.clone(),
+        outputs,
+        key: assembled.secret.then_some(key),
+        layer: Layer::Whole,
+    }
 }
 
 fn manifest(
@@ -182,6 +247,7 @@ fn manifest(
         manifest.nodes = old.nodes;
         let there = |name: &String| leftovers::is_plain(name) && lab.out.join(name).exists();
         manifest.artifacts = old.artifacts.into_iter().filter(|(name, _)| there(name)).collect();
+        manifest.bases = old.bases.into_iter().filter(|(name, _)| there(name)).collect();
         let known = |node: &str| lab.nodes.iter().any(|n| n.name == node);
         let built = |node: &str| plan.nodes.iter().any(|n| n.name == node);
         // An artifact that is not made again, though its node is built or gone, is
@@ -211,5 +277,9 @@ fn manifest(
         manifest.nodes.insert(name, serde_json::to_value(node)?);
     }
     manifest.add(reports);
+    let used: BTreeSet<_> = manifest.artifacts.values().filter(|a| !a.stale).filter_map(|a| a.base.clone()).collect();
+    for (name, base) in &mut manifest.bases {
+        base.stale = !used.contains(name);
+    }
     Ok(manifest)
 }

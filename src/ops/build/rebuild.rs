@@ -215,7 +215,7 @@ impl Written {
             }
             Some(_) => {}
         }
-        match self.manifest.as_ref().and_then(|m| m.artifacts.get(name)) {
+        match self.manifest.as_ref().and_then(|m| m.artifacts.get(name).or_else(|| m.bases.get(name))) {
             None => differences.push(format!("{} does not name it", manifest::FILE)),
             Some(a) if a.sha256 != new.sha256 => {
                 differences.push(format!("{} says {}, rebuilt it is {}", manifest::FILE, a.sha256, new.sha256));

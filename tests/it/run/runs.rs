@@ -3,6 +3,7 @@
 
 use super::Lab;
 use crate::run::prompt::text;
+use p9img::guest::node_disk;
 use p9img::guest::runner::qemu;
 use std::fs;
 use std::net::TcpStream;
@@ -169,6 +170,60 @@ fn long_paths_and_temporary_folders_do_not_matter() {
     assert!(fs::read(lab.path("a.png")).unwrap().starts_with(b"\x89PNG"));
     lab.must(&["down", "--out", out]);
     fs::create_dir(lab.path("tmp")).unwrap();
+    lab.nothing_is_left(test);
+}
+
+#[test]
+fn nodes_run_on_images_over_a_base() {
+    let test = "nodes_run_on_images_over_a_base";
+    let lab = Lab::new();
+    if lab.real_qemu(test).is_none() {
+        return;
+    }
+    lab.set("defaults.memory", "64 MiB");
+    fs::write(lab.path("medium/lib/words"), p9img_test::disks::noise(1, 1 << 20)).unwrap();
+    fs::create_dir(lab.path("tmp")).unwrap();
+    lab.must(&["build", "--all", "--media", "medium", "--format", "qcow2", "--layout", "overlay"]);
+    let folder = lab.path("output/run/plan9n1");
+    // Where the base has what is in no other file.
+    let image = p9img::artifact::open(&lab.path("output/plan9n1.qcow2")).unwrap();
+    let at = image.extents().into_iter().max_by_key(|e| e.len).unwrap();
+    let read = |disk: &dyn p9img::ReadAt| {
+        let mut bytes = vec![0; at.len as usize];
+        disk.read_at(at.offset, &mut bytes).unwrap();
+        bytes
+    };
+    let expected = read(&*image);
+    assert!(at.len > 1 << 20);
+    let words = |lab: &Lab| read(&*node_disk::open(&lab.path("output/run/plan9n1")).unwrap()) == expected;
+    lab.make_disks();
+    assert!(words(&lab));
+    lab.up(&["plan9n1", "plan9n2"]);
+    lab.must(&["down", "--force"]);
+    assert!(words(&lab) && lab.has_disks());
+    // Somebody writes to the base, which is the artifact's own by another name.
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let all: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let base = all.iter().find(|path| name(path).starts_with("base-")).unwrap();
+    let good = fs::read(base).unwrap();
+    let bad: Vec<u8> = good.iter().map(|b| b ^ 1).collect();
+    fs::write(base, bad).unwrap();
+    let out = lab.run(&["up", "--accel", "tcg", "--no-wait", "plan9n1"]);
+    let said = text(&out);
+    assert!(out.status.code() == Some(1) && said.contains(&name(base)) && said.contains("build"), "{said}");
+    fs::remove_file(lab.path("output").join(name(base))).unwrap();
+    lab.must(&["build", "--all"]);
+    // It is one file under all nodes.
+    let said = lab.must(&["up", "--accel", "tcg", "--no-wait"]);
+    for node in crate::run::prompt::NODES.iter().filter(|node| **node != "plan9n4") {
+        assert!(said.contains(&format!("under the disk of {node} had changed")), "{node}: {said}");
+    }
+    assert!(fs::read(base).unwrap() == good);
+    lab.must(&["down", "--force"]);
+    assert!(words(&lab) && lab.has_disks());
+    // Without its artifacts a node keeps its disk.
+    lab.must(&["build", "--all", "--layout", "whole", "--prune"]);
+    assert!(words(&lab));
     lab.nothing_is_left(test);
 }
 

@@ -167,6 +167,17 @@ impl Header {
     }
 }
 
+/// Name of the backing file of an image; none where it has none.
+///
+/// # Errors
+/// `InvalidData` for damage, `Unsupported` for what p9img does not read.
+pub fn backing_name(file: &dyn ReadAt) -> io::Result<Option<String>> {
+    let mut start = [0; HEADER_LEN];
+    let n = file.len().min(HEADER_LEN as u64) as usize;
+    file.read_at(0, &mut start[..n])?;
+    Header::decode(&start[..n])?.backing_name(file)
+}
+
 /// The header extension that says what format the backing file has, and the end of the
 /// list of extensions.
 pub fn backing_format(format: &str) -> Vec<u8> {

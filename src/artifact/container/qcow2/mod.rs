@@ -6,8 +6,9 @@ pub mod overlay;
 pub mod read;
 pub mod write;
 
+pub use format::backing_name;
 pub use overlay::Overlay;
-pub use read::Qcow2;
+pub use read::{Qcow2, alone};
 
 use crate::artifact::container::reader::{Opened, Reader};
 use std::sync::Arc;

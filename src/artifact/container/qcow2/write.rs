@@ -9,13 +9,18 @@
 //! grow with the disk. An incompressible cluster and an L2 table need a whole
 //! cluster of the file; the room skipped to reach the next boundary goes into a
 //! short list of gaps, which later streams fill.
+//!
+//! In an image over a base, a cluster that is not written is the base's. One that is all zeros,
+//! but not in the base, is marked as such in its table.
 
-use super::format::{COPIED, Compression, HEADER_LEN, Header, MOST_L1, be64, compressed_entry};
+use super::format::{COPIED, Compression, HEADER_LEN, Header, MOST_L1, ZERO, backing_format, be64, compressed_entry};
 use crate::artifact::cluster::{CLUSTER, round_up};
 use crate::artifact::codec::{Method, Packed};
 use crate::artifact::container::sink::{Cluster, Sink};
 use crate::artifact::container::writer::{Writer, no_parts};
 use crate::artifact::error::Error;
+use crate::artifact::job::Job;
+use crate::artifact::layer::Layer;
 use crate::artifact::output::file::Output;
 use crate::lab::Format;
 
@@ -35,14 +40,14 @@ pub(in crate::artifact) const ZSTD: Writer = Writer {
     format: Format::Qcow2,
     method: Some(Method::Zstd),
     parts: no_parts,
-    open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job.disk.len(), Compression::Zstd)?)),
+    open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job, Compression::Zstd)?)),
 };
 
 /// Writer of qcow2 with zlib clusters.
 pub(in crate::artifact) const ZLIB: Writer = Writer {
     format: Format::Qcow2Zlib,
     method: Some(Method::Deflate4k),
-    open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job.disk.len(), Compression::Zlib)?)),
+    open: |output, job, _, _| Ok(Box::new(Qcow2Sink::new(output, job, Compression::Zlib)?)),
     ..ZSTD
 };
 
@@ -53,6 +58,10 @@ pub struct Qcow2Sink {
     l1: Vec<u64>,
     /// The L2 table being filled: its index in `l1`, its entries.
     l2: Option<(usize, Vec<u64>)>,
+    /// Name of the base, if the image is over one.
+    base: Option<String>,
+    /// Clusters that the base has with other bytes, the last first, as far as no table has them yet.
+    replaced: Vec<u64>,
     /// Offset of the next stream unless it fits into a gap.
     end: u64,
     /// Unused `start..end` in the file.
@@ -63,15 +72,23 @@ pub struct Qcow2Sink {
 }
 
 impl Qcow2Sink {
-    /// A writer for a disk of `size` bytes.
-    pub fn new(output: Output, size: u64, compression: Compression) -> Result<Self, Error> {
+    /// A writer for the disk of a job.
+    pub fn new(output: Output, job: &Job, compression: Compression) -> Result<Self, Error> {
+        let size = job.disk.len();
         let l1 = size.div_ceil(SIZE * L2_ENTRIES);
         if l1 > MOST_L1 / 8 {
             let limit = MOST_L1 / 8 * L2_ENTRIES * SIZE;
             return Err(Error::TooLarge { path: output.target().to_owned(), format: "qcow2", found: size, limit });
         }
+        let (base, mut replaced) = match &job.layer {
+            Layer::Over(over) => (Some(over.base.clone()), over.replaced.clone()),
+            Layer::Whole | Layer::Base(_) => (None, Vec::new()),
+        };
+        replaced.reverse();
         let mut sink = Self {
             output,
+            base,
+            replaced,
             size,
             compression,
             l1: vec![0; l1.max(1) as usize],
@@ -129,12 +146,32 @@ impl Qcow2Sink {
     }
 
     fn flush_l2(&mut self) -> Result<(), Error> {
-        if let Some((index, entries)) = self.l2.take() {
+        if let Some((index, mut entries)) = self.l2.take() {
+            while let Some(n) = self.replaced.pop_if(|n| (*n / L2_ENTRIES) as usize <= index) {
+                let entry = &mut entries[(n % L2_ENTRIES) as usize];
+                if *entry == 0 {
+                    *entry = ZERO;
+                }
+            }
             let at = self.whole_clusters(1);
             self.output.write(at, &be64(&entries))?;
             self.l1[index] = COPIED | at;
         }
         Ok(())
+    }
+
+    /// Writes all tables before that of this index.
+    fn go_on(&mut self, to: usize) -> Result<(), Error> {
+        loop {
+            if self.l2.as_ref().is_some_and(|(i, _)| *i != to) {
+                self.flush_l2()?;
+            }
+            // A table of zeros alone, where the base has something.
+            let Some(index) = self.replaced.last().map(|n| (n / L2_ENTRIES) as usize).filter(|i| *i < to) else {
+                return Ok(());
+            };
+            self.l2 = Some((index, vec![0; L2_ENTRIES as usize]));
+        }
     }
 
     fn too_large(&self) -> Error {
@@ -145,9 +182,7 @@ impl Qcow2Sink {
 impl Sink for Qcow2Sink {
     fn cluster(&mut self, cluster: &Cluster<'_>) -> Result<Option<u64>, Error> {
         let index = (cluster.index / L2_ENTRIES) as usize;
-        if self.l2.as_ref().is_some_and(|(i, _)| *i != index) {
-            self.flush_l2()?;
-        }
+        self.go_on(index)?;
         let (entry, place) = match cluster.packed {
             Packed::Deflate { stream: bytes, .. } | Packed::Zstd { frame: bytes } => {
                 let at = self.bytes(bytes.len() as u64);
@@ -171,7 +206,7 @@ impl Sink for Qcow2Sink {
     }
 
     fn finish(&mut self, _content: [u8; 32]) -> Result<(), Error> {
-        self.flush_l2()?;
+        self.go_on(self.l1.len())?;
         let l1_offset = self.whole_clusters((self.l1.len() as u64 * 8).div_ceil(SIZE));
         self.output.write(l1_offset, &be64(&self.l1))?;
 
@@ -206,10 +241,15 @@ impl Sink for Qcow2Sink {
             compression: self.compression,
             backing: None,
         };
-        let mut first = [0; HEADER_LEN + 8];
-        // The eight zeros after it end the (empty) list of header extensions.
-        first[..HEADER_LEN].copy_from_slice(&header.encode());
-        self.output.write(0, &first)
+        // The first cluster has nothing but the header, and what follows it.
+        let Some(base) = &self.base else {
+            // The eight zeros after it end the (empty) list of header extensions.
+            return self.output.write(0, &[&header.encode()[..], &[0; 8]].concat());
+        };
+        let extensions = backing_format("qcow2");
+        let name = (HEADER_LEN + extensions.len()) as u64;
+        let header = Header { backing: Some((name, base.len() as u32)), ..header };
+        self.output.write(0, &[&header.encode()[..], &extensions, base.as_bytes()].concat())
     }
 
     fn file(&self) -> &Output {
