@@ -74,7 +74,7 @@ fn once(bench: &Bench, tree: &Arc<Tree>, make: Make) -> io::Result<Duration> {
     Ok(begin.elapsed())
 }
 
-fn job(n: usize, disk: Arc<dyn ReadAt>) -> Job {
+fn job(n: usize, disk: Arc<dyn ReadAt>) -> Job<'static> {
     let node = Machine {
         lab: "bench".into(),
         name: format!("volume{n}"),

@@ -16,9 +16,9 @@ pub const OVF_TEMPLATE: &str = include_str!("../../templates/lab/node.ovf");
 
 /// One node's disk and the artifacts to make of it.
 #[derive(Clone)]
-pub struct Job {
+pub struct Job<'a> {
     pub node: Machine,
-    pub disk: Arc<dyn ReadAt>,
+    pub disk: Arc<dyn ReadAt + 'a>,
     /// Formats with the artifact's file name in the output folder.
     pub outputs: Vec<(Format, String)>,
     /// For the marks of a disk that holds secrets: something that only their
@@ -28,7 +28,7 @@ pub struct Job {
     pub layer: Layer,
 }
 
-impl Job {
+impl Job<'_> {
     /// Extents of the disk that the artifacts have.
     pub(super) fn extents(&self) -> Vec<Extent> {
         match &self.layer {

@@ -79,8 +79,8 @@ impl Shared {
         Layer::Base(extents(self.clusters.keys().copied(), u64::MAX))
     }
 
-    /// The layer of a disk over that file, which is called `base`.
-    pub fn over(&self, base: &str, disk: &dyn ReadAt) -> Layer {
+    /// What a disk has over that file, which has no name yet.
+    pub fn over(&self, disk: &dyn ReadAt) -> Over {
         let same = |n: &u64| {
             let origin = self.clusters.get(n).copied();
             origin.is_some() && origin == disk.origin(n * SIZE, SIZE)
@@ -90,11 +90,11 @@ impl Shared {
             .filter(|n| !same(n))
             .map(|n| (n, self.clusters.contains_key(&n)))
             .collect();
-        Layer::Over(Over {
-            base: base.to_owned(),
+        Over {
+            base: String::new(),
             extents: extents(own.keys().copied(), disk.len()),
             replaced: own.iter().filter(|(_, replaces)| **replaces).map(|(n, _)| *n).collect(),
-        })
+        }
     }
 }
 
@@ -157,14 +157,13 @@ mod tests {
         // Cluster 3 is another, 4 is of another base, 6 is gone; 0 and 7 are new, and the last is short.
         let own =
             Disk(vec![(0, None, 1), (2, Some(1), 2), (3, None, 8), (4, Some(2), 4), (7, None, 7)], 8 * SIZE - 512);
-        let Layer::Over(over) = shared.over("base-x.qcow2", &own) else { panic!("no layer over a base") };
-        assert_eq!(over.base, "base-x.qcow2");
+        let over = shared.over(&own);
         let last = Extent { offset: 6 * SIZE, len: 2 * SIZE - 512 };
         assert_eq!(over.extents, [extent(0, 1), extent(3, 2), last]);
         assert_eq!(over.replaced, [3, 4, 6]);
         // What a smaller disk has no room for is not in it.
         let small = Disk(vec![(2, Some(1), 2)], 3 * SIZE);
-        let Layer::Over(over) = shared.over("b", &small) else { panic!("no layer over a base") };
+        let over = shared.over(&small);
         assert_eq!((over.extents, over.replaced), (vec![], vec![]));
     }
 

@@ -123,9 +123,9 @@ impl<'a> Assembler<'a> {
         self.secrets.derive("marks of artifacts")
     }
 
-    /// The plan of `nodes` without building anything.
-    pub fn plan(&self, nodes: &[Assembled]) -> Plan {
-        Plan::new(self.lab, self.media, nodes.iter().map(|n| n.plan.clone()).collect())
+    /// The plan of the lab with these nodes.
+    pub fn plan(&self, nodes: Vec<NodePlan>) -> Plan {
+        Plan::new(self.lab, self.media, nodes)
     }
 
     /// Digests that identify the nodes' common parts in later builds, by their
@@ -183,11 +183,14 @@ impl<'a> Assembler<'a> {
     /// # Errors
     /// As [`Assembler::nodes`].
     pub fn plan_alone(&self, nodes: &[(Node, Vec<Format>)]) -> Result<Plan, AssembleError> {
-        Ok(Plan::new(self.lab, self.media, self.each(nodes, |node| node.plan)?))
+        Ok(self.plan(self.each(nodes, |node| node.plan)?))
     }
 
-    /// What `of` makes of every node, in the order of `nodes`.
-    fn each<T: Send>(
+    /// What `of` makes of every node, in the order of `nodes`; several at a time.
+    ///
+    /// # Errors
+    /// As [`Assembler::nodes`].
+    pub fn each<T: Send>(
         &self,
         nodes: &[(Node, Vec<Format>)],
         of: impl Fn(Assembled) -> T + Sync,

@@ -2,7 +2,7 @@
 //! readers against damage.
 
 use p9img::artifact::{
-    self, ArtifactReport, CLUSTER, Error, Folder, Job, Layer, Monitor, Quiet, Settings, Shared, Wait, build,
+    self, ArtifactReport, CLUSTER, Error, Folder, Job, Layer, Monitor, Over, Quiet, Settings, Shared, Wait, build,
 };
 use p9img::lab::{Controller, Format, PcFirmware};
 use p9img::read_at::Origin;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const ALL: [(Format, &str); 4] =
     [(Format::Raw, "img"), (Format::Qcow2, "qcow2"), (Format::Qcow2Zlib, "zlib.qcow2"), (Format::Ova, "ova")];
 
-fn job(name: &str, disk: Arc<dyn ReadAt>, formats: &[(Format, &str)]) -> Job {
+fn job(name: &str, disk: Arc<dyn ReadAt>, formats: &[(Format, &str)]) -> Job<'static> {
     let outputs = formats.iter().map(|(f, ext)| (*f, format!("{name}.{ext}"))).collect();
     Job { node: identity(name), disk, outputs, key: None, layer: Layer::Whole }
 }
@@ -125,7 +125,7 @@ fn a_build_past_a_limit_is_refused_before_it_starts() {
 }
 
 /// A lab's nodes: the same data at offsets that differ by whole clusters.
-fn lab() -> Vec<Job> {
+fn lab() -> Vec<Job<'static>> {
     let c = CLUSTER as u64;
     let common: Vec<(u64, Vec<u8>)> =
         (0..60).map(|i| (i * c + i % 7 * 512, p9img_test::disks::text(i, CLUSTER / 2))).collect();
@@ -213,7 +213,8 @@ fn a_base_and_the_image_over_it_are_the_disk() {
         let mut jobs = vec![Job { layer: shared.layer(), ..job("base-test", common.clone(), &[(format, end)]) }];
         for (n, own) in nodes.iter().enumerate() {
             let disk = disk(own);
-            jobs.push(Job { layer: shared.over(&base, &*disk), ..job(&format!("n{n}"), disk, &[(format, end)]) });
+            let layer = Layer::Over(Over { base: base.clone(), ..shared.over(&*disk) });
+            jobs.push(Job { layer, ..job(&format!("n{n}"), disk, &[(format, end)]) });
         }
         let reports = build_in(dir.path(), &jobs, 2);
         assert_eq!(reports.iter().map(|r| r.is_base).collect::<Vec<_>>(), [true, false, false, false]);

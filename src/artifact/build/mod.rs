@@ -151,14 +151,14 @@ fn streams(share: Share, sealed: &[Sealed]) -> Vec<(Method, [u8; 32], Stream)> {
 }
 
 /// A job with the outputs that have to be written.
-struct Rest {
-    job: Job,
+struct Rest<'a> {
+    job: Job<'a>,
     /// Digest of the disk's content if it was computed.
     content: Option<[u8; 32]>,
 }
 
-impl Rest {
-    fn of(job: &Job, found: &Found) -> Self {
+impl<'a> Rest<'a> {
+    fn of(job: &Job<'a>, found: &Found) -> Self {
         let outputs = job.outputs.iter().zip(&found.kept).filter(|(_, kept)| kept.is_none());
         let outputs = outputs.map(|(output, _)| output.clone()).collect();
         Self { job: Job { outputs, ..job.clone() }, content: found.content }
@@ -323,7 +323,7 @@ fn write_all(
 struct Nodes<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     folder: &'scope Folder,
-    jobs: &'scope [Rest],
+    jobs: &'scope [Rest<'scope>],
     settings: &'scope Settings,
     share: &'scope Share,
     writers: Writers<'scope>,

@@ -26,9 +26,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 const BATCH: usize = 8;
 
 /// A disk to be read.
-pub struct Source {
+pub struct Source<'a> {
     pub name: String,
-    pub disk: Arc<dyn ReadAt>,
+    pub disk: Arc<dyn ReadAt + 'a>,
     pub extents: Vec<Extent>,
     /// Compressed forms that the disk's outputs need.
     pub methods: Vec<Method>,
@@ -36,14 +36,14 @@ pub struct Source {
     pub plain: bool,
 }
 
-impl Source {
+impl<'a> Source<'a> {
     /// The disk of a job, as far as its outputs have it.
-    pub fn of(job: &Job, methods: Vec<Method>) -> Result<Self, Error> {
+    pub fn of(job: &Job<'a>, methods: Vec<Method>) -> Result<Self, Error> {
         Self::new(&job.node.name, job.disk.clone(), job.extents(), methods)
     }
 
     /// Checks that the extents lie on the disk.
-    fn new(name: &str, disk: Arc<dyn ReadAt>, extents: Vec<Extent>, methods: Vec<Method>) -> Result<Self, Error> {
+    fn new(name: &str, disk: Arc<dyn ReadAt + 'a>, extents: Vec<Extent>, methods: Vec<Method>) -> Result<Self, Error> {
         let extents = normalize(extents);
         let len = disk.len();
         if let Some(last) = extents.last()
@@ -135,7 +135,7 @@ struct State {
 }
 
 struct Shared<'a> {
-    sources: &'a [Source],
+    sources: &'a [Source<'a>],
     share: &'a Share,
     known: &'a Known,
     state: Mutex<State>,
@@ -322,7 +322,7 @@ mod tests {
         }
     }
 
-    fn of(name: &str, disk: Sparse) -> Result<Source, Error> {
+    fn of(name: &str, disk: Sparse) -> Result<Source<'static>, Error> {
         let extents = disk.extents();
         Source::new(name, Arc::new(disk), extents, vec![])
     }

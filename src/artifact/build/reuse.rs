@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    fn job(name: &str, disk: &Arc<Disk>, formats: &[Format]) -> Job {
+    fn job(name: &str, disk: &Arc<Disk>, formats: &[Format]) -> Job<'static> {
         let outputs = formats.iter().map(|f| (*f, format!("{name}.{f:?}"))).collect();
         Job { node: Machine::sample(name), disk: disk.clone(), outputs, key: None, layer: Layer::Whole }
     }

@@ -221,7 +221,7 @@ mod tests {
         (Format::SdZst, "n.sd.img.zst"),
     ];
 
-    fn job() -> Job {
+    fn job() -> Job<'static> {
         let node = Machine { annotation: "a".into(), ..Machine::sample("n") };
         let mut disk = vec![0u8; 5 * CLUSTER];
         for at in [0, 3 * CLUSTER] {

@@ -2,6 +2,7 @@
 //! another one, to compare. Both read the inputs, assemble the nodes, and write
 //! their artifacts in one pass.
 
+mod assembly;
 mod error;
 mod inputs;
 mod keys;
@@ -19,8 +20,9 @@ use crate::ops::choices::Choices;
 use crate::ops::media::Record;
 use crate::ops::{LabRequest, Note, Reporter, stale};
 use crate::page;
+use assembly::Assembly;
 use inputs::{Inputs, Purpose};
-use pass::{Assembly, Pass};
+use pass::Pass;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

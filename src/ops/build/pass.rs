@@ -1,16 +1,11 @@
 //! One pass over assembled nodes: from their disks to artifacts and a manifest.
 
+use super::assembly::Assembly;
 use super::inputs::{Inputs, Purpose, load};
 use super::{BuildError, leftovers};
-use crate::artifact::manifest::{self, MEDIA, MEDIUM, Manifest};
-use crate::artifact::{
-    self, ArtifactReport, BASE_NAME, Folder, Job, Layer, Machine, Memory, Recorded, Settings, Shared,
-};
-use crate::assemble::{Assembled, Assembler, CommonDisk};
-use crate::digest::FieldHasher;
-use crate::lab::{Format, Lab, Node, Secrets, Word as _};
-use crate::media::Medium;
-use crate::media::firmware::Firmware;
+use crate::artifact::manifest::{MEDIA, MEDIUM, Manifest};
+use crate::artifact::{self, ArtifactReport, Folder, Job, Memory, Recorded, Settings};
+use crate::lab::Lab;
 use crate::ops::{Reporter, Watched};
 use crate::page;
 use serde_json::json;
@@ -20,83 +15,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Digits of a digest in the name of a base.
-const DIGITS: usize = 12;
-
-/// Nodes with their disks. Nothing is written yet.
-pub struct Assembly<'a> {
-    pub assembler: Assembler<'a>,
-    /// Number of media that the lab's nodes are built from.
-    media: usize,
-    variants: Vec<(Node, Vec<Format>)>,
-    nodes: Vec<Assembled>,
-}
-
-impl<'a> Assembly<'a> {
-    /// Assembles nodes with the secrets that exist, or stand-ins.
-    ///
-    /// # Errors
-    /// Fails when a node cannot be assembled, or there is none.
-    pub fn new(
-        inputs: &'a Inputs,
-        media: &'a [Medium],
-        firmware: Option<Firmware>,
-        variants: Vec<(Node, Vec<Format>)>,
-    ) -> Result<Self, BuildError> {
-        let assembler = Assembler::new(&inputs.lab, media, &inputs.catalog, &inputs.secrets.value)?;
-        let assembler = assembler.with_firmware(firmware);
-        if variants.is_empty() {
-            return Err(BuildError::NoneFits);
-        }
-        let nodes = assembler.nodes(&variants)?;
-        Ok(Self { assembler, media: media.len(), variants, nodes })
-    }
-
-    /// The same nodes with other secrets.
-    ///
-    /// # Errors
-    /// Fails when a node cannot be assembled.
-    pub fn with_secrets(self, secrets: &'a Secrets) -> Result<Self, BuildError> {
-        let assembler = self.assembler.with_secrets(secrets);
-        let nodes = assembler.nodes(&self.variants)?;
-        Ok(Self { assembler, media: self.media, variants: self.variants, nodes })
-    }
-
-    /// Whether a disk holds passwords or keys.
-    pub fn has_secrets(&self) -> bool {
-        self.nodes.iter().any(|node| node.secret)
-    }
-
-    /// The jobs of the nodes, after those of the bases that they are over; `digests` are those of
-    /// the media, if they could be computed.
-    fn jobs(&self, lab: &Lab, digests: Option<&[String]>) -> Vec<Job> {
-        let key = self.assembler.key();
-        let (mut bases, mut jobs) = (Bases::default(), Vec::new());
-        for ((node, formats), assembled) in self.variants.iter().zip(&self.nodes) {
-            let common = assembled.common.as_ref().filter(|_| !lab.layout.is_whole()).zip(digests);
-            let (layered, whole): (Vec<Format>, Vec<Format>) =
-                formats.iter().partition(|format| common.is_some() && format.spec().layers);
-            for format in layered {
-                let Some((common, digests)) = common else { continue };
-                let made = job(lab, node, &[format], assembled, key);
-                let layer = bases.layer(common, format, &digests[common.medium], &made);
-                jobs.push(Job { layer, ..made });
-            }
-            if !whole.is_empty() || formats.is_empty() {
-                jobs.push(job(lab, node, &whole, assembled, key));
-            }
-        }
-        bases.jobs.into_iter().chain(jobs).collect()
-    }
-}
-
 /// One pass over the nodes of an assembly, into a folder.
 pub struct Pass<'a> {
     inputs: &'a Inputs,
     assembly: &'a Assembly<'a>,
     folder: &'a Folder,
     pub memory: Memory,
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<Job<'a>>,
     settings: Settings,
     /// Digests of the media, or the error of reading one.
     media: io::Result<Vec<String>>,
@@ -132,7 +57,7 @@ impl<'a> Pass<'a> {
         }
         // All of the medium is read for these: before anything is replaced, so that an
         // interrupt leaves everything as it was.
-        let known = memory.media(&settings.bases).filter(|digests| digests.len() == assembly.media);
+        let known = memory.media(&settings.bases).filter(|digests| digests.len() == assembly.media());
         let media = known.map_or_else(|| assembly.assembler.digests(settings.jobs), Ok);
         if settings.stop.load(Ordering::Relaxed) {
             return Err(artifact::Error::Interrupted.into());
@@ -178,61 +103,6 @@ fn recorded(lab: &Lab, folder: &Folder) -> BTreeMap<String, Recorded> {
     artifacts.map(|(name, a)| (name, Recorded { len: a.len, sha256: a.sha256, mark: a.mark, image: a.image })).collect()
 }
 
-/// The files that nodes' images are over.
-#[derive(Default)]
-struct Bases {
-    jobs: Vec<Job>,
-    /// What each has, by its name.
-    shared: BTreeMap<String, Shared>,
-}
-
-impl Bases {
-    /// The layer of a node's job in a format over the base of what it has in common with others;
-    /// `medium` is the medium's digest.
-    fn layer(&mut self, common: &CommonDisk, format: Format, medium: &str, of: &Job) -> Layer {
-        let mut hash = FieldHasher::new();
-        let tools = serde_json::to_string(&(manifest::Tools::default(), format)).unwrap_or_default();
-        for part in [medium, &common.depends, common.fs.word(), &tools] {
-            hash.field(part);
-        }
-        let digest = hash.finish().to_string();
-        let stem = format!("{BASE_NAME}{}-{}", common.fs.word(), &digest[..DIGITS]);
-        let name = format!("{stem}.{}", format.spec().extension);
-        let shared = self.shared.entry(name.clone()).or_insert_with(|| {
-            let shared = Shared::of(&*common.disk);
-            let node = Machine { name: stem, ..of.node.clone() };
-            let outputs = vec![(format, name.clone())];
-            self.jobs.push(Job { node, disk: common.disk.clone(), outputs, key: None, layer: shared.layer() });
-            shared
-        });
-        shared.over(&name, &*of.disk)
-    }
-}
-
-fn job(lab: &Lab, node: &Node, formats: &[Format], assembled: &Assembled, key: [u8; 32]) -> Job {
-    let identity = Machine {
-        lab: lab.name.clone(),
-        name: node.name.clone(),
-        annotation: format!("Plan 9 node {} of the lab {}: {}", node.name, lab.name, node.roles.join(", ")),
-        arch: node.arch,
-        cpus: node.cpus,
-        memory: node.memory,
-        mac: node.mac,
-        nic: node.nic,
-        controller: node.controller,
-        firmware: node.firmware,
-        network: lab.network.name.clone(),
-    };
-    let outputs = formats.iter().map(|f| (*f, format!("{}.{}", node.name, f.spec().extension))).collect();
-    Job {
-        node: identity,
-        disk: assembled.disk.clone(),
-        outputs,
-        key: assembled.secret.then_some(key),
-        layer: Layer::Whole,
-    }
-}
-
 fn manifest(
     lab: &Lab,
     assembly: &Assembly<'_>,
@@ -240,7 +110,7 @@ fn manifest(
     digests: &[String],
     purpose: Purpose,
 ) -> serde_json::Result<Manifest> {
-    let plan = assembly.assembler.plan(&assembly.nodes);
+    let plan = assembly.plan();
     let mut manifest = Manifest::new(&lab.name, lab.epoch);
     manifest.epoch_from = lab.epoch_from.map(str::to_owned);
     if let Some(old) = load(lab, &lab.out) {

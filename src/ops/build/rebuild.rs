@@ -4,8 +4,9 @@
 //! Nothing is written into the output folder. Equal artifacts are removed again;
 //! one that differs stays in a folder next to the output folder, for a closer look.
 
+use super::assembly::Assembly;
 use super::inputs::{Inputs, Purpose};
-use super::pass::{Assembly, Pass};
+use super::pass::Pass;
 use super::{BuildError, BuildRequest};
 use crate::artifact::manifest::{self, Manifest};
 use crate::artifact::{ArtifactReport, Folder, Memory, Wait, folder, sums};
