@@ -142,3 +142,31 @@ fn a_layout_that_is_none_or_that_nothing_has_is_refused() {
     lab.refuses(&["check"], 1, &["no format has such files", "qcow2"]);
     assert!(!lab.path("output").exists());
 }
+
+#[test]
+fn disks_that_were_forgotten_come_back_the_same() {
+    // More nodes than those whose disks are kept, in two formats that read them at different times.
+    let lab = Lab::new();
+    lab.set("lab.formats", toml::Value::Array(vec!["qcow2".into(), "raw".into()]));
+    lab.set("lab.layout", "overlay");
+    let mut text = fs::read_to_string(lab.path("lab.toml")).unwrap();
+    for n in 5..16 {
+        text += &format!("\n[[node]]\nname = \"plan9n{n}\"\nroles = [\"cpu\"]\n");
+    }
+    lab.put("lab.toml", text);
+    lab.good(&["build", "--all"]);
+    let some = ["plan9n1", "plan9n9", "plan9n15"];
+    // These are kept.
+    lab.good(&[&["build", "--out", "some"][..], &some].concat());
+    for node in some {
+        for name in [format!("{node}.qcow2"), format!("{node}.img")] {
+            assert!(
+                fs::read(lab.path("output").join(&name)).unwrap() == fs::read(lab.path("some").join(&name)).unwrap()
+            );
+        }
+        p9img_test::disks::same(
+            &*artifact::open(&lab.image("output", node)).unwrap(),
+            &*artifact::open(&lab.path(format!("output/{node}.img"))).unwrap(),
+        );
+    }
+}
