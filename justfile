@@ -43,8 +43,11 @@ reproduce *ARGS:
     cargo build --release --locked
     cargo build --locked
     -cargo build --release --locked --target x86_64-unknown-linux-musl --bin p9img
+    -CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+        cargo build --release --locked --target aarch64-unknown-linux-gnu --bin p9img
     tests/reproduce.sh target/release/p9img --other debug=target/debug/p9img \
-        --other musl=target/x86_64-unknown-linux-musl/release/p9img {{ARGS}}
+        --other musl=target/x86_64-unknown-linux-musl/release/p9img \
+        --other aarch64=target/aarch64-unknown-linux-gnu/release/p9img {{ARGS}}
 
 # the documentation of p9img and its crates
 doc:

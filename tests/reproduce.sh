@@ -5,7 +5,8 @@
 #   tests/reproduce.sh [P9IMG] [--media PATH] [--quick] [--other NAME=P9IMG]…
 #
 # --other: the same program built in another way, such as debug=…/debug/p9img or
-# musl=…/x86_64-unknown-linux-musl/release/p9img; `just reproduce` builds both.
+# musl=…/x86_64-unknown-linux-musl/release/p9img; `just reproduce` builds these and one
+# for aarch64, which runs emulated.
 # One line for each variation: `same`, `DIFFERS` or `SKIPPED`. Without --media
 # the sample medium is used. --quick leaves out what only the program's own
 # code decides (environment, clock, emulated processor): enough for a second
@@ -238,13 +239,27 @@ forms() {
 }
 [ -n "$quick" ] || forms
 
+# The machine that a program is for, from its ELF header.
+machine() { od -An -t u2 -j 18 -N 2 "$1" | tr -d ' '; }
+AARCH64=183
+
 for other in "${others[@]}"; do
-  if [ -x "${other#*=}" ]; then
-    cp "${other#*=}" "$scratch/built-otherwise"
-    PROGRAM=$scratch/built-otherwise vary "another build of p9img: ${other%%=*}" program "$media" BUILD
-  else
-    skip "another build of p9img: ${other%%=*}" "${other#*=} is not there"
+  name="another build of p9img: ${other%%=*}"
+  if [ ! -x "${other#*=}" ]; then
+    skip "$name" "${other#*=} is not there"
+    continue
   fi
+  cp "${other#*=}" "$scratch/built-otherwise"
+  # With the libraries of Debian's cross compiler, which it was linked with.
+  emulator=()
+  if [ "$(machine "$scratch/built-otherwise")" != "$(machine "$p9img")" ]; then
+    emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
+    if [ "$(machine "$scratch/built-otherwise")" != $AARCH64 ] || ! has qemu-aarch64; then
+      skip "$name" "no qemu-aarch64 (Debian: qemu-user), or it is for another processor"
+      continue
+    fi
+  fi
+  PROGRAM=$scratch/built-otherwise vary "$name" program "$media" "${emulator[@]}" BUILD
 done
 
 # Another user needs to read the medium, too.

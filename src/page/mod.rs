@@ -28,6 +28,12 @@ use view::{Bundle, NodeView};
 
 /// Name of the file.
 pub const FILE: &str = "index.html";
+/// Nodes that a picture shows at most.
+const DRAWN: usize = 48;
+/// Nodes whose commands are shown at once.
+const UNFOLDED: usize = 16;
+/// Names in a list of nodes that are written out.
+const NAMED: usize = 8;
 /// Name of the template.
 const TEMPLATE: &str = "templates/lab/index.html";
 
@@ -57,12 +63,16 @@ struct Page<'a> {
     sample: bool,
     /// Something is built.
     built: bool,
-    /// The same for wide and for narrow windows.
+    /// The same for wide and for narrow windows; none of more nodes than a picture shows.
     pictures: Vec<Drawn>,
+    /// There are so many nodes that what is said of each is folded.
+    many: bool,
     links: Vec<Bundle>,
     nodes: Vec<NodeView<'a>>,
     maps: Vec<DiskMap>,
     artifacts: Vec<ArtifactView<'a>>,
+    /// The files that images are over.
+    bases: Vec<ArtifactView<'a>>,
     /// Some node has an OVA.
     ova: bool,
     /// Some node has a disk that QEMU takes.
@@ -167,13 +177,15 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
         let all = manifest.artifacts.values().filter(|a| !a.stale && a.base.as_deref() == Some(base));
         format!("base of {}", count::of(all.count(), "image"))
     };
-    let artifacts = manifest.artifacts.iter().map(|(file, a)| (file, a.clone()));
-    let bases = manifest.bases.iter().map(|(file, a)| (file, Artifact { node: over(file), ..a.clone() }));
-    let artifacts = artifacts.chain(bases).filter(|(_, a)| !a.stale);
-    let artifacts = artifacts.map(|(file, a)| ArtifactView { file, size: size::short(a.len), artifact: a });
+    let view = |file: &'a String, a: Artifact| ArtifactView { file, size: size::short(a.len), artifact: a };
+    let artifacts = manifest.artifacts.iter().filter(|(_, a)| !a.stale).map(|(file, a)| view(file, a.clone()));
+    let bases = manifest.bases.iter().filter(|(_, a)| !a.stale);
+    let bases = bases.map(|(file, a)| view(file, Artifact { node: over(file), ..a.clone() }));
     let drawn = |kind, columns| Drawn { kind, picture: Picture::draw(&nodes, &bundles, columns) };
-    let narrow = (lab.nodes.len() > 2).then(|| drawn("narrow", 2));
-    let pictures = std::iter::once(drawn("wide", 4)).chain(narrow).collect();
+    let few = lab.nodes.len() <= DRAWN;
+    let narrow = (few && lab.nodes.len() > 2).then(|| drawn("narrow", 2));
+    let pictures = std::iter::once_with(|| drawn("wide", 4)).chain(narrow).take(if few { 2 } else { 0 }).collect();
+    let links = bundles.into_iter().map(|b| Bundle { from: shown(b.from), ..b });
     Ok(Page {
         lab,
         subnet: lab.network.subnet.to_string(),
@@ -184,14 +196,25 @@ fn page<'a>(lab: &'a Lab, catalog: &'a Catalog, manifest: &'a Manifest) -> Resul
         sample,
         built: !manifest.artifacts.is_empty(),
         pictures,
-        links: bundles,
+        many: lab.nodes.len() > UNFOLDED,
+        links: links.collect(),
         ova: nodes.iter().any(|n| !n.ova.is_empty()),
         disk: nodes.iter().any(|n| !n.image.is_empty()),
         card: nodes.iter().any(|n| n.qemu_card.is_some()),
         nodes,
         maps: maps(lab, &plans),
         artifacts: artifacts.collect(),
+        bases: bases.collect(),
     })
+}
+
+/// The first of many names, and the number of the others.
+fn shown(names: Vec<String>) -> Vec<String> {
+    let others = names.len().saturating_sub(NAMED);
+    if others < 2 {
+        return names;
+    }
+    names.into_iter().take(NAMED).chain([format!("{others} more")]).collect()
 }
 
 fn bundle(links: &[Link]) -> Vec<Bundle> {
@@ -268,7 +291,7 @@ fn maps(lab: &Lab, plans: &[Planned]) -> Vec<DiskMap> {
             None => out.push(map),
         }
     }
-    out
+    out.into_iter().map(|map| DiskMap { nodes: shown(map.nodes), ..map }).collect()
 }
 
 fn map(plan: &Planned) -> DiskMap {

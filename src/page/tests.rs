@@ -122,7 +122,7 @@ fn well_formed(html: &str) {
 
 #[test]
 fn labs_of_many_sizes_have_a_page_with_all_that_belongs_on_it() {
-    for count in [1, 2, 4, 5, 8, 30] {
+    for count in [1, 2, 4, 5, 8, 30, 60] {
         let lab = lab(count);
         let page = html(&lab, &manifest(&lab));
         well_formed(&page);
@@ -139,6 +139,38 @@ fn labs_of_many_sizes_have_a_page_with_all_that_belongs_on_it() {
         assert!(!page.contains("/somewhere") && !page.contains("hush"));
         assert_eq!(page, html(&lab, &manifest(&lab)));
     }
+}
+
+#[test]
+fn a_page_of_many_nodes_is_not_longer_than_its_tables() {
+    let (few, many) = (lab(DRAWN), lab(DRAWN + 1));
+    let (of_few, of_many) = (html(&few, &manifest(&few)), html(&many, &manifest(&many)));
+    assert!(of_few.contains("<svg xmlns") && !of_many.contains("<svg xmlns") && of_many.contains("too many nodes"));
+    // All but the first do one thing with it; one does another.
+    for (page, others) in [(&of_few, DRAWN - 1), (&of_many, DRAWN)] {
+        assert!(page.contains(&format!("<b>{} more</b> each authenticates with", others - NAMED)), "{others}");
+    }
+    assert!(of_many.len() < of_few.len());
+    assert!(of_few.contains("<details>") && !html(&lab(4), &manifest(&lab(4))).contains("<details>"));
+    assert_eq!(shown(vec!["n".into(); NAMED + 1]).len(), NAMED + 1);
+}
+
+#[test]
+fn a_base_is_listed_and_uploaded_before_what_is_over_it() {
+    let lab = lab(2);
+    let mut manifest = manifest(&lab);
+    let base = || Some("base-fossil-0.qcow2".to_owned());
+    manifest.artifacts.values_mut().filter(|a| a.format == "qcow2").for_each(|a| a.base = base());
+    let mut artifact = manifest.artifacts["plan9n1.qcow2"].clone();
+    (artifact.base, artifact.len) = (None, 4711);
+    manifest.bases.insert("base-fossil-0.qcow2".into(), artifact);
+    let page = html(&lab, &manifest);
+    well_formed(&page);
+    assert!(page.contains("<td>base of 2 images</td>"));
+    let upload = |name: &str| page.find(&format!("virsh vol-upload {name} {name}")).unwrap_or(usize::MAX);
+    let node = page.find("virsh vol-upload plan9n1 plan9n1.qcow2").unwrap();
+    assert!(page.contains("virsh vol-create-as default base-fossil-0.qcow2 4711 --format qcow2"));
+    assert!(upload("base-fossil-0.qcow2") < node);
 }
 
 #[test]

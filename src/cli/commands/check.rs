@@ -29,12 +29,12 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
             if args.json {
                 say::line(format_args!("[]"))?;
             } else if !cli.quiet {
-                let nodes: Vec<_> = lab.nodes.iter().map(|n| n.name.as_str()).collect();
+                let nodes: Vec<_> = lab.nodes.iter().map(|n| n.name.clone()).collect();
                 say::line(format_args!(
                     "{} is right: {} ({})",
                     cli.lab.display(),
                     count::of(nodes.len(), "node"),
-                    nodes.join(", ")
+                    ops::few(&nodes)
                 ))?;
             }
             Ok(Outcome::Good)

@@ -397,7 +397,9 @@ impl Grid {
             let process = self.node(&node.name);
             let ports = state.ports.get(&node.name).cloned().unwrap_or_default();
             let mut record = Record::new(node, state.accel, ports);
-            record.base = Record::load(process.dir()).and_then(|r| r.base);
+            if let Some(before) = Record::load(process.dir()) {
+                (record.base, record.below) = (before.base, before.below);
+            }
             record.save(process.dir())?;
             let machine = node.machine(node_disk::of(process.dir()), settings.firmware, state.accel);
             process.start(&machine, &spec.program)?;
