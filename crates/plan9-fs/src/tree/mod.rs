@@ -36,7 +36,7 @@ impl EntryId {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The last path element as raw bytes; empty for the root only.
-    pub name: Box<[u8]>,
+    pub name: Arc<[u8]>,
     /// Mode, owners and time.
     pub meta: Meta,
     /// File or directory, and what it holds.
@@ -101,7 +101,7 @@ pub struct Tree {
 impl Tree {
     /// A tree with nothing but a root directory.
     pub fn new(root: Meta) -> Self {
-        let root = Entry { name: Box::default(), meta: root, kind: Kind::Dir(Vec::new()), base: None, pristine: true };
+        let root = Entry { name: [].into(), meta: root, kind: Kind::Dir(Vec::new()), base: None, pristine: true };
         Self { entries: vec![root], base: None }
     }
 

@@ -42,17 +42,18 @@ impl Tree {
                 Some(a.what.clone());
         }
         let mut out = Tree { entries: Vec::with_capacity(base.len() + additions.len()), base: Some(base.clone()) };
-        out.merge(base, Some(EntryId::ROOT), &[], Some(&top), parent);
+        out.merge(base, Some(EntryId::ROOT), None, Some(&top), parent);
         out
     }
 
     /// Appends the merge of one medium entry and one layer; returns its id and
-    /// whether it is pristine. `None` when the layer removes it.
+    /// whether it is pristine. `None` when the layer removes it. The name is the
+    /// medium's, if there is none.
     fn merge(
         &mut self,
         base: &Tree,
         from: Option<EntryId>,
-        name: &[u8],
+        name: Option<&[u8]>,
         layer: Option<&Layer>,
         parent: &Meta,
     ) -> Option<(EntryId, bool)> {
@@ -70,11 +71,16 @@ impl Tree {
             (None, None) => (parent.clone(), None, false),
         };
         let id = EntryId(u32::try_from(self.entries.len()).expect("a tree has fewer than 2^32 entries"));
-        let same_meta = old.is_some_and(|o| o.meta == meta && o.is_dir() == content.is_none());
+        let same = |o: &Entry| (what.is_none() || o.meta == meta) && o.is_dir() == content.is_none();
+        let same_meta = old.is_some_and(same);
         let mut pristine = same_meta && !matches!(what, Some(What::File(..)));
         let is_dir = content.is_none();
         let kind = content.map_or_else(|| Kind::Dir(Vec::new()), Kind::File);
-        self.entries.push(Entry { name: name.into(), meta, kind, base: from, pristine: false });
+        let name = match (name, old) {
+            (Some(name), _) => name.into(),
+            (None, old) => old.map_or_else(|| [].into(), |old| old.name.clone()),
+        };
+        self.entries.push(Entry { name, meta, kind, base: from, pristine: false });
         if is_dir {
             let (children, unchanged) = self.merge_children(base, old.filter(|_| keep_children), layer, parent);
             pristine &= unchanged && keep_children;
@@ -91,17 +97,26 @@ impl Tree {
         layer: Option<&Layer>,
         parent: &Meta,
     ) -> (Vec<EntryId>, bool) {
+        let Some(layer) = layer.filter(|layer| !layer.below.is_empty()) else {
+            // Nearly all directories: they stay as they are.
+            let mut children = Vec::with_capacity(old.map_or(0, |old| old.children().len()));
+            for child in old.map(Entry::children).unwrap_or_default() {
+                children.extend(self.merge(base, Some(*child), None, None, parent).map(|(id, _)| id));
+            }
+            return (children, true);
+        };
         let mut names: BTreeMap<&[u8], (Option<EntryId>, Option<&Layer>)> = BTreeMap::new();
         for child in old.map(Entry::children).unwrap_or_default() {
             names.insert(&base.entry(*child).name, (Some(*child), None));
         }
-        for (name, below) in layer.iter().flat_map(|l| &l.below) {
+        for (name, below) in &layer.below {
             names.entry(name).or_default().1 = Some(below);
         }
         let mut unchanged = true;
         let mut children = Vec::with_capacity(names.len());
         for (name, (from, below)) in names {
-            match self.merge(base, from, name, below, parent) {
+            let new = from.is_none().then_some(name);
+            match self.merge(base, from, new, below, parent) {
                 Some((id, pristine)) => {
                     children.push(id);
                     unchanged &= pristine;
