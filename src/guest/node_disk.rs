@@ -326,6 +326,20 @@ mod tests {
         // The incompatible feature of bit 2: an external data file.
         fs::write(&path, qcow2(1 << 2, "")).unwrap();
         assert!(said(DiskFormat::Qcow2).contains("data"), "{}", said(DiskFormat::Qcow2));
+        // A base is beside the image, has a whole disk, and is no link.
+        fs::write(&path, qcow2(0, "base-x.qcow2")).unwrap();
+        let base = dir.path().join("base-x.qcow2");
+        assert!(image(&path, DiskFormat::Qcow2).is_err());
+        fs::write(&base, qcow2(0, "")).unwrap();
+        assert_eq!(image(&path, DiskFormat::Qcow2).unwrap().len(), 1 << 20);
+        assert_eq!(below(&path), Some(base.clone()));
+        fs::write(&base, qcow2(0, "base-y.qcow2")).unwrap();
+        assert!(said(DiskFormat::Qcow2).contains("backing file"));
+        fs::remove_file(&base).unwrap();
+        std::os::unix::fs::symlink(&secret, &base).unwrap();
+        assert!(said(DiskFormat::Qcow2).contains("it is a symbolic link"));
+        fs::write(&path, qcow2(0, "../base-x.qcow2")).unwrap();
+        assert!(said(DiskFormat::Qcow2).contains("backing file") && below(&path).is_none());
         fs::write(&path, "raw").unwrap();
         assert!(said(DiskFormat::Qcow2).contains("qcow2 header"), "{}", said(DiskFormat::Qcow2));
         fs::remove_file(&path).unwrap();

@@ -83,7 +83,9 @@ pub(super) fn build_counted(
         }
     }
     let known = Known::new(memory, folder.path(), &settings.bases);
-    let found = unchanged::find(folder, jobs, settings, &known, memory, monitor)?;
+    // What a disk could not compute because the user interrupts is no error of the disk.
+    let or_interrupted = |error: Error| if monitor.cancelled() { Error::Interrupted } else { error };
+    let found = unchanged::find(folder, jobs, settings, &known, memory, monitor).map_err(or_interrupted)?;
     let rest: Vec<Rest> = jobs.iter().zip(&found).map(|(job, found)| Rest::of(job, found)).collect();
     let mut sources = Vec::new();
     for Rest { job, .. } in &rest {
@@ -104,7 +106,8 @@ pub(super) fn build_counted(
         probe::check()?;
     }
     let share = Share::new();
-    let (sealed, compressed) = write_all(folder, &rest, &sources, &share, &known, settings, monitor)?;
+    let written = write_all(folder, &rest, &sources, &share, &known, settings, monitor);
+    let (sealed, compressed) = written.map_err(or_interrupted)?;
     if monitor.cancelled() {
         return Err(Error::Interrupted);
     }
