@@ -13,19 +13,15 @@ use std::sync::Arc;
 pub(super) type Volumes<'a> = BTreeMap<&'a str, Arc<dyn ReadAt>>;
 
 /// Lays out the FAT partitions that the node starts from.
-pub(super) fn boot_volumes<'a>(
+pub(super) fn boot_volumes(
     boots: &[&'static BootKind],
     job: &BootJob<'_>,
-    layout: &'a Layout,
-) -> Result<Volumes<'a>, AssembleError> {
+    layout: &Layout,
+) -> Result<Volumes<'static>, AssembleError> {
     let mut out = Volumes::new();
     for boot in boots {
-        let found = match boot.in_mbr {
-            Some(_) => layout.fat.as_ref().map(|part| (part, sectors(part, part.start))),
-            None => layout.part(boot.name).map(|part| (part, sectors(part, layout.lba(part)))),
-        };
-        if let Some((part, at)) = found {
-            out.insert(&part.name, Arc::new((boot.lay_out)(job, at)?));
+        if let Some((start, count)) = layout.place(boot.name) {
+            out.insert(boot.name, Arc::new((boot.lay_out)(job, Sectors::new(start, count))?));
         }
     }
     Ok(out)

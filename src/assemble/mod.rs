@@ -302,8 +302,7 @@ impl<'a> Assembler<'a> {
         self.bases.once(medium, &format!("disk {} {depends}", rendered.fs.kind().word), || {
             let file = |(meta, text): (Meta, Vec<u8>)| What::File(meta, Content::bytes(text));
             let users = users.map(|users| Addition { path: USERS.to_vec(), what: file(users) });
-            let parent = Meta::new(Mode::dir(0o775), "sys", "sys", self.lab.epoch);
-            let tree = Arc::new(Tree::overlay(medium, users.as_slice(), &parent));
+            let tree = self.lay_over(medium, users.as_slice());
             let root = self.root(medium, &tree, layout, rendered, node)?;
             let job = self.boot_job(node, rendered);
             // Where they do not fit, each node has its own.
@@ -352,8 +351,13 @@ impl<'a> Assembler<'a> {
         let additions = rendered
             .additions(&self.medium(node).tree, self.lab.epoch)
             .map_err(|source| AssembleError::Render { node: node.name.clone(), source })?;
+        Ok(self.lay_over(base, &additions))
+    }
+
+    /// The tree of a medium with additions.
+    fn lay_over(&self, medium: &Arc<Tree>, additions: &[Addition]) -> Arc<Tree> {
         let parent = Meta::new(Mode::dir(0o775), "sys", "sys", self.lab.epoch);
-        Ok(Arc::new(Tree::overlay(base, &additions, &parent)))
+        Arc::new(Tree::overlay(medium, additions, &parent))
     }
 
     /// Refuses a tree from which patterns leave out files of the medium that the

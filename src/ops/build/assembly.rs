@@ -44,8 +44,8 @@ struct Prepared {
     secret: bool,
     len: u64,
     extents: Vec<Extent>,
-    /// The disk that it has in common with others, and what it has over that.
-    common: Option<(Arc<CommonDisk>, Over)>,
+    /// The disk that it has in common with others, what of that is shared, and what it has over it.
+    common: Option<(Arc<CommonDisk>, Arc<Shared>, Over)>,
 }
 
 impl<'a> Assembly<'a> {
@@ -124,8 +124,8 @@ impl<'a> Assembly<'a> {
         if let Some(disk) = &*there {
             return Ok(disk.clone());
         }
-        let (node, formats) = &self.variants[number];
-        let disk = self.assembler.node(node, formats).map_err(io::Error::other)?.disk;
+        // Formats are for the plan, and for what is in common.
+        let disk = self.assembler.node(&self.variants[number].0, &[]).map_err(io::Error::other)?.disk;
         *there = Some(disk.clone());
         Ok(disk)
     }
@@ -146,7 +146,7 @@ impl<'a> Assembly<'a> {
             let common = prepared.common.as_ref().zip(digests);
             let (layered, whole): (Vec<Format>, Vec<Format>) =
                 formats.iter().partition(|format| common.is_some() && format.spec().layers);
-            if let Some(((common, over), digests)) = common {
+            if let Some(((common, shared, over), digests)) = common {
                 for format in layered {
                     let stem = base_name(common, format, &digests[common.medium]);
                     let base = format!("{stem}.{}", format.spec().extension);
@@ -156,7 +156,7 @@ impl<'a> Assembly<'a> {
                         disk: common.disk.clone(),
                         outputs: vec![(format, base)],
                         key: None,
-                        layer: Shared::of(&*common.disk).layer(),
+                        layer: shared.layer(),
                     });
                 }
             }
@@ -181,7 +181,7 @@ impl Prepared {
                 commons.entry(address).or_insert_with(|| Arc::new(Shared::of(&*common.disk))).clone()
             };
             let over = shared.over(&*disk);
-            (common, over)
+            (common, shared, over)
         });
         Self { plan, secret, len: disk.len(), extents: disk.extents(), common }
     }
