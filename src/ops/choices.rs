@@ -54,58 +54,63 @@ pub fn lab(request: &LabRequest, catalog: &Catalog, reporter: &dyn Reporter) -> 
     let out = request.out.clone().unwrap_or_else(|| own.out.clone());
     let old = Choices::load(&out, &own.name);
     let mut used = LabRequest { out: Some(out), ..request.clone() };
-    let medium = own.medium.clone();
-    let media = match (&request.medium, old.media) {
-        (Some(given), _) => {
-            (*given != medium).then(|| Choice { given: place(&own, given), instead_of: medium.clone() })
-        }
-        (None, Some(old)) if old.instead_of == medium => {
-            reporter.note(&Note::MediumAsBefore { used: old.given.clone(), own: medium.clone() });
-            used.medium = Some(old.given.clone());
-            Some(old)
-        }
-        (None, Some(old)) => {
-            reporter.note(&Note::MediumForgotten { given: old.given, was: old.instead_of, own: medium.clone() });
-            None
-        }
-        (None, None) => None,
-    };
-    let formats: Vec<String> = own.formats.iter().map(|f| f.word().to_owned()).collect();
-    let format = match old.format {
-        _ if !request.formats.is_empty() => {
-            (request.formats != formats).then(|| Choice { given: request.formats.clone(), instead_of: formats })
-        }
-        Some(old) if old.instead_of == formats => {
-            reporter.note(&Note::FormatsAsBefore { used: old.given.clone(), own: formats });
-            used.formats = old.given.clone();
-            Some(old)
-        }
-        Some(old) => {
-            reporter.note(&Note::FormatsForgotten { given: old.given, own: formats });
-            None
-        }
-        None => None,
-    };
-    let layout = own.layout.word().to_owned();
-    let layout = match (&request.layout, old.layout) {
-        (Some(given), _) => (*given != layout).then(|| Choice { given: given.clone(), instead_of: layout }),
-        (None, Some(old)) if old.instead_of == layout => {
-            reporter.note(&Note::LayoutAsBefore { used: old.given.clone(), own: layout });
-            used.layout = Some(old.given.clone());
-            Some(old)
-        }
-        (None, Some(old)) => {
-            reporter.note(&Note::LayoutForgotten { given: old.given, own: layout });
-            None
-        }
-        (None, None) => None,
-    };
+    let media = chosen(
+        request.medium.as_ref().map(|given| place(&own, given)),
+        own.medium.clone(),
+        old.media,
+        |used, own| reporter.note(&Note::MediumAsBefore { used, own }),
+        |given, was, own| reporter.note(&Note::MediumForgotten { given, was, own }),
+    );
+    let format = chosen(
+        Some(request.formats.clone()).filter(|formats| !formats.is_empty()),
+        own.formats.iter().map(|f| f.word().to_owned()).collect(),
+        old.format,
+        |used, own| reporter.note(&Note::FormatsAsBefore { used, own }),
+        |given, _, own| reporter.note(&Note::FormatsForgotten { given, own }),
+    );
+    let layout = chosen(
+        request.layout.clone(),
+        own.layout.word().to_owned(),
+        old.layout,
+        |used, own| reporter.note(&Note::LayoutAsBefore { used, own }),
+        |given, _, own| reporter.note(&Note::LayoutForgotten { given, own }),
+    );
+    // What the request gives is there already, as it was given.
+    used.medium = used.medium.or_else(|| Some(media.as_ref()?.given.clone()));
+    if let Some(format) = format.as_ref().filter(|_| used.formats.is_empty()) {
+        used.formats.clone_from(&format.given);
+    }
+    used.layout = used.layout.or_else(|| Some(layout.as_ref()?.given.clone()));
     let (name, epoch) = (own.name.clone(), own.epoch);
     let lab = used.change(own)?;
     if let Some(from) = lab.epoch_from {
         reporter.note(&Note::EpochReplaced { from, epoch: lab.epoch, own: epoch });
     }
     Ok((lab, Choices { lab: name, media, format, layout, nodes: old.nodes }))
+}
+
+/// The choice that counts for a value that is the lab's `own`: the one that is given now, else an
+/// old one, as long as it was made instead of the same. One that is forgotten, and one that is
+/// taken again, are told.
+fn chosen<T: Clone + PartialEq>(
+    given: Option<T>,
+    own: T,
+    old: Option<Choice<T>>,
+    as_before: impl FnOnce(T, T),
+    forgotten: impl FnOnce(T, T, T),
+) -> Option<Choice<T>> {
+    match (given, old) {
+        (Some(given), _) => (given != own).then(|| Choice { given, instead_of: own }),
+        (None, Some(old)) if old.instead_of == own => {
+            as_before(old.given.clone(), own);
+            Some(old)
+        }
+        (None, Some(Choice { given, instead_of })) => {
+            forgotten(given, instead_of, own);
+            None
+        }
+        (None, None) => None,
+    }
 }
 
 /// Name or path of a medium that is valid in other working directories, too.
