@@ -401,7 +401,7 @@ impl<'a> Assembler<'a> {
 }
 
 /// The distributions of the lab's nodes.
-fn systems(lab: &Lab, media: &[Medium]) -> Systems {
+pub fn systems(lab: &Lab, media: &[Medium]) -> Systems {
     let distribution = |name: &str| media.iter().find(|m| m.name == name).map_or("", |m| m.distribution.name());
     let own = media.iter().map(|m| (m.name.clone(), m.distribution.name().to_owned()));
     Systems::new(distribution(&lab.medium), own.collect())

@@ -121,6 +121,7 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
     } else if let Some(e) = error.downcast_ref::<ImagesError>() {
         match e {
             ImagesError::Lab(e) => Some(e),
+            ImagesError::Build(e) => Some(e),
             _ => None,
         }
     } else if let Some(e) = error.downcast_ref::<GridError>() {
@@ -193,10 +194,13 @@ fn build(e: &BuildError) -> Option<String> {
 
 fn images(e: &ImagesError) -> Option<String> {
     let advice = match e {
-        ImagesError::NothingBuilt { .. } => ": run `p9img build --all` first".to_owned(),
+        ImagesError::NothingBuilt { .. } => {
+            ": run `p9img build --all` first, or start without images: `p9img up --live`".to_owned()
+        }
         ImagesError::OtherLab { .. } => ": build this one, or name its folder with --out".to_owned(),
         ImagesError::Changed { .. } => ": run `p9img build --all` again".to_owned(),
         ImagesError::Sample { .. } => ". Build from a real medium: `p9img build --all --media PATH`".to_owned(),
+        ImagesError::SampleMedium { .. } => ". Give a real medium: --media PATH".to_owned(),
         ImagesError::NoImage { node } => match Format::to_run().first() {
             Some(best) => format!(": run `p9img build {node} --format {}`", best.word()),
             None => return None,
@@ -213,6 +217,13 @@ fn grid(e: &GridError) -> Option<String> {
         GridError::PortsEnd { .. } => ": choose a smaller --ports BASE".to_owned(),
         GridError::NoNetwork => ": `p9img down`, then start again".to_owned(),
         GridError::Rebuilt { .. } => "; start over with --fresh, which discards them".to_owned(),
+        GridError::Recomputed { .. } => {
+            "; put it back as it was, or start over with --fresh, which discards that".to_owned()
+        }
+        GridError::OtherStart { computed, .. } => {
+            let go_on = if *computed { "with" } else { "without" };
+            format!("; go on {go_on} --live, or start over with --fresh, which discards them")
+        }
         GridError::Runs { names, wish } => {
             let option = match wish {
                 Wish::Fresh => "--fresh".to_owned(),

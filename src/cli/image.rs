@@ -5,11 +5,15 @@ use crate::artifact;
 use crate::disk::{self, DiskImage};
 use crate::foreign;
 use crate::fs::{self, FileSystem, Node};
+use crate::guest::computed::ComputedBase;
+use crate::guest::node_disk;
 use crate::media::store::Store;
 use crate::media::{Medium, Source};
+use crate::ops;
 use crate::read_at::ReadAt;
 use crate::shown;
 use anyhow::Context as _;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +39,18 @@ pub type Unwrap<'a> = &'a mut dyn FnMut(&Path, Arc<dyn ReadAt>) -> std::io::Resu
 /// # Errors
 /// Fails when there is no such file or folder, or it is neither an image nor a medium.
 pub fn open(place: &str) -> anyhow::Result<ImagePath> {
-    open_by(place, &mut |path, bytes| Ok(artifact::layers_over(bytes, &artifact::beside(path))?.disk))
+    open_by(place, &mut |path, bytes| Ok(artifact::layers_over(bytes, &below(path))?.disk))
+}
+
+/// Opens the disk under an image that has only what changed: a file beside it, or the disk that is
+/// computed for the node that wrote the image.
+pub fn below(image: &Path) -> impl Fn(&str) -> io::Result<Arc<dyn ReadAt>> + use<> {
+    let (beside, folder) = (artifact::beside(image), image.parent().map(Path::to_owned));
+    let folder = folder.filter(|_| image.file_name() == Some(OsStr::new(node_disk::OVERLAY)));
+    move |name| match folder.as_deref().map(ComputedBase::load).transpose()?.flatten() {
+        Some(base) if base.name() == name => ops::compute(&base),
+        _ => beside(name),
+    }
 }
 
 /// As [`open`]; `unwrap` takes the disk out of its container.

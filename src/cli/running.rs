@@ -9,6 +9,7 @@ use super::{advice, say};
 use crate::artifact::manifest::Manifest;
 use crate::guest::grid::running::{self, Part, real};
 use crate::guest::grid::{Grid, NodeSpec, NodeState, Record, State};
+use crate::guest::node_disk;
 use crate::lab::{Lab, Mistakes};
 use crate::ops::{self, images};
 use anyhow::Context as _;
@@ -232,7 +233,8 @@ fn differences(grid: &Grid, node: &Seen, known: &[NodeSpec]) -> Vec<String> {
     if record.ip != spec.ip {
         out.push(format!("{name} runs with the address {}, but the lab gives it {}", record.ip, spec.ip));
     }
-    if !spec.sha256.is_empty() && record.image != spec.sha256 {
+    let computed = node_disk::is_computed(grid.node(name).dir());
+    if !spec.sha256.is_empty() && !computed && record.image != spec.sha256 {
         out.push(format!(
             "{name} runs from an image that was built again since: `p9img up --fresh {name}` when it is down"
         ));

@@ -15,6 +15,7 @@
 
 mod machine;
 
+pub mod computed;
 mod console;
 pub mod drawterm;
 pub mod folder;

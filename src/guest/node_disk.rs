@@ -5,6 +5,7 @@
 //! OUT/run/NODE/disk.qcow2    what the node wrote: a qcow2 over the image
 //! OUT/run/NODE/base.qcow2    the image (base.img if it is raw): another name of the artifact
 //! OUT/run/NODE/base-….qcow2  the file that the artifact is over, if it has a part of the disk
+//! OUT/run/NODE/base.json     instead of these: what the disk under it is computed from
 //! OUT/run/NODE/disk.img      instead of both: a whole copy, as p9img made them until 2026
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! as that is a new file; where the file system can share the blocks of two
 //! files, it is a file of its own. Nothing of this follows a name that an image has in it.
 
+use super::computed::{self, Compute, ComputedBase};
 use super::folder::{self, FolderError};
 use super::machine::{Disk, DiskFormat};
 use crate::artifact::qcow2::{Overlay, Qcow2, alone, backing_name};
@@ -54,6 +56,11 @@ pub fn is_copy(dir: &Path) -> bool {
     !is_there(&dir.join(OVERLAY)) && is_there(&dir.join(COPY))
 }
 
+/// Whether what the node in `dir` wrote is over a disk that is computed.
+pub fn is_computed(dir: &Path) -> bool {
+    is_there(&dir.join(computed::FILE))
+}
+
 /// File that the node in `dir` writes to, whether it is there or not.
 pub fn file(dir: &Path) -> PathBuf {
     dir.join(if is_copy(dir) { COPY } else { OVERLAY })
@@ -79,14 +86,7 @@ pub fn base(dir: &Path) -> Option<PathBuf> {
 /// # Errors
 /// Fails when the file system refuses, or for a disk that is too large.
 pub fn make(dir: &Path, image: &Path, format: DiskFormat, size: u64) -> Result<(), FolderError> {
-    let failed = |path: &Path, source| FolderError::Use { path: path.to_owned(), source };
-    for name in [OVERLAY, COPY].iter().chain(BASES.iter().map(|(name, _)| name)) {
-        let path = dir.join(name);
-        folder::remove(&path).map_err(|e| failed(&path, e))?;
-    }
-    for path in folder::sorted(dir).map_err(|e| failed(dir, e))?.iter().filter(|path| is_base(path)) {
-        folder::remove(path).map_err(|e| failed(path, e))?;
-    }
+    clear(dir)?;
     let (name, _) = BASES.iter().find(|(_, of)| *of == format).unwrap_or(&BASES[0]);
     let base = dir.join(name);
     share(image, &base).map_err(|e| failed(&base, e))?;
@@ -94,12 +94,42 @@ pub fn make(dir: &Path, image: &Path, format: DiskFormat, size: u64) -> Result<(
         let shared = dir.join(below.file_name().unwrap_or_default());
         share(&below, &shared).map_err(|e| failed(&shared, e))?;
     }
+    make_overlay(dir, size, name, format)
+}
+
+/// As [`make`], over a disk that is computed.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_computed(dir: &Path, base: &ComputedBase, size: u64) -> Result<(), FolderError> {
+    clear(dir)?;
+    base.save(dir)?;
+    make_overlay(dir, size, &base.name(), DiskFormat::Raw)
+}
+
+/// Removes the disk of a node, first of all what it wrote.
+fn clear(dir: &Path) -> Result<(), FolderError> {
+    for name in [OVERLAY, COPY, computed::FILE].iter().chain(BASES.iter().map(|(name, _)| name)) {
+        let path = dir.join(name);
+        folder::remove(&path).map_err(|e| failed(&path, e))?;
+    }
+    for path in folder::sorted(dir).map_err(|e| failed(dir, e))?.iter().filter(|path| is_base(path)) {
+        folder::remove(path).map_err(|e| failed(path, e))?;
+    }
+    Ok(())
+}
+
+fn make_overlay(dir: &Path, size: u64, base: &str, format: DiskFormat) -> Result<(), FolderError> {
     let path = dir.join(OVERLAY);
     let partial = path.with_extension("partial");
     let file = folder::create(&partial)?;
-    Overlay::create(&file, size, name, format.name())
+    Overlay::create(&file, size, base, format.name())
         .and_then(|()| fs::rename(&partial, &path))
         .map_err(|e| failed(&path, e))
+}
+
+fn failed(path: &Path, source: io::Error) -> FolderError {
+    FolderError::Use { path: path.to_owned(), source }
 }
 
 /// Whether a file has the name of one that artifacts are over.
@@ -196,8 +226,11 @@ pub fn image(path: &Path, format: DiskFormat) -> io::Result<Arc<dyn ReadAt>> {
     }
 }
 
-/// Opens the image under the disk of the node in `dir`.
-fn open_base(dir: &Path) -> io::Result<Arc<dyn ReadAt>> {
+/// Opens the image under the disk of the node in `dir`, or computes it.
+fn open_base(dir: &Path, compute: Compute) -> io::Result<Arc<dyn ReadAt>> {
+    if let Some(base) = ComputedBase::load(dir)? {
+        return compute(&base);
+    }
     for (name, format) in BASES {
         let path = dir.join(name);
         if is_there(&path) {
@@ -212,12 +245,12 @@ fn open_base(dir: &Path) -> io::Result<Arc<dyn ReadAt>> {
 ///
 /// # Errors
 /// Fails when it is not there, or damaged.
-pub fn open(dir: &Path) -> io::Result<Arc<dyn ReadAt>> {
+pub fn open(dir: &Path, compute: Compute) -> io::Result<Arc<dyn ReadAt>> {
     let file = Arc::new(HostFile::new(regular(&file(dir))?)?);
     if is_copy(dir) {
         return Ok(file);
     }
-    Ok(Arc::new(Qcow2::open_over(file, &|_| open_base(dir))?))
+    Ok(Arc::new(Qcow2::open_over(file, &|_| open_base(dir, compute))?))
 }
 
 /// Opens the disk of the node in `dir` for writing; the other result is held as long as that
@@ -225,7 +258,7 @@ pub fn open(dir: &Path) -> io::Result<Arc<dyn ReadAt>> {
 ///
 /// # Errors
 /// As [`open`]; `ResourceBusy` when another process writes to it.
-pub fn open_for_writing(dir: &Path) -> io::Result<(Overlay, Held)> {
+pub fn open_for_writing(dir: &Path, compute: Compute) -> io::Result<(Overlay, Held)> {
     let path = dir.join(OVERLAY);
     let open = || {
         let mut options = OpenOptions::new();
@@ -235,12 +268,13 @@ pub fn open_for_writing(dir: &Path) -> io::Result<(Overlay, Held)> {
     if lock::attempt(&path, &file)? == Taken::Busy {
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process writes to it"));
     }
-    Ok((Overlay::open(file.try_clone()?, open_base(dir)?)?, Held::new(file)))
+    Ok((Overlay::open(file.try_clone()?, open_base(dir, compute)?)?, Held::new(file)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::computed::nothing;
 
     #[test]
     fn a_disk_is_made_over_the_image_and_keeps_it() {
@@ -249,7 +283,7 @@ mod tests {
         fs::create_dir(&node).unwrap();
         let bytes: Vec<u8> = (0..3 << 20).map(|i| (i % 251) as u8).collect();
         fs::write(&image, &bytes).unwrap();
-        assert!(!exists(&node) && base(&node).is_none() && open(&node).is_err());
+        assert!(!exists(&node) && base(&node).is_none() && open(&node, nothing).is_err());
         make(&node, &image, DiskFormat::Raw, 4 << 20).unwrap();
         let disk = of(&node);
         assert_eq!((disk.path.to_str(), disk.format, disk.keep_writes), (Some(SOCKET), DiskFormat::Nbd, true));
@@ -262,17 +296,17 @@ mod tests {
         let mut expected = bytes;
         expected.resize(4 << 20, 0);
         {
-            let (overlay, _held) = open_for_writing(&node).unwrap();
+            let (overlay, _held) = open_for_writing(&node, nothing).unwrap();
             overlay.write_at(5000, b"written").unwrap();
-            assert_eq!(open_for_writing(&node).err().unwrap().kind(), io::ErrorKind::ResourceBusy);
+            assert_eq!(open_for_writing(&node, nothing).err().unwrap().kind(), io::ErrorKind::ResourceBusy);
         }
         expected[5000..5007].copy_from_slice(b"written");
         let mut found = vec![0; 4 << 20];
-        open(&node).unwrap().read_at(0, &mut found).unwrap();
+        open(&node, nothing).unwrap().read_at(0, &mut found).unwrap();
         assert!(found == expected);
-        open_for_writing(&node).unwrap();
+        open_for_writing(&node, nothing).unwrap();
         fs::remove_file(base(&node).unwrap()).unwrap();
-        assert!(open(&node).err().unwrap().to_string().contains("is gone"));
+        assert!(open(&node, nothing).err().unwrap().to_string().contains("is gone"));
     }
 
     #[test]
@@ -282,7 +316,7 @@ mod tests {
         let disk = of(dir.path());
         assert_eq!((disk.path.to_str(), disk.format), (Some(COPY), DiskFormat::Raw));
         assert!(exists(dir.path()) && file(dir.path()).ends_with(COPY));
-        assert_eq!(open(dir.path()).unwrap().len(), 1024);
+        assert_eq!(open(dir.path(), nothing).unwrap().len(), 1024);
         let image = dir.path().join("image");
         fs::write(&image, [1; 512]).unwrap();
         make(dir.path(), &image, DiskFormat::Raw, 512).unwrap();
@@ -356,7 +390,7 @@ mod tests {
         make(&node, &raw, DiskFormat::Raw, 1 << 20).unwrap();
         fs::write(node.join(OVERLAY), qcow2(0, secret.to_str().unwrap())).unwrap();
         let mut first = [0; 6];
-        open(&node).unwrap().read_at(0, &mut first).unwrap();
+        open(&node, nothing).unwrap().read_at(0, &mut first).unwrap();
         assert_eq!(first, [1; 6]);
     }
 }

@@ -6,7 +6,9 @@ use super::{MediumError, Source};
 use crate::count;
 use crate::lab::Board;
 use crate::lab::words::Word as _;
-use crate::tree::{Content, EntryId, Tree};
+use crate::tree::{Content, EntryId, GoOn, Tree};
+use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Name of the medium in `[media]`.
@@ -58,6 +60,14 @@ impl Firmware {
     pub fn read(path: &Path, source: Source) -> Result<Self, FirmwareError> {
         let listed = source.list(path)?;
         Ok(Self { path: path.into(), tree: listed.listing.tree(None, 0).into() })
+    }
+
+    /// Digest of its files, as [`Tree::digest`] computes it.
+    ///
+    /// # Errors
+    /// As [`Tree::digest`].
+    pub fn digest(&self, jobs: NonZeroUsize, go_on: &GoOn) -> io::Result<String> {
+        self.tree.digest(jobs, go_on)
     }
 
     /// Whether it has what any board loads.

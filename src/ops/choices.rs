@@ -134,6 +134,11 @@ impl Choices {
         found.filter(|found| found.lab == lab).unwrap_or_default()
     }
 
+    /// The medium that replaces the lab's.
+    pub fn medium(&self) -> Option<&str> {
+        self.media.as_ref().map(|medium| medium.given.as_str())
+    }
+
     /// Refuses to put the sample, which nobody chose, in the place of images that
     /// are made from a real medium.
     ///

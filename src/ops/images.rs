@@ -1,11 +1,15 @@
-//! A lab to run: its images, and the folder of the run.
+//! A lab to run: its images, or that its disks are computed, and the folder of the run.
 
 use super::build::memory_key;
-use super::{LabError, LabRequest, Note, Reporter, lab, stale};
+use super::live::{Live, compute};
+use super::{BuildError, LabError, LabRequest, Note, Reporter, lab, stale};
 use crate::artifact::manifest::Manifest;
 use crate::artifact::memory::Memory;
 use crate::artifact::output::digest;
 use crate::artifact::{self, Folder, Wait};
+use crate::assemble;
+use crate::guest::DiskFormat;
+use crate::guest::computed::ComputedBase;
 use crate::guest::grid::{BaseSpec, Grid, GridSpec, NodeSpec};
 use crate::guest::node_disk::regular;
 use crate::lab::format::Driver;
@@ -32,6 +36,12 @@ pub enum ImagesError {
         out.display()
     )]
     Sample { out: PathBuf, nodes: Vec<String> },
+    /// Disks of `nodes` are to be computed, or of all if it is empty.
+    #[error(
+        "The medium of {} is the embedded sample, which is not Plan 9: its nodes print a line and power off",
+        if nodes.is_empty() { "the lab".to_owned() } else { nodes.join(", ") }
+    )]
+    SampleMedium { nodes: Vec<String> },
     #[error("No image of {node} is built that QEMU starts from")]
     NoImage { node: String },
     #[error("No image of {node} is built in {}", out.display())]
@@ -52,6 +62,20 @@ pub enum ImagesError {
     Role(#[from] RenderError),
     #[error(transparent)]
     Manifest(#[from] artifact::Error),
+    /// A disk cannot be computed.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Origin of the disks of nodes that are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disks {
+    /// The images in the output folder.
+    Images,
+    /// Disks that are computed: no image is needed.
+    Computed,
+    /// As when the lab was started before; the images if it never was.
+    AsBefore,
 }
 
 /// A lab that can be run.
@@ -61,30 +85,88 @@ pub struct Runnable {
     pub spec: GridSpec,
     pub grid: Grid,
     pub systems: Systems,
+    /// Whether the disks are computed, and what from.
+    live: Option<Live>,
 }
 
-/// Reads the lab and makes sure that the images in its output folder were built
-/// from it. `program` is p9img, which runs as the network's switch.
+/// Reads the lab, and makes sure that its nodes can be started from the disks that are wanted.
+/// `program` is p9img, which runs as the network's switch.
 ///
 /// # Errors
-/// Fails when the lab has mistakes, it has no images, or they were built from
+/// Fails when the lab has mistakes, it has no images that are wanted, or they were built from
 /// another lab or the sample.
-pub fn load(request: &LabRequest, program: PathBuf, reporter: &dyn Reporter) -> Result<Runnable, ImagesError> {
+pub fn load(
+    request: &LabRequest,
+    disks: Disks,
+    program: PathBuf,
+    reporter: &dyn Reporter,
+) -> Result<Runnable, ImagesError> {
     let catalog = lab::catalog(&request.file, reporter)?;
     let lab = request.lab(&catalog, reporter)?;
+    let before = || computed_before(&lab);
+    match disks {
+        Disks::Images => built(request, catalog, lab, program),
+        Disks::Computed => live(request, catalog, before(), program, reporter),
+        Disks::AsBefore => match before() {
+            Some(before) => live(request, catalog, Some(before), program, reporter),
+            None => built(request, catalog, lab, program),
+        },
+    }
+}
+
+/// The first disk of the run that is computed.
+fn computed_before(lab: &Lab) -> Option<ComputedBase> {
+    let grid = Grid::new(&lab.out);
+    lab.nodes.iter().find_map(|node| ComputedBase::load(grid.node(&node.name).dir()).ok()?)
+}
+
+/// A lab whose disks are computed.
+fn live(
+    request: &LabRequest,
+    catalog: Catalog,
+    before: Option<ComputedBase>,
+    program: PathBuf,
+    reporter: &dyn Reporter,
+) -> Result<Runnable, ImagesError> {
+    let (lab, live) = Live::open(request, &catalog, before, reporter)?;
+    let systems = assemble::systems(&lab, &live.sources.media);
+    if let Some(nodes) = of_sample(&lab, &systems) {
+        return Err(ImagesError::SampleMedium { nodes });
+    }
+    runnable(request, catalog, lab, systems, None, program).map(|lab| Runnable { live: Some(live), ..lab })
+}
+
+/// The nodes that are built from the sample, if there are any; none of them if all are.
+fn of_sample(lab: &Lab, systems: &Systems) -> Option<Vec<String>> {
+    let sample: Vec<_> = lab.nodes.iter().filter(|n| systems.of(n) == SAMPLE).map(|n| n.name.clone()).collect();
+    let all = sample.len() == lab.nodes.len();
+    (!sample.is_empty()).then(|| if all { Vec::new() } else { sample })
+}
+
+/// A lab whose images are in its output folder.
+fn built(request: &LabRequest, catalog: Catalog, lab: Lab, program: PathBuf) -> Result<Runnable, ImagesError> {
     let Some(manifest) = Manifest::load(&lab.out)? else {
         return Err(ImagesError::NothingBuilt { out: lab.out });
     };
     same_lab(&lab, &manifest)?;
     let systems = manifest.systems();
-    let sample: Vec<_> = lab.nodes.iter().filter(|n| systems.of(n) == SAMPLE).map(|n| n.name.clone()).collect();
-    if !sample.is_empty() {
-        let nodes = if sample.len() < lab.nodes.len() { sample } else { Vec::new() };
+    if let Some(nodes) = of_sample(&lab, &systems) {
         return Err(ImagesError::Sample { out: lab.out, nodes });
     }
+    runnable(request, catalog, lab, systems, Some(&manifest), program)
+}
+
+fn runnable(
+    request: &LabRequest,
+    catalog: Catalog,
+    lab: Lab,
+    systems: Systems,
+    manifest: Option<&Manifest>,
+    program: PathBuf,
+) -> Result<Runnable, ImagesError> {
     lab.nodes.iter().try_for_each(|node| catalog.agree(&systems, node))?;
-    let nodes =
-        lab.nodes.iter().map(|node| node_spec(&lab, &catalog, Some(&manifest), node)).collect::<Result<_, _>>()?;
+    let nodes = lab.nodes.iter().map(|node| spec_of(&lab, &catalog, &systems, manifest, node));
+    let nodes = nodes.collect::<Result<_, _>>()?;
     let spec = GridSpec {
         lab: lab.name.clone(),
         file: request.file.clone(),
@@ -95,8 +177,8 @@ pub fn load(request: &LabRequest, program: PathBuf, reporter: &dyn Reporter) -> 
         gateway: lab.network.gateway,
         nodes,
     };
-    let grid = Grid::new(&lab.out);
-    Ok(Runnable { systems, lab, catalog, spec, grid })
+    let grid = Grid::new(&lab.out).computing(compute);
+    Ok(Runnable { systems, lab, catalog, spec, grid, live: None })
 }
 
 /// Makes sure that the images are those of the lab as it is described now, as far
@@ -128,7 +210,16 @@ pub fn node_spec(
     manifest: Option<&Manifest>,
     node: &Node,
 ) -> Result<NodeSpec, RenderError> {
-    let systems = manifest.map(Manifest::systems).unwrap_or_default();
+    spec_of(lab, catalog, &manifest.map(Manifest::systems).unwrap_or_default(), manifest, node)
+}
+
+fn spec_of(
+    lab: &Lab,
+    catalog: &Catalog,
+    systems: &Systems,
+    manifest: Option<&Manifest>,
+    node: &Node,
+) -> Result<NodeSpec, RenderError> {
     let found = manifest.and_then(|m| m.artifact_of(&node.name, &Format::to_run()));
     let cpu = catalog.kernel(node)? == Some(Kernel::Cpu);
     let found = found.and_then(|(format, name, artifact)| Some((format, format.spec().run?, name, artifact)));
@@ -149,6 +240,7 @@ pub fn node_spec(
         format: driver,
         sha256,
         base,
+        computed: None,
         board: node.board,
         controller,
         firmware: node.firmware,
@@ -162,7 +254,7 @@ pub fn node_spec(
         // Nothing is known about the screen of a Pi in QEMU.
         screen: !cpu && !node.board.is_pi(),
         // QEMU's Pi has no network.
-        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(&systems, node)? },
+        ports: if node.board.is_pi() { Vec::new() } else { catalog.ports(systems, node)? },
     })
 }
 
@@ -186,7 +278,7 @@ impl Runnable {
 
     /// Notes on the images that were made with other secrets than the lab has now.
     pub fn stale(&self, secrets: &Secrets) -> Vec<Note> {
-        let images = self.spec.nodes.iter().filter(|n| !n.sha256.is_empty());
+        let images = self.spec.nodes.iter().filter(|n| !n.sha256.is_empty() && n.computed.is_none());
         stale::notes(images.map(|n| (n.name.as_str(), n.image.as_path())), secrets, &self.lab.hostowner)
     }
 
@@ -199,6 +291,9 @@ impl Runnable {
     /// Takes note in that memory that nodes were started: their images have second names now, and are
     /// still whole. Without it, the next build would read them again.
     pub fn remember_started(&self, names: &[String]) {
+        if self.live.is_some() {
+            return;
+        }
         let nodes = self.spec.nodes.iter().filter(|n| names.contains(&n.name));
         let images = nodes.flat_map(|n| std::iter::once(&n.image).chain(n.base.as_ref().map(|base| &base.path)));
         let files: Vec<_> = images.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
@@ -210,13 +305,28 @@ impl Runnable {
         }
     }
 
-    /// Makes sure that the images of the nodes are there and are what was built.
+    /// Prepares the start of nodes: makes sure that their images are there and are what was built, or
+    /// that their disks can be computed.
     ///
     /// # Errors
-    /// Fails when an image is missing or differs from the manifest, or a node does
-    /// not exist.
-    pub fn verify(&self, names: &[String]) -> Result<(), ImagesError> {
+    /// Fails when an image is missing or differs from the manifest, a disk cannot be computed, or
+    /// a node does not exist.
+    pub fn prepare(&mut self, names: &[String]) -> Result<(), ImagesError> {
         lab::nodes(&self.lab, names)?;
+        let Some(live) = &self.live else { return self.verify(names) };
+        for base in live.bases(&self.lab, &self.catalog, names)? {
+            let found = |node: &Node| node.name == base.node;
+            let Some(node) = self.lab.nodes.iter().find(|node| found(node)) else { continue };
+            let controller = self.lab.controller(node, Format::Raw);
+            if let Some(spec) = self.spec.nodes.iter_mut().find(|spec| spec.name == base.node) {
+                (spec.controller, spec.format, spec.sha256) = (controller, DiskFormat::Raw, base.digest.clone());
+                spec.computed = Some(base);
+            }
+        }
+        Ok(())
+    }
+
+    fn verify(&self, names: &[String]) -> Result<(), ImagesError> {
         let memory = self.memory();
         // Many nodes may be over one base.
         let mut whole = BTreeSet::new();

@@ -47,6 +47,16 @@ impl Lab {
 
     /// As [`Lab::build`], with the `secrets.toml` of another lab.
     pub fn build_with(media: Option<&Path>, edits: &[(&str, &str)], formats: &str, secrets: Option<&[u8]>) -> Self {
+        let mut lab = Self::described(media, edits, secrets);
+        lab.run(&["build", "--all", "--out", "output", "--format", formats]);
+        let plan: Value = serde_json::from_slice(&lab.run(&["plan", "--json"])).unwrap();
+        lab.epoch = plan["lab"]["epoch"].as_u64().unwrap().try_into().unwrap();
+        lab.nodes = plan["nodes"].as_array().unwrap().iter().map(node).collect();
+        lab
+    }
+
+    /// The lab of [`Lab::build_with`], of which nothing is built.
+    pub fn described(media: Option<&Path>, edits: &[(&str, &str)], secrets: Option<&[u8]>) -> Self {
         let folder = tempfile::Builder::new().prefix("p9img-boot-").tempdir().unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut text = std::fs::read_to_string(repository.join("lab.toml")).unwrap();
@@ -60,12 +70,7 @@ impl Lab {
             private.open(folder.path().join("secrets.toml")).unwrap().write_all(secrets).unwrap();
         }
         let media = media.map(Path::to_owned).into_iter().collect();
-        let mut lab = Self { folder, media, epoch: 0, nodes: Vec::new() };
-        lab.run(&["build", "--all", "--out", "output", "--format", formats]);
-        let plan: Value = serde_json::from_slice(&lab.run(&["plan", "--json"])).unwrap();
-        lab.epoch = plan["lab"]["epoch"].as_u64().unwrap().try_into().unwrap();
-        lab.nodes = plan["nodes"].as_array().unwrap().iter().map(node).collect();
-        lab
+        Self { folder, media, epoch: 0, nodes: Vec::new() }
     }
 
     /// Runs `p9img` in the lab's folder and returns what it printed.

@@ -159,6 +159,7 @@ fn of_images() -> Vec<String> {
         ImagesError::NoImage { node: node() },
         ImagesError::Image { node: node(), source: broken() },
         ImagesError::NoCard { node: node(), out: "output".into() },
+        ImagesError::SampleMedium { nodes: vec![] },
     ];
     errors(samples, |e| match e {
         ImagesError::NothingBuilt { .. } => Some(0),
@@ -168,13 +169,15 @@ fn of_images() -> Vec<String> {
         ImagesError::NoImage { .. } => Some(4),
         ImagesError::Image { .. } => Some(5),
         ImagesError::NoCard { .. } => Some(6),
+        ImagesError::SampleMedium { .. } => Some(7),
         ImagesError::Read { .. }
         | ImagesError::Differs { .. }
         | ImagesError::Interrupted
         | ImagesError::NoBoard { .. }
         | ImagesError::Lab(_)
         | ImagesError::Role(_)
-        | ImagesError::Manifest(_) => None,
+        | ImagesError::Manifest(_)
+        | ImagesError::Build(_) => None,
     })
 }
 
@@ -185,6 +188,9 @@ fn of_grids() -> Vec<String> {
         GridError::PortsEnd { base: 65530 },
         GridError::NoNetwork,
         GridError::Rebuilt { node: node(), copy: "disk.img".into() },
+        GridError::Recomputed { node: node(), copy: "disk.qcow2".into() },
+        GridError::OtherStart { node: node(), copy: "disk.qcow2".into(), computed: true },
+        GridError::OtherStart { node: node(), copy: "disk.qcow2".into(), computed: false },
         GridError::Folder(FolderError::NotOwn { path: "output/run".into(), what: "a file" }),
         GridError::Runner(RunnerError::Folder(FolderError::NotOwn { path: "output/run".into(), what: "a file" })),
         runs(Wish::Fresh),
@@ -215,6 +221,8 @@ fn of_grids() -> Vec<String> {
         GridError::NotHalted { .. } => Some(11),
         GridError::NoPrompt { .. } => Some(12),
         GridError::Kvm { .. } => Some(13),
+        GridError::Recomputed { .. } => Some(14),
+        GridError::OtherStart { .. } => Some(15),
         GridError::Runner(RunnerError::Ports(_) | RunnerError::Forward { .. } | RunnerError::Own(_))
         | GridError::State { .. }
         | GridError::Busy

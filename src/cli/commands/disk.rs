@@ -2,6 +2,7 @@
 
 use crate::cli::outcome::Outcome;
 use crate::guest::grid::serve_disk_on_stdin;
+use crate::ops;
 use anyhow::Context as _;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    serve_disk_on_stdin(&args.folder).context(
+    serve_disk_on_stdin(&args.folder, ops::compute).context(
         "The disk cannot be served; `p9img up` starts this command itself, with a socket as its standard input",
     )?;
     Ok(Outcome::Good)

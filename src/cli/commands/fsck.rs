@@ -33,7 +33,7 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let mut run = Run { cli, args, findings: 0, metadata: Vec::new(), read: Contents::default(), disk: 0 };
     let mut layers = None;
     let place = image::open_by(&args.place, &mut |path, bytes| {
-        let opened = artifact::layers_over(bytes, &artifact::beside(path))?;
+        let opened = artifact::layers_over(bytes, &image::below(path))?;
         Ok(layers.insert(opened).disk.clone())
     })?;
     if let Some(layers) = &layers {

@@ -26,6 +26,9 @@ pub struct Args {
     /// When the lab has to be started: discard the files that the nodes wrote
     #[arg(long)]
     pub fresh: bool,
+    /// When the lab has to be started: compute the disks from the lab, without images
+    #[arg(long)]
+    pub live: bool,
     /// When the lab has to be started: base of the local ports
     #[arg(long, value_name = "BASE", value_parser = clap::value_parser!(u16).range(1024..))]
     pub ports: Option<u16>,
@@ -48,31 +51,37 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let printer = Printer::new(cli);
     let request = cli.request(args.out.as_ref());
     let program = std::env::current_exe().context("Cannot find this program's own file")?;
-    let lab = images::load(&request, program, &printer)?;
+    let mut lab = images::load(&request, up::disks(args.live, args.fresh), program, &printer)?;
     let wanted = lab.names(&args.nodes, &printer)?;
     let Some(secrets) = Secrets::load(&lab.lab.dir, &lab.lab.hostowner)? else {
         bail!("secrets.toml is missing, but the images were built with one; restore it");
     };
     lab.stale(&secrets).iter().for_each(|note| printer.note(note));
     let emulated = lab.spec.nodes.iter().filter(|n| n.board.is_emulated());
-    let states: Vec<_> = emulated.map(|n| (n, lab.grid.node_state(n))).collect();
+    let states: Vec<_> = emulated.map(|n| (n.name.clone(), lab.grid.node_state(n))).collect();
     let started = states.iter().all(|(_, s)| *s == NodeState::Down);
     let all = lab.names(&[], &printer)?;
-    let teller = Teller::of(cli, stop.clone(), &lab, &all);
-    let wishes = [("--fresh", args.fresh), ("--ports", args.ports.is_some()), ("--firmware", args.firmware.is_some())];
+    let wishes = [
+        ("--fresh", args.fresh),
+        ("--live", args.live),
+        ("--ports", args.ports.is_some()),
+        ("--firmware", args.firmware.is_some()),
+    ];
     if let Some((wish, _)) = wishes.into_iter().find(|(_, asked)| *asked && !started) {
         return Err(Usage(format!("{wish} is for a lab that is down, but this one runs: `p9img down` first")).into());
     }
+    if started {
+        lab.prepare(&all)?;
+    }
+    let teller = Teller::of(cli, stop.clone(), &lab, &all);
     let state = if started {
-        lab.verify(&all)?;
         let firmware = up::firmware(args.firmware);
         up::started_by(&lab, &all, firmware)?;
         let settings =
             UpSettings { fresh: args.fresh, ports: args.ports, accel: None, firmware, wait: true, force: false };
         lab.grid.up(&lab.spec, &all, &settings, &teller)?
     } else {
-        if let Some((down, state)) = states.iter().find(|(_, s)| *s != NodeState::Up) {
-            let name = &down.name;
+        if let Some((name, state)) = states.iter().find(|(_, s)| *s != NodeState::Up) {
             match state {
                 NodeState::Down => {
                     bail!("{name} is down: start it with `p9img up {name}`, or stop all for a fresh start")

@@ -9,8 +9,8 @@ use crate::guest::drawterm::Login;
 use crate::guest::grid::{NodeState, UpSettings, Watch};
 use crate::guest::{Accel, Firmware};
 use crate::lab::Secrets;
-use crate::ops::Reporter as _;
-use crate::ops::images::{self, Runnable};
+use crate::ops::images::{self, Disks, Runnable};
+use crate::ops::{LabRequest, Reporter as _};
 use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,12 @@ pub struct Args {
     /// Start over from the images: discard the files that the nodes wrote
     #[arg(long)]
     pub fresh: bool,
+    /// Start from disks that are computed from the lab: no image is needed, and none is written
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: medium to compute from: a medium of the lab, a path, or a release of `media list`
+    #[arg(long, value_name = "NAME|PATH", requires = "live")]
+    pub media: Option<String>,
     /// Base of the local ports: the first node's begin at BASE + 10, the second's at BASE + 20
     /// [default: the last base, or else a range of free ports]
     #[arg(long, value_name = "BASE", value_parser = clap::value_parser!(u16).range(1024..))]
@@ -51,11 +57,11 @@ pub struct Args {
 pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag()?;
     let printer = Printer::new(cli);
-    let request = cli.request(args.out.as_ref());
+    let request = LabRequest { medium: args.media.clone(), ..cli.request(args.out.as_ref()) };
     let program = std::env::current_exe().context("Cannot find this program's own file")?;
-    let lab = images::load(&request, program, &printer)?;
+    let mut lab = images::load(&request, disks(args.live, args.fresh), program, &printer)?;
     let names = lab.names(&args.nodes, &printer)?;
-    lab.verify(&names)?;
+    lab.prepare(&names)?;
     // A lab whose secrets are lost still runs.
     if let Ok(Some(secrets)) = Secrets::load(&lab.lab.dir, &lab.lab.hostowner) {
         lab.stale(&secrets).iter().for_each(|note| printer.note(note));
@@ -78,6 +84,15 @@ pub fn run(cli: &GlobalArgs, args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     Ok(if teller.deaf.load(Ordering::Relaxed) { Outcome::Failed } else { Outcome::Good })
+}
+
+/// Disks that a command wants nodes to be started from.
+pub const fn disks(live: bool, fresh: bool) -> Disks {
+    match (live, fresh) {
+        (true, _) => Disks::Computed,
+        (false, true) => Disks::Images,
+        (false, false) => Disks::AsBefore,
+    }
 }
 
 /// Advice for a user who logs in for the first time.

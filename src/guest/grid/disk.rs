@@ -9,6 +9,7 @@
 use super::GridError;
 use super::running::{self, DISK, Part};
 use crate::artifact::qcow2::Overlay;
+use crate::guest::computed::Compute;
 use crate::guest::folder::{self, FolderError};
 use crate::guest::node_disk::{self, SOCKET};
 use crate::guest::runner::short;
@@ -37,8 +38,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub fn start(program: &Path, dir: &Path) -> Result<(), GridError> {
     let path = node_disk::file(dir);
     let failed = |source| FolderError::Use { path: path.clone(), source };
-    // Here somebody reads why it cannot be used.
-    drop(open(dir).map_err(failed)?);
+    // Here somebody reads why it cannot be used. A disk that is computed was a moment ago.
+    drop(open(dir, |_| Ok(Arc::new(Vec::new()))).map_err(failed)?);
     folder::remove(&dir.join(SOCKET)).map_err(failed)?;
     let listener = short(dir, SOCKET, |path| UnixListener::bind(path)).map_err(failed)?;
     running::start(program, DISK, &[dir], listener)
@@ -60,10 +61,10 @@ pub fn stop(run: &Path) -> Result<(), GridError> {
 
 /// Opens the disk, when a process that served it before has ended.
 #[expect(clippy::disallowed_methods, reason = "a deadline for a process; no artifact sees it")]
-fn open(dir: &Path) -> io::Result<(Overlay, crate::lock::Held)> {
+fn open(dir: &Path, compute: Compute) -> io::Result<(Overlay, crate::lock::Held)> {
     let begin = Instant::now();
     loop {
-        match node_disk::open_for_writing(dir) {
+        match node_disk::open_for_writing(dir, compute) {
             Err(e) if e.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < BEFORE => std::thread::sleep(LOOK),
             other => return other,
         }
@@ -71,18 +72,18 @@ fn open(dir: &Path) -> io::Result<(Overlay, crate::lock::Held)> {
 }
 
 /// Serves the disk of the node in `dir` to the first machine that connects to the socket which
-/// is standard input, until it leaves.
+/// is standard input, until it leaves. `compute` is for a disk under it that is no file.
 ///
 /// # Errors
 /// Fails when the disk cannot be used, or no machine comes.
-pub fn serve_disk_on_stdin(dir: &Path) -> io::Result<()> {
+pub fn serve_disk_on_stdin(dir: &Path, compute: Compute) -> io::Result<()> {
     let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
-    serve(dir, &listener, FIRST)
+    serve(dir, compute, &listener, FIRST)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a deadline for a machine; no artifact sees it")]
-fn serve(dir: &Path, listener: &UnixListener, patience: Duration) -> io::Result<()> {
-    let (overlay, _held) = open(dir)?;
+fn serve(dir: &Path, compute: Compute, listener: &UnixListener, patience: Duration) -> io::Result<()> {
+    let (overlay, _held) = open(dir, compute)?;
     listener.set_nonblocking(true)?;
     let begin = Instant::now();
     let stream = loop {
@@ -129,6 +130,7 @@ impl WriteAt for NodeDisk {
 mod tests {
     use super::*;
     use crate::guest::DiskFormat;
+    use crate::guest::computed::nothing;
     use std::fs;
 
     #[test]
@@ -138,10 +140,10 @@ mod tests {
         fs::write(&image, [1; 8192]).unwrap();
         node_disk::make(dir.path(), &image, DiskFormat::Raw, 8192).unwrap();
         let listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
-        let error = serve(dir.path(), &listener, Duration::from_millis(50)).unwrap_err();
+        let error = serve(dir.path(), nothing, &listener, Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(!dir.path().join(SOCKET).exists());
-        open(dir.path()).unwrap();
+        open(dir.path(), nothing).unwrap();
         fs::write(node_disk::file(dir.path()), "nonsense").unwrap();
         let said = start(Path::new("true"), dir.path()).unwrap_err();
         assert!(format!("{:#}", anyhow::Error::from(said)).contains("qcow2"));

@@ -61,6 +61,17 @@ pub enum GridError {
         "The image of {node} was built again since the node last ran, and the node's own files are on {}", copy.display()
     )]
     Rebuilt { node: String, copy: PathBuf },
+    #[error(
+        "The disk of {node} is computed from its lab, roles, passwords, media and p9img, and one of these has changed \
+         since the node last ran: what the node wrote, {}, belongs to the disk as it was", copy.display()
+    )]
+    Recomputed { node: String, copy: PathBuf },
+    /// A disk that is `computed` is to go on over an image, or one over an image without.
+    #[error(
+        "{node} was started {} an image, and the node's own files are on {}",
+        if *computed { "without" } else { "from" }, copy.display()
+    )]
+    OtherStart { node: String, copy: PathBuf, computed: bool },
     #[error("Cannot use the image of {node}, {}", path.display())]
     Image { node: String, path: PathBuf, source: io::Error },
     #[error("{wish} is for nodes that are down, but {} {}", names.join(" and "),

@@ -45,6 +45,7 @@ pub use state::State;
 pub use switch::serve_stdin;
 pub use watch::{NodeState, Silent, Watch};
 
+use super::computed::{self, Compute};
 use super::folder::{self, FolderError};
 use super::gateway::Gateway;
 use super::machine::{Accel, Disk};
@@ -69,6 +70,8 @@ const GATEWAY: &str = ".gateway";
 const END: Duration = Duration::from_secs(30);
 /// Times that a start is tried when ports that were free are taken meanwhile.
 const TRIES: usize = 3;
+/// Nodes whose disks are served before the first of them starts.
+const AHEAD: usize = 8;
 /// File that is locked while nodes are started or stopped.
 const LOCK: &str = ".lock";
 
@@ -76,6 +79,7 @@ const LOCK: &str = ".lock";
 pub struct Grid {
     dir: PathBuf,
     runner: &'static dyn Runner,
+    compute: Compute,
 }
 
 /// Held while nodes are started or stopped.
@@ -103,7 +107,12 @@ impl Grid {
 
     /// The run in the folder `out`, whose machines `runner` runs.
     pub fn with(runner: &'static dyn Runner, out: &Path) -> Self {
-        Self { dir: out.join("run"), runner }
+        Self { dir: out.join("run"), runner, compute: computed::nothing }
+    }
+
+    /// The same run, whose nodes may have disks that are computed.
+    pub fn computing(self, compute: Compute) -> Self {
+        Self { compute, ..self }
     }
 
     pub fn dir(&self) -> &Path {
@@ -393,6 +402,23 @@ impl Grid {
                 record.save(&dir)?;
             }
         }
+        for some in nodes.chunks(AHEAD) {
+            self.start_some(spec, some, state, settings, started)?;
+        }
+        Ok(())
+    }
+
+    /// Starts nodes, when the disks of all of them are being served: one that is computed takes a
+    /// moment until it is.
+    fn start_some(
+        &self,
+        spec: &GridSpec,
+        nodes: &[&NodeSpec],
+        state: &State,
+        settings: &UpSettings,
+        started: &mut Vec<Process>,
+    ) -> Result<(), GridError> {
+        let mut machines = Vec::new();
         for node in nodes {
             let process = self.node(&node.name);
             let ports = state.ports.get(&node.name).cloned().unwrap_or_default();
@@ -402,8 +428,12 @@ impl Grid {
             }
             record.save(process.dir())?;
             let machine = node.machine(node_disk::of(process.dir()), settings.firmware, state.accel);
-            process.start(&machine, &spec.program)?;
-            started.push(process);
+            started.push(process.clone());
+            process.prepare(&machine, &spec.program)?;
+            machines.push((process, machine));
+        }
+        for (process, machine) in machines {
+            process.start(&machine, self.compute)?;
         }
         Ok(())
     }
@@ -461,14 +491,32 @@ impl Grid {
             let recorded = record.as_ref().map(|r| &r.image);
             match recorded.or_else(|| state.copies.get(&node.name)) {
                 Some(sha256) if *sha256 == node.sha256 => {}
-                _ => return Err(GridError::Rebuilt { node: node.name.clone(), copy: node_disk::file(&dir) }),
+                _ => return Err(self.other_base(node)),
             }
-            return self.base_is_whole(node, record, watch);
+            return match &node.computed {
+                Some(base) => Ok(base.save(&dir)?),
+                None => self.base_is_whole(node, record, watch),
+            };
+        }
+        if let Some(base) = &node.computed {
+            node_disk::make_computed(&dir, base, self.runner.disk_len(node.board, base.len))?;
+            return Record::new(node, state.accel, BTreeMap::new()).save(&dir);
         }
         let unusable = |source| GridError::Image { node: node.name.clone(), path: node.image.clone(), source };
         let len = node_disk::image(&node.image, node.format).map_err(unusable)?.len();
         node_disk::make(&dir, &node.image, node.format, self.runner.disk_len(node.board, len))?;
         Record::new(node, state.accel, BTreeMap::new()).save(&dir)
+    }
+
+    /// The error for a node with a disk over something else than the one that it is to start from.
+    fn other_base(&self, node: &NodeSpec) -> GridError {
+        let dir = self.dir.join(&node.name);
+        let (name, copy) = (node.name.clone(), node_disk::file(&dir));
+        match (node_disk::is_computed(&dir), node.computed.is_some()) {
+            (false, false) => GridError::Rebuilt { node: name, copy },
+            (true, true) => GridError::Recomputed { node: name, copy },
+            (computed, _) => GridError::OtherStart { node: name, copy, computed },
+        }
     }
 
     /// Makes sure that the image under a node's disk is still the one that it was: its other
@@ -576,12 +624,12 @@ mod tests {
         make(false);
         let folder = grid.dir().join("n1");
         let write = |at: u64, byte| {
-            let (overlay, _held) = node_disk::open_for_writing(&folder).unwrap();
+            let (overlay, _held) = node_disk::open_for_writing(&folder, computed::nothing).unwrap();
             overlay.write_at(at, &[byte; 512]).unwrap();
         };
         let read = || {
             let mut out = vec![0; 64 << 10];
-            node_disk::open(&folder).unwrap().read_at(0, &mut out).unwrap();
+            node_disk::open(&folder, computed::nothing).unwrap().read_at(0, &mut out).unwrap();
             out
         };
         write(512, 9);

@@ -3,12 +3,13 @@
 
 use super::running::{self, Part, ends};
 use super::{GridError, disk};
+use crate::guest::computed::Compute;
 use crate::guest::console::{find, printed};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{DiskFormat, Machine};
-use crate::guest::node_disk::SOCKET;
-use crate::guest::runner::{LOG, MachineFolder, PID, RUNNERS, Runner, SERIAL};
+use crate::guest::node_disk::{self, SOCKET};
+use crate::guest::runner::{LOG, MachineFolder, PID, RUNNERS, Runner, RunnerError, SERIAL};
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -48,19 +49,33 @@ impl Process {
         self.folder.file(LOG)
     }
 
-    /// Starts a machine. `program` is p9img, which serves its disk.
+    /// Prepares the start of a machine, whose disk `program`, p9img, serves from now on if it is
+    /// one that is served. The folder is made, or rid of what an earlier machine left.
     ///
     /// # Errors
-    /// Error message of the runner, or of the disk.
-    pub fn start(&self, machine: &Machine, program: &Path) -> Result<(), GridError> {
-        self.start_with(|runner, folder| {
-            if machine.disks.iter().any(|disk| disk.format == DiskFormat::Nbd) {
-                // One of a start that was killed before its machine came waits in vain.
-                self.end_disk(Duration::ZERO)?;
-                disk::start(program, &folder.dir)?;
-            }
-            Ok(runner.start(machine, folder)?)
-        })
+    /// Fails when the disk cannot be used.
+    pub fn prepare(&self, machine: &Machine, program: &Path) -> Result<(), GridError> {
+        self.prepare_folder()?;
+        if machine.disks.iter().any(|disk| disk.format == DiskFormat::Nbd) {
+            // One of a start that was killed before its machine came waits in vain.
+            self.end_disk(Duration::ZERO)?;
+            disk::start(program, self.dir())?;
+        }
+        Ok(())
+    }
+
+    fn prepare_folder(&self) -> Result<(), GridError> {
+        folder::make(self.dir())?;
+        Ok(self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?)
+    }
+
+    /// Starts a machine that is prepared. `compute` is for a disk under its own that is no file.
+    ///
+    /// # Errors
+    /// Error message of the runner.
+    pub fn start(&self, machine: &Machine, compute: Compute) -> Result<(), GridError> {
+        let read = || node_disk::open(self.dir(), compute);
+        self.start_with(|runner, folder| runner.start(machine, folder, &read))
     }
 
     /// Starts a gateway.
@@ -68,17 +83,14 @@ impl Process {
     /// # Errors
     /// Error message of the runner.
     pub fn start_gateway(&self, gateway: &Gateway) -> Result<(), GridError> {
-        self.start_with(|runner, folder| Ok(runner.start_gateway(gateway, folder)?))
+        self.prepare_folder()?;
+        self.start_with(|runner, folder| runner.start_gateway(gateway, folder))
     }
 
-    /// Starts something in the folder, which is made, or rid of what an earlier
-    /// machine left.
     fn start_with(
         &self,
-        start: impl FnOnce(&dyn Runner, &MachineFolder) -> Result<(), GridError>,
+        start: impl FnOnce(&dyn Runner, &MachineFolder) -> Result<(), RunnerError>,
     ) -> Result<(), GridError> {
-        folder::make(self.dir())?;
-        self.sweep().map_err(|source| FolderError::Use { path: self.dir().to_owned(), source })?;
         let result = start(self.runner, &self.folder);
         if result.is_err() {
             // The process that gave up may still be on its way out, and would be
@@ -86,7 +98,7 @@ impl Process {
             let _ = self.end_disk(Duration::ZERO);
             let _ = self.quit(SIGNAL);
         }
-        result
+        Ok(result?)
     }
 
     /// Whether it runs.
@@ -202,6 +214,7 @@ pub fn is_up(said: &[u8], ready: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::computed::nothing;
     use crate::guest::machine::Disk;
     use crate::guest::runner::short;
     use crate::guest::runner::stub::Stub;
@@ -230,7 +243,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let process = Process::with(&Stub { refuses: true }, dir.path().join("n1"), "n1");
         let machine = Machine::new(Controller::Ide, Disk::new("disk.img", DiskFormat::Raw));
-        let error = process.start(&machine, Path::new("true")).unwrap_err();
+        process.prepare(&machine, Path::new("true")).unwrap();
+        let error = process.start(&machine, nothing).unwrap_err();
         assert_eq!(error.to_string(), "no such port");
         assert!(!process.is_running());
     }

@@ -1,5 +1,6 @@
 //! A lab that is to be run: its nodes, and the settings of a start.
 
+use crate::guest::computed::ComputedBase;
 use crate::guest::machine::{Accel, Disk, DiskFormat, Firmware, Machine, NetworkCard};
 use crate::lab::{Board, Boot, Controller, Mac, Nic, PcFirmware};
 use crate::render::Port;
@@ -41,6 +42,8 @@ pub struct NodeSpec {
     pub sha256: String,
     /// The file that the artifact is over, if it has only a part of the disk.
     pub base: Option<BaseSpec>,
+    /// Instead of an artifact: what the disk is computed from. Its digest is then in `sha256`.
+    pub computed: Option<ComputedBase>,
     pub board: Board,
     pub controller: Controller,
     /// Firmware that can start it.
@@ -121,6 +124,7 @@ pub mod tests {
             format: DiskFormat::Qcow2,
             sha256: format!("{i:064}"),
             base: None,
+            computed: None,
             board: Board::Pc,
             controller: Controller::Ide,
             firmware: PcFirmware::Bios,

@@ -6,10 +6,15 @@ use super::{MachineFolder, RunnerError};
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, Machine};
 use crate::lab::Board;
+use crate::read_at::ReadAt;
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// Opens a disk for reading.
+pub type ReadDisk<'a> = &'a dyn Fn() -> io::Result<Arc<dyn ReadAt>>;
 
 /// A program that runs machines.
 pub trait Runner: Debug + Sync {
@@ -44,11 +49,12 @@ pub trait Runner: Debug + Sync {
     /// Starts a machine, as a process that goes on when p9img has ended. It
     /// writes its process id to [`PID`], listens for its serial port on
     /// [`SERIAL`] and writes what the port says to a new [`LOG`]. Its network card is
-    /// connected to the switch at [`NETWORK`] when this returns.
+    /// connected to the switch at [`NETWORK`] when this returns. `read` opens its first
+    /// disk, for a program that has to look at it.
     ///
     /// # Errors
     /// The program's message, or the lack that keeps it from starting.
-    fn start(&self, machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError>;
+    fn start(&self, machine: &Machine, folder: &MachineFolder, read: ReadDisk<'_>) -> Result<(), RunnerError>;
 
     /// Starts the gateway of a lab as [`Runner::start`] does a machine, but
     /// without a serial port.

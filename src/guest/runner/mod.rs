@@ -13,7 +13,7 @@ pub mod qemu;
 pub mod stub;
 
 pub use error::RunnerError;
-pub use interface::{Pause, Picture, Runner};
+pub use interface::{Pause, Picture, ReadDisk, Runner};
 pub use machine_folder::{LOG, MachineFolder, NETWORK, PID, SERIAL, short};
 
 /// All runners. Machines of each are found while they run; labs are started

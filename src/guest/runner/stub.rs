@@ -3,7 +3,7 @@
 
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, Machine};
-use crate::guest::runner::{LOG, MachineFolder, PID, Pause, Picture, Runner, RunnerError};
+use crate::guest::runner::{LOG, MachineFolder, PID, Pause, Picture, ReadDisk, Runner, RunnerError};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -58,7 +58,7 @@ impl Runner for Stub {
         Ok(())
     }
 
-    fn start(&self, machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
+    fn start(&self, machine: &Machine, folder: &MachineFolder, _: ReadDisk<'_>) -> Result<(), RunnerError> {
         let own = |e: io::Error| RunnerError::Own(e.into());
         if self.refuses {
             // It has not come to write its process id.

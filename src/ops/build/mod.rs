@@ -28,8 +28,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-pub(in crate::ops) use up_to_date::memory_key;
-use up_to_date::{AllInputs, InputStamps};
+use up_to_date::AllInputs;
+pub(in crate::ops) use up_to_date::{InputStamps, memory_key};
 
 /// Request of a build or a rebuild.
 #[derive(Clone, Debug)]

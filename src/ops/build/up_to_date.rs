@@ -11,7 +11,7 @@
 use crate::artifact::memory::{self, Last, Memory};
 use crate::artifact::{ArtifactReport, Folder, imager, manifest, sums};
 use crate::assemble::Assembler;
-use crate::hex::hex;
+use crate::digest::{Digest, FieldHasher};
 use crate::lab::{Lab, SAMPLE, Secrets};
 use crate::media::{firmware, pins};
 use crate::ops::BuildError;
@@ -19,7 +19,6 @@ use crate::ops::media::fingerprint;
 use crate::page;
 use crate::render::Catalog;
 use crate::stamp::{Moment, Stamp};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// Files that a build writes in addition to the artifacts.
@@ -65,6 +64,18 @@ impl InputStamps {
         let pins = std::fs::read(lab.dir.join(pins::FILE)).unwrap_or_default();
         Some(Self { media, firmware, pins, program })
     }
+
+    /// One digest of the media, the firmware and the program.
+    pub fn digest(&self) -> Digest {
+        let mut hash = FieldHasher::new();
+        for (name, seen) in &self.media {
+            hash.field(name);
+            hash.bare(seen);
+        }
+        hash.field(self.firmware.as_ref().map_or(&[][..], |seen| seen));
+        hash.field(&self.program);
+        hash.finish()
+    }
 }
 
 /// All inputs of a build.
@@ -79,18 +90,16 @@ impl<'a> AllInputs<'a> {
     /// All inputs; `nodes` are the names that the user gave.
     pub fn new(stamps: &'a InputStamps, lab: &Lab, nodes: &[String], catalog: &Catalog, secrets: &Secrets) -> Self {
         let key = memory_key(secrets);
-        let mut hash = Sha256::new_with_prefix(key);
+        let mut hash = FieldHasher::keyed(key);
         let text = format!("{lab:?} {nodes:?}");
         let firmware = stamps.firmware.as_ref().map_or(&[][..], |f| f);
         let (catalog, secrets) = (catalog.digest(), secrets.fingerprint());
         // The names of the media are in the lab.
         let media: Vec<u8> = stamps.media.values().flatten().copied().collect();
         for part in [text.as_bytes(), &catalog, &secrets, &media, firmware, &stamps.pins, &stamps.program] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
+            hash.field(part);
         }
-        hash.update(key);
-        Self { stamps, inputs: hex(&hash.finalize()), key }
+        Self { stamps, inputs: hash.finish().to_string(), key }
     }
 
     /// Digests that identify the nodes' common parts, by their numbers.

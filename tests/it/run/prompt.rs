@@ -2,12 +2,16 @@
 //! begins with a program of 65 bytes that says the same after every line.
 
 use super::Lab;
+use p9img::guest::computed::ComputedBase;
 use p9img::guest::node_disk;
+use p9img::ops::{self, LabRequest};
 use p9img_test::skip::skipped;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub const NODES: [&str; 4] = ["plan9n1", "plan9n2", "plan9n3", "plan9n4"];
@@ -48,6 +52,13 @@ fn program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.exists())
 }
 
+/// Computes a disk under what a node wrote; for p9img itself, this is another program.
+pub fn compute(base: &ComputedBase) -> io::Result<Arc<dyn p9img::ReadAt>> {
+    let request = LabRequest { medium: base.medium.clone(), ..LabRequest::new(&base.lab) };
+    let disks = ops::disks(&request, std::slice::from_ref(&base.node), &ops::Silent).map_err(io::Error::other)?;
+    disks.into_iter().next().map(|made| made.disk).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 impl Lab {
     /// The default lab with small nodes, built and with disks that come to a
     /// prompt; nothing runs yet.
@@ -77,10 +88,15 @@ impl Lab {
     pub fn make_disks(&self) {
         self.up(&["--no-wait", "--fresh"]);
         self.must(&["down", "--force"]);
+        self.write_programs();
+    }
+
+    /// Puts the program at the beginning of the nodes' disks.
+    pub fn write_programs(&self) {
         for name in NODES {
             let folder = self.path(format!("output/run/{name}"));
             if node_disk::exists(&folder) {
-                node_disk::open_for_writing(&folder).unwrap().0.write_at(0, &sector(name)).unwrap();
+                node_disk::open_for_writing(&folder, compute).unwrap().0.write_at(0, &sector(name)).unwrap();
             }
         }
     }
@@ -88,7 +104,7 @@ impl Lab {
     /// Whether every node's disk is as [`Lab::make_disks`] left it.
     pub fn has_disks(&self) -> bool {
         NODES.iter().all(|name| {
-            let disk = node_disk::open(&self.path(format!("output/run/{name}")));
+            let disk = node_disk::open(&self.path(format!("output/run/{name}")), compute);
             let mut found = [0; 512];
             disk.is_ok_and(|disk| disk.read_at(0, &mut found).is_ok() && found == sector(name))
                 && fs::read_to_string(self.path(format!("output/run/{name}/node.json")))

@@ -2,7 +2,7 @@
 //! its run is nobody else's.
 
 use super::Lab;
-use crate::run::prompt::text;
+use crate::run::prompt::{compute, text};
 use p9img::guest::node_disk;
 use p9img::guest::runner::qemu;
 use std::fs;
@@ -195,7 +195,7 @@ fn nodes_run_on_images_over_a_base() {
     };
     let expected = read(&*image);
     assert!(at.len > 1 << 20);
-    let words = |lab: &Lab| read(&*node_disk::open(&lab.path("output/run/plan9n1")).unwrap()) == expected;
+    let words = |lab: &Lab| read(&*node_disk::open(&lab.path("output/run/plan9n1"), compute).unwrap()) == expected;
     lab.make_disks();
     assert!(words(&lab));
     lab.up(&["plan9n1", "plan9n2"]);
@@ -295,4 +295,92 @@ fn nothing_leads_out_of_the_folder_of_a_run_or_into_a_node() {
     }
     lab.must(&["down", "--force"]);
     lab.nothing_is_left(test);
+}
+
+#[test]
+fn nodes_run_without_images() {
+    let test = "nodes_run_without_images";
+    let lab = Lab::new();
+    if lab.real_qemu(test).is_none() {
+        return;
+    }
+    lab.set("defaults.memory", "64 MiB");
+    fs::write(lab.path("medium/lib/words"), p9img_test::disks::noise(1, 1 << 16)).unwrap();
+    fs::create_dir(lab.path("tmp")).unwrap();
+    lab.up(&["--live", "--media", "medium", "--no-wait"]);
+    lab.must(&["down", "--force"]);
+    let there: Vec<_> = fs::read_dir(lab.path("output")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(there, ["run"], "no image, and no record of one");
+    // The bytes are those of an image.
+    lab.must(&["build", "--all", "--media", "medium", "--format", "raw", "--out", "images"]);
+    let disk = |name: &str| node_disk::open(&lab.path(format!("output/run/{name}")), compute);
+    for name in crate::run::prompt::NODES {
+        let image = p9img::artifact::open(&lab.path(format!("images/{name}.img"))).unwrap();
+        assert!(same(&*disk(name).unwrap(), &*image), "{name}");
+    }
+    let n1 = "output/run/plan9n1/disk.qcow2";
+    assert!(lab.must(&["ls", &format!("{n1}:fossil:/lib")]).contains("words"));
+    // What a node wrote stays, and `--live` is remembered with the medium.
+    lab.write_programs();
+    lab.up(&["plan9n1", "plan9n2"]);
+    assert_eq!(lab.status(&[])["nodes"][0]["state"], "up");
+    assert!(lab.status(&[])["notes"].as_array().unwrap().is_empty());
+    lab.must(&["down"]);
+    lab.up(&["--live"]);
+    lab.must(&["down"]);
+    assert!(lab.has_disks());
+    // The same files with other stamps.
+    let words = lab.path("medium/lib/words");
+    let good = fs::read(&words).unwrap();
+    fs::write(lab.path("new"), &good).unwrap();
+    let modified = fs::metadata(&words).unwrap().modified().unwrap();
+    fs::rename(lab.path("new"), &words).unwrap();
+    let as_then = || fs::File::options().write(true).open(&words).unwrap().set_modified(modified).unwrap();
+    as_then();
+    lab.up(&["plan9n1"]);
+    lab.must(&["down", "--force"]);
+    // Other bytes, with the same length and time.
+    let refused = |args: &[&str], why: &str| {
+        let out = lab.run(args);
+        let said = text(&out);
+        assert!(out.status.code() == Some(1) && said.contains(why), "{args:?}: {said}");
+    };
+    let bad: Vec<u8> = good.iter().map(|b| b ^ 1).collect();
+    fs::write(&words, bad).unwrap();
+    as_then();
+    let up = ["up", "--live", "--accel", "tcg", "--no-wait", "plan9n1"];
+    refused(&up, "has changed since the node last ran");
+    refused(&["ls", n1], "have changed since the node last ran");
+    refused(&["fsck", n1], "have changed since the node last ran");
+    fs::write(&words, good).unwrap();
+    as_then();
+    // A change of the lab.
+    lab.set("lab.authdom", "other.lab");
+    refused(&up, "put it back as it was, or start over with --fresh");
+    lab.set("lab.authdom", "plan9.lab");
+    lab.up(&["plan9n1"]);
+    lab.must(&["down", "--force"]);
+    assert!(lab.has_disks());
+    // From now on from images, and not the other way round.
+    lab.must(&["build", "--all", "--media", "medium", "--format", "qcow2"]);
+    lab.up(&["--fresh"]);
+    lab.must(&["down", "--force"]);
+    refused(&up, "go on without --live, or start over with --fresh");
+    lab.up(&["--no-wait"]);
+    lab.must(&["down", "--force"]);
+    lab.nothing_is_left(test);
+}
+
+/// Whether two disks have the same bytes.
+fn same(a: &dyn p9img::ReadAt, b: &dyn p9img::ReadAt) -> bool {
+    let mut pieces: Vec<(u64, u64)> = Vec::new();
+    for at in a.extents().iter().chain(&b.extents()) {
+        pieces.extend((at.offset..at.offset + at.len).step_by(1 << 20).map(|from| (from, at.offset + at.len)));
+    }
+    let read = |disk: &dyn p9img::ReadAt, from: u64, end: u64| {
+        let mut bytes = vec![0; (end - from).min(1 << 20) as usize];
+        disk.read_at(from, &mut bytes).unwrap();
+        bytes
+    };
+    a.len() == b.len() && pieces.into_iter().all(|(from, end)| read(a, from, end) == read(b, from, end))
 }

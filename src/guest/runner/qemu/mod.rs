@@ -25,22 +25,18 @@ pub use qmp::QmpError;
 
 use control::CONTROL;
 
-use super::{LOG, MachineFolder, NETWORK, PID, Pause, Picture, Runner, RunnerError, SERIAL};
+use super::{LOG, MachineFolder, NETWORK, PID, Pause, Picture, ReadDisk, Runner, RunnerError, SERIAL};
 use crate::guest::folder::{self, FolderError};
 use crate::guest::gateway::Gateway;
 use crate::guest::machine::{Accel, DiskFormat, Machine};
-use crate::guest::node_disk;
 use crate::lab::Board;
-use crate::read_at::{HostFile, ReadAt};
 use rustix::io::FdFlags;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Memory that QEMU needs in addition to the machine's own, in bytes.
 const ITSELF: u64 = 96 << 20;
@@ -76,9 +72,9 @@ impl Runner for Qemu {
         Ok(needs::check(machines)?)
     }
 
-    fn start(&self, machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
+    fn start(&self, machine: &Machine, folder: &MachineFolder, read: ReadDisk<'_>) -> Result<(), RunnerError> {
         if machine.board.is_pi() {
-            return start_pi(machine, folder);
+            return start_pi(machine, folder, read);
         }
         let network = connect(folder)?;
         let hardware = hardware(machine, to_switch("net0", network.as_fd()))?;
@@ -211,18 +207,14 @@ fn run(
 }
 
 /// Starts a Pi from its card, as its firmware would.
-fn start_pi(machine: &Machine, folder: &MachineFolder) -> Result<(), RunnerError> {
+fn start_pi(machine: &Machine, folder: &MachineFolder, read: ReadDisk<'_>) -> Result<(), RunnerError> {
     let Some(disk) = machine.disks.first() else {
         let source = io::Error::new(io::ErrorKind::NotFound, "the machine has no card");
         return Err(FolderError::Use { path: folder.dir.clone(), source }.into());
     };
     let card = folder.dir.join(&disk.path);
     let failed = |source| FolderError::Use { path: card.clone(), source };
-    let opened: Arc<dyn ReadAt> = match disk.format {
-        DiskFormat::Nbd => node_disk::open(&folder.dir),
-        _ => File::open(&card).and_then(HostFile::new).map(|file| Arc::new(file) as _),
-    }
-    .map_err(failed)?;
+    let opened = read().map_err(failed)?;
     let loaded = pi::Loaded::from_card(&opened, pi::CMDLINE)
         .map_err(|source| QemuError::Pi { node: machine.name.clone(), source: Box::new(source) })?;
     for (file, bytes) in [(pi::START, &loaded.start), (pi::KERNEL, &loaded.kernel)] {
