@@ -200,7 +200,7 @@ impl<'a> Assembler<'a> {
         std::thread::scope(|scope| {
             let some = |part: &'_ [(Node, Vec<Format>)]| {
                 let mut scenes = Scenes::default();
-                part.iter().map(|(n, f)| self.next(n, f, &mut scenes).map(of)).collect()
+                part.iter().map(|(n, f)| self.node_next(n, f, &mut scenes).map(of)).collect()
             };
             let parts = nodes.chunks(nodes.len().div_ceil(threads).max(1));
             let running: Vec<_> =
@@ -219,10 +219,14 @@ impl<'a> Assembler<'a> {
     /// Fails when the node's roles cannot be rendered, the medium lacks a file, or
     /// the disk is too small.
     pub fn node(&self, node: &Node, formats: &[Format]) -> Result<Assembled, AssembleError> {
-        self.next(node, formats, &mut Scenes::default())
+        self.node_next(node, formats, &mut Scenes::default())
     }
 
-    fn next(&self, node: &Node, formats: &[Format], scenes: &mut Scenes) -> Result<Assembled, AssembleError> {
+    /// As [`Assembler::node`], for one node after another: what is the same for them is in `scenes`.
+    ///
+    /// # Errors
+    /// As [`Assembler::node`].
+    pub fn node_next(&self, node: &Node, formats: &[Format], scenes: &mut Scenes) -> Result<Assembled, AssembleError> {
         stop::go_on().map_err(AssembleError::Interrupted)?;
         let name = || node.name.clone();
         let rendered = render::render_next(scenes, self.lab, node, self.catalog, &self.systems, self.secrets)

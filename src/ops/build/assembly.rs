@@ -15,9 +15,10 @@ use crate::media::Medium;
 use crate::media::firmware::Firmware;
 use crate::poison::IgnorePoison as _;
 use crate::read_at::{Extent, Origin, ReadAt};
+use crate::render::Scenes;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 
 /// Disks that are kept in memory: those of the nodes whose files are written at the same time.
 const KEPT: usize = 8;
@@ -33,6 +34,8 @@ pub struct Assembly<'a> {
     nodes: Vec<Prepared>,
     /// The disks that were read last, by the numbers of their nodes.
     kept: Mutex<VecDeque<(usize, Slot)>>,
+    /// What is the same for all nodes, for each thread that assembles one.
+    scenes: Mutex<Vec<Scenes>>,
 }
 
 /// A disk, once somebody has assembled it.
@@ -85,7 +88,7 @@ impl<'a> Assembly<'a> {
         let (nodes, disks): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
         let slot = |(number, disk)| Some((number, Arc::new(Mutex::new(Some(disk?)))));
         let kept = Mutex::new(disks.into_iter().enumerate().filter_map(slot).collect());
-        Ok(Self { assembler, media, variants, nodes, kept })
+        Ok(Self { assembler, media, variants, nodes, kept, scenes: Mutex::default() })
     }
 
     /// Whether a disk holds passwords or keys.
@@ -105,29 +108,49 @@ impl<'a> Assembly<'a> {
 
     /// Disk of a node by its number.
     fn disk(&self, number: usize) -> io::Result<Arc<Disk>> {
-        let slot = {
-            let mut kept = self.kept.lock().ignore_poison();
-            match kept.iter().find(|(n, _)| *n == number) {
-                Some((_, slot)) => slot.clone(),
-                None => {
-                    let slot = Slot::default();
-                    kept.push_back((number, slot.clone()));
-                    if kept.len() > KEPT {
-                        kept.pop_front();
-                    }
-                    slot
-                }
+        let slot = self.slot(number);
+        if let Err(TryLockError::WouldBlock) = slot.try_lock() {
+            // Another thread assembles it. The next one is wanted soon.
+            self.ahead(number + 1);
+        }
+        self.assembled(number, &mut slot.lock().ignore_poison())
+    }
+
+    /// Assembles the disk of a node that may be wanted, unless somebody does so.
+    fn ahead(&self, number: usize) {
+        if number < self.variants.len() {
+            let slot = self.slot(number);
+            if let Ok(mut there) = slot.try_lock() {
+                // Whoever wants it gets the error.
+                let _ = self.assembled(number, &mut there);
             }
-        };
-        // Whoever needs the same disk waits; others go on.
-        let mut there = slot.lock().ignore_poison();
-        if let Some(disk) = &*there {
+        }
+    }
+
+    fn slot(&self, number: usize) -> Slot {
+        let mut kept = self.kept.lock().ignore_poison();
+        if let Some((_, slot)) = kept.iter().find(|(n, _)| *n == number) {
+            return slot.clone();
+        }
+        let slot = Slot::default();
+        kept.push_back((number, slot.clone()));
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+        slot
+    }
+
+    /// The disk that is in a slot, or comes into it.
+    fn assembled(&self, number: usize, there: &mut Option<Arc<Disk>>) -> io::Result<Arc<Disk>> {
+        if let Some(disk) = there {
             return Ok(disk.clone());
         }
+        let mut scenes = self.scenes.lock().ignore_poison().pop().unwrap_or_default();
         // Formats are for the plan, and for what is in common.
-        let disk = self.assembler.node(&self.variants[number].0, &[]).map_err(io::Error::other)?.disk;
-        *there = Some(disk.clone());
-        Ok(disk)
+        let made = self.assembler.node_next(&self.variants[number].0, &[], &mut scenes).map_err(io::Error::other)?;
+        self.scenes.lock().ignore_poison().push(scenes);
+        *there = Some(made.disk.clone());
+        Ok(made.disk)
     }
 
     /// The jobs of the nodes, after those of the bases that they are over; `digests` are those of
